@@ -1,0 +1,1 @@
+//! Actor plumbing: the guardian that restarts an actor by factory, and `Observe`.

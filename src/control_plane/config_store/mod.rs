@@ -1,0 +1,1 @@
+//! The only writer of configuration: transactions, revisions, journal.

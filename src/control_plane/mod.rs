@@ -1,0 +1,7 @@
+//! The control plane: owns the configuration and hands it to data planes.
+
+pub mod admin_api;
+pub mod cluster_registry;
+pub mod config_store;
+pub mod session;
+pub mod telemetry;

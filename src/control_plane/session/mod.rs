@@ -1,0 +1,1 @@
+//! One connected data plane, seen from the control plane.

@@ -1,0 +1,1 @@
+//! Telemetry batches in, each counted once; fleet totals out.

@@ -1,0 +1,1 @@
+//! Which target of an upstream serves a request.

@@ -1,0 +1,1 @@
+//! The current configuration and the snapshot that is compiled from it.

@@ -1,0 +1,1 @@
+//! Request records on their way to the control plane.

@@ -1,0 +1,1 @@
+//! What a request head and a response head are; no IO.

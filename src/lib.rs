@@ -1,0 +1,18 @@
+//! Langur: an API gateway with separated control planes and data planes.
+//!
+//! `ARCHITECTURE.md` is the map; `main` is the only binary.
+
+pub mod actor;
+pub mod cli;
+#[cfg(feature = "control-plane")]
+pub mod control_plane;
+#[cfg(feature = "data-plane")]
+pub mod data_plane;
+pub mod http;
+pub mod model;
+pub mod plugins;
+pub mod schema;
+pub mod settings;
+pub mod telemetry;
+pub mod tls;
+pub mod wire;

@@ -1,0 +1,20 @@
+//! The configuration as both planes hold it: entities, changes, revisions, digests.
+//!
+//! One `Config`, one `apply`, on both sides of the cluster link. No IO.
+
+mod change;
+mod config;
+mod digest;
+mod entities;
+mod kind;
+mod row;
+
+pub use change::{Change, Op, Revision};
+pub use config::{ApplyError, Config};
+pub use digest::Digest;
+pub use entities::{
+    CaCertificate, Certificate, Consumer, Headers, KeyauthCredential, Plugin, Reference, Route,
+    Service, Sni, Target, Upstream,
+};
+pub use kind::Kind;
+pub use row::{Row, RowError};

@@ -1,0 +1,1 @@
+//! Plugins: what each does in which phase.

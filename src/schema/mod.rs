@@ -1,0 +1,1 @@
+//! What a valid entity is: pure data and functions.

@@ -1,0 +1,1 @@
+//! Settings: kong.conf grammar; defaults < file < environment < flags.
