@@ -1,1 +1,3 @@
 //! Sockets, workers, certificates, drain.
+
+pub mod pipeline;

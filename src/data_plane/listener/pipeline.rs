@@ -1,0 +1,191 @@
+//! The contract between what moves bytes (drivers) and what decides (the proxy pipeline).
+//!
+//! A driver owns the sockets: it reads a request head, asks the pipeline, moves the bytes,
+//! and reports what happened. The pipeline owns the decisions: route, plugins, balancer,
+//! headers, error bodies, telemetry. Every driver (HTTP/1.1 now, HTTP/2 and gRPC later) calls
+//! the same methods in the same order:
+//!
+//! `begin` → `access` → (`attempt` → upstream)* → `response` → `finish`.
+
+use crate::http::{HeaderEdits, RequestHead, ResponseHead};
+use bytes::Bytes;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What is known of a client connection before its first request.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    pub peer: SocketAddr,
+    pub local: SocketAddr,
+    /// Set on TLS connections.
+    pub tls: Option<TlsInfo>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct TlsInfo {
+    /// The server name that the client asked for, lower-cased.
+    pub sni: Option<Arc<str>>,
+}
+
+/// What the access phase decided.
+#[derive(Debug)]
+pub enum Verdict {
+    /// Answer from here; nothing is sent upstream.
+    Respond(Reply),
+    /// Ask `attempt` for an address and send the request there.
+    Forward,
+}
+
+/// A response made by the gateway itself.
+#[derive(Clone, Debug, Default)]
+pub struct Reply {
+    pub status: u16,
+    /// Names and values, beside Content-Length, Date and Connection, which the driver writes.
+    pub headers: Vec<(Arc<str>, Bytes)>,
+    pub body: Bytes,
+    /// Close the client's connection after this response.
+    pub close: bool,
+}
+
+/// One try to reach an upstream.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    pub address: Address,
+    /// `None` speaks plain HTTP.
+    pub tls: Option<Arc<UpstreamTls>>,
+    pub connect_timeout: Duration,
+    /// Between two writes.
+    pub write_timeout: Duration,
+    /// Between two reads.
+    pub read_timeout: Duration,
+    /// Read the whole request body before connecting, so that a retry can send it again.
+    pub request_buffering: bool,
+}
+
+/// A host (name or IP address) and port.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Address {
+    pub host: Arc<str>,
+    pub port: u16,
+}
+
+/// Everything that makes one TLS connection to an upstream unlike another. Connections are
+/// pooled per (address, profile), the whole profile: a verified service never reuses an
+/// unverified connection.
+#[derive(Debug)]
+pub struct UpstreamTls {
+    /// The name sent as SNI and verified.
+    pub server_name: Arc<str>,
+    pub config: Arc<rustls::ClientConfig>,
+    /// Equal for equal profiles (client certificate, CA set, verification).
+    pub profile: u64,
+}
+
+/// Why an attempt failed before a response head arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttemptError {
+    /// The name has no address.
+    Resolve,
+    /// Refused, unreachable, reset while connecting, or the TLS handshake failed.
+    Connect,
+    ConnectTimeout,
+    /// Reset or closed before the response head; `sent` says whether request bytes had left.
+    Reset {
+        sent: bool,
+    },
+    /// Nothing read or written within the timeout; `sent` as above.
+    Timeout {
+        sent: bool,
+    },
+    /// The response head was malformed or too large.
+    BadResponse,
+}
+
+/// A request that the driver refused before the pipeline could see a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    BadRequest,
+    HeaderTooLarge,
+    UriTooLong,
+    Timeout,
+    BodyTooLarge,
+    MethodNotAllowed,
+    ExpectationFailed,
+    VersionNotSupported,
+}
+
+/// What became of an exchange, for telemetry and the log phase.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Bytes read from the client, head and body.
+    pub request_bytes: u64,
+    /// Bytes written to the client, head and body.
+    pub response_bytes: u64,
+    /// The client went away before the response was complete.
+    pub client_closed: bool,
+}
+
+/// The upgrade, if any, that client and upstream may agree on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upgrade {
+    None,
+    WebSocket,
+}
+
+/// The proxy pipeline as drivers see it. One value per worker; methods take `&self` and an
+/// exchange, the state of one request, which the driver keeps and reuses.
+#[allow(
+    async_fn_in_trait,
+    reason = "workers are single-threaded: the futures need not be Send"
+)]
+pub trait Pipeline: 'static {
+    /// The state of one request, reused by the next request of the connection.
+    type Exchange: Default;
+
+    /// Starts a request: remembers the connection and takes the configuration snapshot that
+    /// this request keeps to its end. `head` is swapped into the exchange.
+    fn begin(&self, exchange: &mut Self::Exchange, connection: &Connection, head: &mut RequestHead);
+
+    /// Route, protocol gates, plugins' access phase.
+    async fn access(&self, exchange: &mut Self::Exchange) -> Verdict;
+
+    /// The next address to try. `failed` is why the attempt before this one failed; the
+    /// pipeline decides whether it may be retried, and answers with the error reply if not.
+    fn attempt(
+        &self,
+        exchange: &mut Self::Exchange,
+        failed: Option<AttemptError>,
+    ) -> Result<Attempt, Reply>;
+
+    /// Writes the request head for the current attempt: request line, Host, edited headers,
+    /// all but the body's framing, which the driver appends with the final blank line.
+    fn write_request_head(&self, exchange: &Self::Exchange, out: &mut Vec<u8>);
+
+    /// The upgrade that the current request asks for and the pipeline permits.
+    fn upgrade(&self, exchange: &Self::Exchange) -> Upgrade;
+
+    /// The response head has come: hop-by-hop rules, plugins' header phase, Kong's headers.
+    /// The driver writes status and headers through `edits`, and frames the body itself.
+    fn response(
+        &self,
+        exchange: &mut Self::Exchange,
+        head: &mut ResponseHead,
+        edits: &mut HeaderEdits,
+    );
+
+    /// The gateway answers itself (a verdict, a failed attempt): plugins' header phase and
+    /// Kong's headers are added to the reply.
+    fn respond(&self, exchange: &mut Self::Exchange, reply: &mut Reply);
+
+    /// The reply to a request that the driver refused. `head` is what could be parsed of it.
+    fn refuse(
+        &self,
+        connection: &Connection,
+        head: Option<&RequestHead>,
+        refusal: Refusal,
+    ) -> Reply;
+
+    /// The last byte is written, or the client is gone: the log phase.
+    fn finish(&self, exchange: &mut Self::Exchange, outcome: Outcome);
+}

@@ -1,0 +1,148 @@
+//! Heads: raw bytes plus an index of (name, value) ranges.
+
+use bytes::Bytes;
+
+/// A range of a head's bytes. Heads are limited to far less than 4 GiB.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    pub start: u32,
+    pub len: u32,
+}
+
+impl Span {
+    /// The span of `part`, which must be a slice of `whole`.
+    pub fn of(whole: &[u8], part: &[u8]) -> Span {
+        let start = (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize);
+        debug_assert!(start + part.len() <= whole.len());
+        Span {
+            start: start as u32,
+            len: part.len() as u32,
+        }
+    }
+
+    pub fn slice(self, bytes: &[u8]) -> &[u8] {
+        let start = self.start as usize;
+        bytes
+            .get(start..start + self.len as usize)
+            .unwrap_or_default()
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Version {
+    Http10,
+    #[default]
+    Http11,
+    Http2,
+}
+
+/// The header lines of a head, in the order they came.
+#[derive(Clone, Debug, Default)]
+pub struct HeaderIndex {
+    bytes: Bytes,
+    lines: Vec<(Span, Span)>,
+}
+
+impl HeaderIndex {
+    /// Takes over the bytes of a head; `lines` is kept for its capacity.
+    pub fn reset(&mut self, bytes: Bytes) {
+        self.bytes = bytes;
+        self.lines.clear();
+    }
+
+    pub fn push(&mut self, name: Span, value: Span) {
+        self.lines.push((name, value));
+    }
+
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// Every line as it came: names in the client's spelling, values without outer blanks.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.lines
+            .iter()
+            .map(|(name, value)| (name.slice(&self.bytes), value.slice(&self.bytes)))
+    }
+
+    /// The first value of a header; names compare without case.
+    pub fn get(&self, name: &str) -> Option<&[u8]> {
+        self.iter()
+            .find(|(found, _)| found.eq_ignore_ascii_case(name.as_bytes()))
+            .map(|(_, value)| value)
+    }
+
+    pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.iter()
+            .filter(move |(found, _)| found.eq_ignore_ascii_case(name.as_bytes()))
+            .map(|(_, value)| value)
+    }
+}
+
+/// A request head as it came from the client.
+#[derive(Clone, Debug, Default)]
+pub struct RequestHead {
+    pub version: Version,
+    pub headers: HeaderIndex,
+    method: Span,
+    target: Span,
+}
+
+impl RequestHead {
+    pub fn reset(&mut self, bytes: Bytes, version: Version, method: Span, target: Span) {
+        self.headers.reset(bytes);
+        self.version = version;
+        self.method = method;
+        self.target = target;
+    }
+
+    pub fn method(&self) -> &[u8] {
+        self.method.slice(&self.headers.bytes)
+    }
+
+    /// The request target in origin form, as it came: path and query.
+    pub fn target(&self) -> &[u8] {
+        self.target.slice(&self.headers.bytes)
+    }
+
+    /// The raw path: the target up to the first `?`.
+    pub fn path(&self) -> &[u8] {
+        self.target()
+            .split(|byte| *byte == b'?')
+            .next()
+            .unwrap_or_default()
+    }
+
+    /// The raw query, without the `?`; `None` when there is no `?`.
+    pub fn query(&self) -> Option<&[u8]> {
+        let target = self.target();
+        let mark = target.iter().position(|byte| *byte == b'?')?;
+        Some(&target[mark + 1..])
+    }
+}
+
+/// A response head as it came from the upstream.
+#[derive(Clone, Debug, Default)]
+pub struct ResponseHead {
+    pub version: Version,
+    pub headers: HeaderIndex,
+    pub status: u16,
+    reason: Span,
+}
+
+impl ResponseHead {
+    pub fn reset(&mut self, bytes: Bytes, version: Version, status: u16, reason: Span) {
+        self.headers.reset(bytes);
+        self.version = version;
+        self.status = status;
+        self.reason = reason;
+    }
+
+    pub fn reason(&self) -> &[u8] {
+        self.reason.slice(&self.headers.bytes)
+    }
+}
