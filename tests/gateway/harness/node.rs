@@ -1,0 +1,134 @@
+//! One Langur process.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// A loopback address that no other test of this machine uses: ports chosen on it stay free
+/// between choosing and binding, also over a restart of the node.
+pub fn unique_loopback() -> Ipv4Addr {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let n = NEXT.fetch_add(1, Ordering::Relaxed);
+    let [_, a, b, _] = std::process::id().to_be_bytes();
+    let [_, _, c, d] = (std::process::id() << 8 | (n & 0xff)).to_be_bytes();
+    Ipv4Addr::new(127, 1 + (a ^ b) % 250, 1 + c % 250, 1 + d % 250)
+}
+
+/// A port that is free on this address now.
+pub fn free_address(ip: Ipv4Addr) -> SocketAddr {
+    let listener = TcpListener::bind((ip, 0)).expect("a free port");
+    listener.local_addr().expect("an address")
+}
+
+/// A running node and what it logged.
+pub struct Node {
+    settings: BTreeMap<String, String>,
+    child: Option<Child>,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl Node {
+    /// Starts `langur start` with these settings, given by the environment alone.
+    pub fn start(settings: BTreeMap<String, String>) -> Node {
+        let mut node = Node {
+            settings,
+            child: None,
+            log: Arc::default(),
+        };
+        node.restart();
+        node
+    }
+
+    /// Starts the process again with the same settings.
+    pub fn restart(&mut self) {
+        self.kill();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_langur"));
+        command
+            .arg("start")
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        command.stderr(Stdio::piped());
+        for (key, value) in &self.settings {
+            command.env(format!("LANGUR_{}", key.to_uppercase()), value);
+        }
+        let mut child = command.spawn().expect("the binary starts");
+        let stderr = child.stderr.take().expect("a piped stderr");
+        let log = Arc::clone(&self.log);
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                log.lock().expect("the log").push(line);
+            }
+        });
+        self.child = Some(child);
+    }
+
+    pub fn set(&mut self, key: &str, value: impl ToString) {
+        self.settings.insert(key.into(), value.to_string());
+    }
+
+    pub fn setting(&self, key: &str) -> &str {
+        self.settings.get(key).map_or("", String::as_str)
+    }
+
+    pub fn prefix(&self) -> &Path {
+        Path::new(self.setting("prefix"))
+    }
+
+    /// SIGKILL: nothing is flushed, nobody is told.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Sends a signal and waits for the exit code.
+    pub fn stop(&mut self, signal: i32) -> Option<i32> {
+        let mut child = self.child.take()?;
+        // SAFETY: kill(2) takes no pointers; the process is our own child and not yet reaped.
+        unsafe { libc::kill(child.id() as i32, signal) };
+        child.wait().ok().and_then(|status| status.code())
+    }
+
+    /// The exit code of a process that ended by itself.
+    pub fn exited(&mut self) -> Option<i32> {
+        let status = self.child.as_mut()?.try_wait().ok()??;
+        status.code()
+    }
+
+    pub fn signal(&self, signal: i32) {
+        if let Some(child) = &self.child {
+            // SAFETY: as in `stop`.
+            unsafe { libc::kill(child.id() as i32, signal) };
+        }
+    }
+
+    pub fn log(&self) -> Vec<String> {
+        self.log.lock().expect("the log").clone()
+    }
+
+    pub fn logged(&self, text: &str) -> bool {
+        self.log().iter().any(|line| line.contains(text))
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let tail = &log[log.len().saturating_sub(40)..];
+            eprintln!(
+                "--- {} {}\n{}",
+                self.setting("role"),
+                self.setting("prefix"),
+                tail.join("\n")
+            );
+        }
+        self.kill();
+    }
+}
