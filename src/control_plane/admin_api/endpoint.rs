@@ -1,0 +1,262 @@
+//! Which endpoint a path is, and which methods it has. Paths follow from the schema: every
+//! entity with an admin path, its children below it, its parents beside it.
+
+use crate::model::Kind;
+use crate::schema;
+
+/// A resolved path. Keys are as the client wrote them, percent-decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    Root,
+    Status,
+    Endpoints,
+    Timers,
+    Metrics,
+    DebugActors,
+    EnabledPlugins,
+    /// `/plugins/schema/{name}`, deprecated: a plugin's config schema.
+    PluginConfigSchema(String),
+    EntitySchema(String),
+    PluginSchema(String),
+    VaultSchema(String),
+    /// `/schemas/{entity}/validate`; the entity may be `plugins` or `vaults`.
+    Validate(String),
+    Tags,
+    Tag(String),
+    DataPlanes,
+    ClusterStatus,
+    LogLevel,
+    SetLogLevel(String),
+    Collection(Kind),
+    Entity(Kind, String),
+    /// The children of a parent, by the child's foreign field.
+    Children { parent: Kind, key: String, child: Kind, field: &'static str },
+    Child { parent: Kind, key: String, child: Kind, field: &'static str, child_key: String },
+    /// The parent that a child's foreign field points to.
+    Parent { child: Kind, key: String, field: &'static str, parent: Kind },
+    /// `/upstreams/{u}/targets/all`.
+    AllTargets(String),
+    UpstreamHealth(String),
+}
+
+impl Endpoint {
+    /// The methods there are, as `Allow` lists them.
+    pub fn methods(&self) -> &'static str {
+        match self {
+            Endpoint::Collection(_) | Endpoint::Children { .. } | Endpoint::Tags => {
+                "GET, HEAD, OPTIONS, POST"
+            }
+            Endpoint::Entity(..) | Endpoint::Child { .. } | Endpoint::Parent { .. } => {
+                "DELETE, GET, HEAD, OPTIONS, PATCH, PUT"
+            }
+            Endpoint::Validate(_) => "OPTIONS, POST",
+            Endpoint::SetLogLevel(_) => "OPTIONS, PUT",
+            _ => "GET, HEAD, OPTIONS",
+        }
+    }
+
+    /// Whether the method is one of [`Endpoint::methods`].
+    pub fn has(&self, method: &str) -> bool {
+        self.methods().split(", ").any(|known| known == method)
+    }
+}
+
+/// The endpoint of a path, literal segments before parameters; `None` is 404.
+pub fn resolve(segments: &[String]) -> Option<Endpoint> {
+    let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
+    literal(&parts).or_else(|| generated(&parts))
+}
+
+fn literal(parts: &[&str]) -> Option<Endpoint> {
+    Some(match parts {
+        [] => Endpoint::Root,
+        ["status"] => Endpoint::Status,
+        ["endpoints"] => Endpoint::Endpoints,
+        ["timers"] => Endpoint::Timers,
+        ["metrics"] => Endpoint::Metrics,
+        ["debug", "actors"] => Endpoint::DebugActors,
+        ["debug", "node", "log-level"] => Endpoint::LogLevel,
+        ["debug", "node", "log-level", level] => Endpoint::SetLogLevel((*level).into()),
+        ["plugins", "enabled"] => Endpoint::EnabledPlugins,
+        ["plugins", "schema", name] => Endpoint::PluginConfigSchema((*name).into()),
+        ["schemas", "plugins", "validate"] => Endpoint::Validate("plugins".into()),
+        ["schemas", "vaults", "validate"] => Endpoint::Validate("vaults".into()),
+        ["schemas", "plugins", name] => Endpoint::PluginSchema((*name).into()),
+        ["schemas", "vaults", name] => Endpoint::VaultSchema((*name).into()),
+        ["schemas", name, "validate"] => Endpoint::Validate((*name).into()),
+        ["schemas", name] => Endpoint::EntitySchema((*name).into()),
+        ["tags"] => Endpoint::Tags,
+        ["tags", tag] => Endpoint::Tag((*tag).into()),
+        ["clustering", "data-planes"] => Endpoint::DataPlanes,
+        ["clustering", "status"] => Endpoint::ClusterStatus,
+        ["upstreams", key, "health"] => Endpoint::UpstreamHealth((*key).into()),
+        ["upstreams", key, "targets", "all"] => Endpoint::AllTargets((*key).into()),
+        _ => return None,
+    })
+}
+
+fn generated(parts: &[&str]) -> Option<Endpoint> {
+    let (first, rest) = parts.split_first()?;
+    let kind = top_level().find(|kind| path_name(*kind) == *first)?;
+    let key = |at: usize| rest.get(at).map(|part| (*part).to_owned());
+    match rest {
+        [] => Some(Endpoint::Collection(kind)),
+        [_] => Some(Endpoint::Entity(kind, key(0)?)),
+        [_, below] => match child(kind, below) {
+            Some((child, field)) => Some(Endpoint::Children { parent: kind, key: key(0)?, child, field }),
+            None => {
+                let (field, parent) = parent(kind, below)?;
+                Some(Endpoint::Parent { child: kind, key: key(0)?, field, parent })
+            }
+        },
+        [_, below, _] => {
+            let (child, field) = child(kind, below)?;
+            Some(Endpoint::Child { parent: kind, key: key(0)?, child, field, child_key: key(2)? })
+        }
+        _ => None,
+    }
+}
+
+/// Kinds with a collection of their own; targets live only under their upstream.
+fn top_level() -> impl Iterator<Item = Kind> {
+    Kind::ALL.into_iter().filter(|kind| *kind != Kind::Targets)
+}
+
+/// The first path segment of a kind, without the slash.
+pub fn path_name(kind: Kind) -> &'static str {
+    schema::of(kind.as_str()).map_or(kind.as_str(), |entity| entity.admin_name())
+}
+
+/// The child kind with this nested name and its field that points to `parent`.
+fn child(parent: Kind, nested_name: &str) -> Option<(Kind, &'static str)> {
+    Kind::ALL.into_iter().find_map(|kind| {
+        let entity = schema::of(kind.as_str())?;
+        if entity.nested_name() != nested_name {
+            return None;
+        }
+        let foreign = entity.foreign_fields().find(|f| f.reference == parent.as_str())?;
+        Some((kind, foreign.field))
+    })
+}
+
+/// The field of this name that points to a parent.
+fn parent(child: Kind, field: &str) -> Option<(&'static str, Kind)> {
+    // Kong has no such path for SNIs.
+    if child == Kind::Snis {
+        return None;
+    }
+    let foreign = schema::of(child.as_str())?.foreign_fields().find(|f| f.field == field)?;
+    Some((foreign.field, Kind::parse(foreign.reference)?))
+}
+
+/// Every path there is, in `{parameter}` style, sorted segment by segment: `GET /endpoints`.
+pub fn all_paths() -> Vec<String> {
+    let mut paths: Vec<String> = [
+        "/",
+        "/clustering/data-planes",
+        "/clustering/status",
+        "/debug/actors",
+        "/debug/node/log-level",
+        "/debug/node/log-level/{log_level}",
+        "/endpoints",
+        "/metrics",
+        "/plugins/enabled",
+        "/plugins/schema/{name}",
+        "/schemas/plugins/validate",
+        "/schemas/plugins/{name}",
+        "/schemas/vaults/validate",
+        "/schemas/vaults/{name}",
+        "/schemas/{db_entity_name}/validate",
+        "/schemas/{name}",
+        "/status",
+        "/tags",
+        "/tags/{tags}",
+        "/timers",
+        "/upstreams/{upstreams}/health",
+        "/upstreams/{upstreams}/targets/all",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    for kind in top_level() {
+        let base = format!("/{}", path_name(kind));
+        let entity = format!("{base}/{{{kind}}}");
+        for below in Kind::ALL {
+            let Some(child_schema) = schema::of(below.as_str()) else { continue };
+            if child_schema.foreign_fields().any(|f| f.reference == kind.as_str()) {
+                let nested = child_schema.nested_name();
+                paths.push(format!("{entity}/{nested}"));
+                paths.push(format!("{entity}/{nested}/{{{below}}}"));
+            }
+        }
+        if let Some(own) = schema::of(kind.as_str()) {
+            let fields = own.foreign_fields().filter(|f| parent(kind, f.field).is_some());
+            paths.extend(fields.map(|f| format!("{entity}/{}", f.field)));
+        }
+        paths.push(entity);
+        paths.push(base);
+    }
+    paths.sort_by(|a, b| a.split('/').cmp(b.split('/')));
+    paths
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(path: &str, expected: Option<Endpoint>) {
+        let segments = super::super::request::segments(path).expect("a path");
+        assert_eq!(resolve(&segments), expected, "{path}");
+    }
+
+    #[test]
+    fn paths_follow_from_the_schema() {
+        let key = || "k".to_owned();
+        check("/", Some(Endpoint::Root));
+        check("/services/", Some(Endpoint::Collection(Kind::Services)));
+        check("/key-auths/k", Some(Endpoint::Entity(Kind::KeyauthCredentials, key())));
+        check("/plugins/enabled", Some(Endpoint::EnabledPlugins));
+        check("/plugins/k", Some(Endpoint::Entity(Kind::Plugins, key())));
+        check(
+            "/services/k/routes",
+            Some(Endpoint::Children {
+                parent: Kind::Services,
+                key: key(),
+                child: Kind::Routes,
+                field: "service",
+            }),
+        );
+        check(
+            "/consumers/k/key-auth/c",
+            Some(Endpoint::Child {
+                parent: Kind::Consumers,
+                key: key(),
+                child: Kind::KeyauthCredentials,
+                field: "consumer",
+                child_key: "c".into(),
+            }),
+        );
+        check(
+            "/routes/k/service",
+            Some(Endpoint::Parent {
+                child: Kind::Routes,
+                key: key(),
+                field: "service",
+                parent: Kind::Services,
+            }),
+        );
+        check("/upstreams/k/targets/all", Some(Endpoint::AllTargets(key())));
+        check("/targets", None);
+        check("/snis/k/certificate", None);
+        check("/default/services", None);
+        check("/services/k/routes/r/plugins", None);
+    }
+
+    #[test]
+    fn every_listed_path_is_one() {
+        for path in all_paths() {
+            let concrete = path.replace(['{', '}'], "");
+            let segments = super::super::request::segments(&concrete).expect("a path");
+            assert!(resolve(&segments).is_some(), "{path}");
+        }
+    }
+}

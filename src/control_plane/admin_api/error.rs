@@ -1,0 +1,170 @@
+//! Every way an Admin API call can fail, and the one place that turns it into an answer.
+
+use crate::schema::Violations;
+use serde_json::{Map, Value, json};
+
+/// An answer that is not a success; `status` and `body` say how it reads.
+#[derive(Debug)]
+pub enum ApiError {
+    /// Unknown path, or an entity that is not there.
+    NotFound,
+    /// A 404 with a text of its own.
+    NotFoundBecause(String),
+    MethodNotAllowed,
+    /// 415 with an empty body.
+    UnsupportedMediaType,
+    /// The body is larger than the listener reads.
+    TooLarge,
+    /// A 400 that is only a message.
+    BadRequest(String),
+    /// Code 1: the key in the path is no UUID and the entity has no other key.
+    InvalidPrimaryKey,
+    /// Code 2.
+    Schema(Violations),
+    /// Code 3.
+    PrimaryKeyViolation(Map<String, Value>),
+    /// Code 4: the parent does not exist.
+    ForeignKeyMissing { field: String, reference: String, id: String },
+    /// Code 4: a child still points here.
+    Referenced { kind: String, by: String },
+    /// Code 5.
+    Unique(Map<String, Value>),
+    /// Code 6: PATCH of something that is not there; the fields it was looked up by.
+    Missing { fields: Map<String, Value>, by_primary_key: bool },
+    /// Code 7.
+    InvalidOffset { token: String, why: &'static str },
+    /// Code 9.
+    InvalidSize(&'static str),
+    /// Code 10: the key in the path fails its field's validator.
+    InvalidUnique { field: String, why: String },
+    /// Code 11.
+    InvalidOption { option: &'static str, why: String },
+    /// Code 13: parents given by a unique field that no parent has.
+    Unresolved(Map<String, Value>),
+    /// Code 19: a CA certificate that services still list.
+    CaCertificateReferenced { id: String, service: String },
+    /// The store's queue is full: try again.
+    Busy,
+    /// The database cannot be reached or failed; the cause is logged, not told.
+    Internal,
+}
+
+impl ApiError {
+    pub fn status(&self) -> u16 {
+        match self {
+            ApiError::NotFound | ApiError::NotFoundBecause(_) | ApiError::Missing { .. } => 404,
+            ApiError::MethodNotAllowed => 405,
+            ApiError::Unique(_) => 409,
+            ApiError::TooLarge => 413,
+            ApiError::UnsupportedMediaType => 415,
+            ApiError::Internal => 500,
+            ApiError::Busy => 503,
+            _ => 400,
+        }
+    }
+
+    /// The JSON body; `None` is an empty one.
+    pub fn body(&self) -> Option<Value> {
+        let message = |text: &str| Some(json!({ "message": text }));
+        match self {
+            ApiError::NotFound => message("Not found"),
+            ApiError::NotFoundBecause(text) | ApiError::BadRequest(text) => message(text),
+            ApiError::MethodNotAllowed => message("Method not allowed"),
+            ApiError::UnsupportedMediaType => None,
+            ApiError::TooLarge => message("Payload too large"),
+            ApiError::Busy => message("The control plane is busy, please try again"),
+            ApiError::Internal => message("An unexpected error occurred"),
+            ApiError::Schema(violations) => Some(violations.to_json()),
+            other => Some(other.coded()),
+        }
+    }
+
+    /// The bodies that carry one of Kong's error codes.
+    fn coded(&self) -> Value {
+        let (code, name, message, fields) = match self {
+            ApiError::InvalidPrimaryKey => {
+                let fields = object([("id", "expected a valid UUID".into())]);
+                let key = lua(&fields);
+                (1, "invalid primary key".into(), format!("invalid primary key: '{key}'"), Some(fields))
+            }
+            ApiError::PrimaryKeyViolation(key) => {
+                let text = format!("primary key violation on key '{}'", lua(key));
+                (3, "primary key violation".into(), text, Some(key.clone()))
+            }
+            ApiError::ForeignKeyMissing { field, reference, id } => {
+                let key = object([("id", id.clone().into())]);
+                let text = format!(
+                    "the foreign key '{}' does not reference an existing '{reference}' entity.",
+                    lua(&key)
+                );
+                let fields = object([(field.as_str(), key.into())]);
+                (4, "foreign key violation".into(), text, Some(fields))
+            }
+            ApiError::Referenced { kind, by } => {
+                let text = format!("an existing '{by}' entity references this '{kind}' entity");
+                let fields = object([("@referenced_by", by.clone().into())]);
+                (4, "foreign key violation".into(), text, Some(fields))
+            }
+            ApiError::Unique(fields) => {
+                let text = format!("UNIQUE violation detected on '{}'", lua(fields));
+                (5, "unique constraint violation".into(), text, Some(fields.clone()))
+            }
+            ApiError::Missing { fields, by_primary_key } => {
+                let by = if *by_primary_key { "primary key " } else { "" };
+                let text = format!("could not find the entity with {by}'{}'", lua(fields));
+                (6, "not found".into(), text, Some(fields.clone()))
+            }
+            ApiError::InvalidOffset { token, why } => {
+                (7, "invalid offset".into(), format!("'{token}' is not a valid offset: {why}"), None)
+            }
+            ApiError::InvalidSize(why) => (9, "invalid size".into(), (*why).to_owned(), None),
+            ApiError::InvalidUnique { field, why } => {
+                (10, format!("invalid unique {field}"), why.clone(), None)
+            }
+            ApiError::InvalidOption { option, why } => {
+                return json!({
+                    "code": 11,
+                    "name": "invalid options",
+                    "message": format!("invalid option ({option}: {why})"),
+                    "options": { *option: why },
+                });
+            }
+            ApiError::Unresolved(fields) => (13, "foreign keys unresolved".into(), unresolved(fields), Some(fields.clone())),
+            ApiError::CaCertificateReferenced { id, service } => {
+                let text = format!("ca certificate {id} is still referenced by services (id = {service})");
+                (19, "referenced by others".into(), text, None)
+            }
+            // Answered by `body` before it comes here.
+            _ => (8, "database error".into(), "An unexpected error occurred".into(), None),
+        };
+        let mut body = json!({"code": code, "name": name, "message": message});
+        if let Some(fields) = fields {
+            body["fields"] = Value::Object(fields);
+        }
+        body
+    }
+}
+
+fn object<const N: usize>(entries: [(&str, Value); N]) -> Map<String, Value> {
+    entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+fn lua(fields: &Map<String, Value>) -> String {
+    crate::schema::lua_text::one_line(&Value::Object(fields.clone()))
+}
+
+/// `foreign key unresolved (service.name: …)`, or a plural with the count.
+fn unresolved(fields: &Map<String, Value>) -> String {
+    let mut texts: Vec<String> = fields
+        .iter()
+        .flat_map(|(field, inner)| {
+            let inner = inner.as_object().into_iter().flatten();
+            inner.map(move |(key, why)| format!("{field}.{key}: {}", why.as_str().unwrap_or_default()))
+        })
+        .collect();
+    texts.sort();
+    match texts.len() {
+        1 => format!("foreign key unresolved ({})", texts[0]),
+        n => format!("{n} foreign keys unresolved ({})", texts.join("; ")),
+    }
+}

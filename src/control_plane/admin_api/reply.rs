@@ -1,0 +1,98 @@
+//! Answers with the headers that every Admin API answer carries.
+
+use super::error::ApiError;
+use crate::model::Revision;
+use actix_web::http::{Method, StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use serde_json::Value;
+use std::time::Instant;
+
+/// What Langur calls itself in `Server`.
+pub const SERVER: &str = concat!("langur/", env!("CARGO_PKG_VERSION"));
+
+/// A success, or something that is not an error of an entity.
+#[derive(Debug)]
+pub enum Answer {
+    Json(u16, Value),
+    /// JSON with extra headers.
+    JsonWith(u16, Value, Vec<(&'static str, String)>),
+    Text { content_type: &'static str, body: String },
+    NoContent,
+    /// The answer to OPTIONS: which methods there are.
+    Options(&'static str),
+}
+
+/// Builds the response. `revision` is the newest committed one, so that a client can ask
+/// `/clustering/data-planes` whether what it wrote is in effect.
+pub fn respond(
+    request: &HttpRequest,
+    result: Result<Answer, ApiError>,
+    revision: Revision,
+    started: Instant,
+) -> HttpResponse {
+    let status = match &result {
+        Ok(Answer::Json(status, _) | Answer::JsonWith(status, _, _)) => *status,
+        Ok(Answer::Text { .. }) => 200,
+        Ok(Answer::NoContent | Answer::Options(_)) => 204,
+        Err(error) => error.status(),
+    };
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut builder = HttpResponse::build(status);
+    common_headers(&mut builder, request, revision, started);
+    match result {
+        Ok(Answer::Json(_, body)) => json(&mut builder, &body),
+        Ok(Answer::JsonWith(_, body, headers)) => {
+            for (name, value) in headers {
+                builder.insert_header((name, value));
+            }
+            json(&mut builder, &body)
+        }
+        Ok(Answer::Text { content_type, body }) => builder.content_type(content_type).body(body),
+        Ok(Answer::NoContent) => builder.finish(),
+        Ok(Answer::Options(methods)) => options(&mut builder, request, methods),
+        Err(error) => {
+            if matches!(error, ApiError::Busy) {
+                builder.insert_header((header::RETRY_AFTER, "1"));
+            }
+            match error.body() {
+                Some(body) => json(&mut builder, &body),
+                None => builder.finish(),
+            }
+        }
+    }
+}
+
+fn common_headers(
+    builder: &mut HttpResponseBuilder,
+    request: &HttpRequest,
+    revision: Revision,
+    started: Instant,
+) {
+    let origin = request.headers().get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
+    builder
+        .insert_header((header::SERVER, SERVER))
+        .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.unwrap_or("*")))
+        .insert_header((header::ACCESS_CONTROL_ALLOW_CREDENTIALS, "true"))
+        .insert_header(("X-Kong-Admin-Latency", started.elapsed().as_millis().to_string()))
+        .insert_header(("X-Langur-Revision", revision.to_string()));
+}
+
+/// actix leaves the body of an answer to HEAD out and keeps its length.
+fn json(builder: &mut HttpResponseBuilder, body: &Value) -> HttpResponse {
+    builder.content_type("application/json; charset=utf-8").body(body.to_string())
+}
+
+fn options(
+    builder: &mut HttpResponseBuilder,
+    request: &HttpRequest,
+    methods: &'static str,
+) -> HttpResponse {
+    debug_assert_eq!(request.method(), Method::OPTIONS);
+    let asked = request.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS);
+    let allowed = asked.and_then(|value| value.to_str().ok()).unwrap_or("Content-Type");
+    builder
+        .insert_header((header::ALLOW, methods))
+        .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, methods))
+        .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, allowed))
+        .finish()
+}
