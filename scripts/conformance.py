@@ -1,0 +1,132 @@
+"""Replays recorded answers of a real Kong and holds the agreement per group against tests/conformance.json.
+
+    scripts/conformance.py [--update] [--only admin|proxy]
+
+A group may only get better; `--update` writes what was reached into the file.
+"""
+import argparse, http.client, json, os, re, shutil, signal, socket, subprocess, sys, tempfile, time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+RECORDED = os.environ.get("LANGUR_CONFORMANCE", os.path.join(ROOT, "..", "shared", "conformance"))
+BASELINE = os.path.join(ROOT, "tests", "conformance.json")
+BINARY = os.path.join(ROOT, "target", "debug", "langur")
+
+
+def free_address():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return "127.0.0.1:%d" % s.getsockname()[1]
+
+
+def wait_for(what, process, condition):
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            sys.exit(f"conformance: {what}: the process ended with {process.returncode}")
+        try:
+            if condition():
+                return
+        except (OSError, ValueError, KeyError):
+            pass
+        time.sleep(0.05)
+    sys.exit(f"conformance: never: {what}")
+
+
+def get(address, path):
+    host, port = address.split(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=10)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+class Pair:
+    """A fresh control plane and data plane."""
+
+    def __init__(self, data_plane_settings):
+        self.dir, self.processes = tempfile.mkdtemp(prefix="langur-conformance-"), []
+        subprocess.run([BINARY, "hybrid", "gen_cert", self.dir], check=True, stdout=subprocess.DEVNULL)
+        self.admin, cluster, telemetry, status = (free_address() for _ in range(4))
+        shared = {"cluster_cert": f"{self.dir}/cluster.crt", "cluster_cert_key": f"{self.dir}/cluster.key", "log_level": "warn"}
+        control = self.start(shared, role="control_plane", prefix=f"{self.dir}/cp", admin_listen=self.admin, cluster_listen=cluster,
+                             cluster_telemetry_listen=telemetry, status_listen=status)
+        wait_for("the control plane answers", control, lambda: get(self.admin, "/services")[0] == 200)
+        data = self.start(shared, role="data_plane", prefix=f"{self.dir}/dp", status_listen=free_address(), cluster_control_plane=cluster,
+                          cluster_telemetry_endpoint=telemetry, allow_debug_header="on", nginx_worker_processes="1",
+                          proxy_listen="127.0.0.1:18000, 127.0.0.1:18443 http2 ssl", **data_plane_settings)
+        connected = lambda: any(row["connected"] for row in json.loads(get(self.admin, "/clustering/data-planes")[1])["data"])
+        wait_for("the data plane connects", data, connected)
+
+    def start(self, shared, **settings):
+        env = {f"LANGUR_{key.upper()}": value for key, value in dict(shared, **settings).items()}
+        process = subprocess.Popen([BINARY, "start"], env=env, stdout=subprocess.DEVNULL)
+        self.processes.append(process)
+        return process
+
+    def stop(self):
+        for process in reversed(self.processes):
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+def replay(script, target, transcript, data_plane_settings, show):
+    pair = Pair(data_plane_settings)
+    try:
+        command = [sys.executable, os.path.join(RECORDED, script), target, f"http://{pair.admin}", "--show", str(show),
+                   os.path.join(RECORDED, transcript)]
+        text = subprocess.run(command, capture_output=True, text=True).stdout
+    finally:
+        pair.stop()
+    if show:
+        print(text)
+    groups = {m[1].strip(): [int(m[2]), int(m[3])] for m in re.finditer(r"^(\S.*?)\s+(\d+) / (\d+)$", text, re.M)}
+    if not groups:
+        sys.exit(f"conformance: {script} said nothing:\n{text}")
+    return groups
+
+
+REPLAYS = {
+    "admin": ("replay_admin.py", "--base", "admin_transcript.jsonl", {}),
+    "proxy": ("replay_proxy.py", "--admin", "proxy_transcript.jsonl", {}),
+    "proxy, trusted_ips": ("replay_proxy.py", "--admin", "proxy_transcript_trusted_ips.jsonl",
+                           {"trusted_ips": "127.0.0.1", "real_ip_header": "X-Forwarded-For"}),
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--update", action="store_true")
+    parser.add_argument("--only", default="")
+    parser.add_argument("--show", type=int, default=0, help="print this many differing rows")
+    options = parser.parse_args()
+    subprocess.run(["cargo", "build", "--quiet"], cwd=ROOT, check=True)
+    baseline = json.load(open(BASELINE)) if os.path.exists(BASELINE) else {}
+    worse = []
+    for name, (script, target, transcript, settings) in REPLAYS.items():
+        if not name.startswith(options.only):
+            continue
+        reached = replay(script, target, transcript, settings, options.show)
+        for group, (good, total) in reached.items():
+            before = baseline.get(name, {}).get(group, [0, total])[0]
+            if good < before:
+                worse.append(f"{name}: {group}: {good} of {total} agree, {before} did before")
+        print(f"conformance: {name}: {sum(g for g, _ in reached.values())} of {sum(t for _, t in reached.values())} rows agree", flush=True)
+        baseline[name] = reached
+    if options.update:
+        with open(BASELINE, "w") as file:
+            json.dump(baseline, file, indent=1, sort_keys=True)
+            file.write("\n")
+    elif worse:
+        sys.exit("\n".join(["conformance: worse than before:"] + worse))
+
+
+if __name__ == "__main__":
+    main()
