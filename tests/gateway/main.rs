@@ -1,3 +1,12 @@
 //! End to end: real processes, real databases, real TLS, real upstreams, in one binary.
 
+mod cache;
+mod change;
+mod control_planes;
+mod crash;
 mod harness;
+mod link;
+mod quarantine;
+mod startup;
+mod status;
+mod telemetry;

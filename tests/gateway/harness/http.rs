@@ -87,10 +87,6 @@ pub fn post(url: &str, body: &Value) -> Result<Reply, String> {
     call("POST", url, &[], Some(body))
 }
 
-pub fn put(url: &str, body: &Value) -> Result<Reply, String> {
-    call("PUT", url, &[], Some(body))
-}
-
 pub fn delete(url: &str) -> Result<Reply, String> {
     call("DELETE", url, &[], None)
 }

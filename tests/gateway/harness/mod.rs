@@ -5,11 +5,14 @@ mod cluster;
 mod http;
 mod node;
 mod postgres;
+mod relay;
 mod upstream;
 
 pub use cluster::{Cluster, Database};
-pub use http::{Reply, call, delete, get, post, put, raw};
+pub use http::{call, delete, get, post, raw};
 pub use node::{Node, free_address, unique_loopback};
+pub use postgres::PostgresDatabase;
+pub use relay::Relay;
 pub use upstream::Upstream;
 
 use std::time::{Duration, Instant};

@@ -111,10 +111,6 @@ impl Node {
     pub fn log(&self) -> Vec<String> {
         self.log.lock().expect("the log").clone()
     }
-
-    pub fn logged(&self, text: &str) -> bool {
-        self.log().iter().any(|line| line.contains(text))
-    }
 }
 
 impl Drop for Node {

@@ -59,3 +59,45 @@ impl PostgresDatabase {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 }
+
+/// A psql session that stays open until it is dropped: for holding locks.
+pub struct Session(std::process::Child);
+
+impl PostgresDatabase {
+    /// Runs statements in a session that stays open; returns when they are done.
+    pub fn session(&self, statements: &str) -> Session {
+        use std::io::{BufRead, BufReader, Write};
+        let mut child = Command::new("psql")
+            .args([
+                "-h",
+                &self.host,
+                "-p",
+                &self.port,
+                "-U",
+                &self.user,
+                "-d",
+                &self.database,
+                "-Atq",
+            ])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("psql runs");
+        let stdin = child.stdin.as_mut().expect("a piped stdin");
+        writeln!(stdin, "{statements}\nSELECT 'done';").expect("written");
+        let stdout = child.stdout.as_mut().expect("a piped stdout");
+        let mut line = String::new();
+        BufReader::new(stdout)
+            .read_line(&mut line)
+            .expect("an answer");
+        assert_eq!(line.trim(), "done");
+        Session(child)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

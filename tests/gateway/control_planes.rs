@@ -1,0 +1,121 @@
+//! Several control planes on one PostgreSQL, all of them active.
+
+use crate::harness::{Cluster, Database, eventually, get, post};
+use serde_json::{Value, json};
+
+/// A cluster of two control planes, each with a data plane of its own.
+fn two_control_planes() -> Cluster {
+    let database = Database::fresh_postgres();
+    let mut cluster = Cluster::without_data_planes(database.clone());
+    cluster.add_control_plane(database);
+    for n in 0..2 {
+        let only = cluster.control_planes[n]
+            .setting("cluster_listen")
+            .to_owned();
+        let telemetry = cluster.control_planes[n]
+            .setting("cluster_telemetry_listen")
+            .to_owned();
+        cluster.add_data_plane(&[
+            ("cluster_control_plane", &only),
+            ("cluster_telemetry_endpoint", &telemetry),
+        ]);
+        cluster.wait_until_connected(n);
+    }
+    cluster
+}
+
+#[test]
+fn a_write_on_one_control_plane_reaches_the_data_planes_of_all() {
+    let cluster = two_control_planes();
+    cluster.add_route("shared", "/shared");
+    for n in 0..2 {
+        cluster.wait_for_status(n, "/shared", 200);
+    }
+    let consumer = json!({"username": "from-the-other"});
+    post(&cluster.admin(1, "/consumers"), &consumer)
+        .expect("an answer")
+        .expect(201);
+    for control_plane in 0..2 {
+        for data_plane in 0..2 {
+            cluster.wait_until_in_sync(control_plane, data_plane);
+        }
+    }
+    let rows = |n: usize| -> Result<Value, String> {
+        let mut data = get(&cluster.admin(n, "/clustering/data-planes"))?.json()["data"].clone();
+        for row in data.as_array_mut().into_iter().flatten() {
+            // Counts down between two requests.
+            row.as_object_mut().map(|row| row.remove("ttl"));
+        }
+        Ok(data)
+    };
+    eventually("both control planes say the same", || {
+        let (first, second) = (rows(0)?, rows(1)?);
+        let both = first.as_array().is_some_and(|list| list.len() == 2);
+        if both && first == second {
+            Ok(())
+        } else {
+            Err(format!("{first}\n{second}"))
+        }
+    });
+}
+
+#[test]
+fn a_data_plane_fails_over_to_another_control_plane() {
+    let database = Database::fresh_postgres();
+    let mut cluster = Cluster::without_data_planes(database.clone());
+    cluster.add_control_plane(database);
+    cluster.add_data_plane(&[]);
+    cluster.wait_until_connected(0);
+    cluster.add_route("before", "/before");
+    cluster.wait_for_status(0, "/before", 200);
+    // Whichever holds it, one after the other is gone and back.
+    for gone in 0..2 {
+        cluster.control_planes[gone].kill();
+        let left = 1 - gone;
+        let path = format!("/after-{gone}");
+        let service = json!({"name": format!("s{gone}"), "url": format!("http://{}", cluster.upstream.address)});
+        post(&cluster.admin(left, "/services"), &service)
+            .expect("an answer")
+            .expect(201);
+        let url = cluster.admin(left, &format!("/services/s{gone}/routes"));
+        post(&url, &json!({ "paths": [path] }))
+            .expect("an answer")
+            .expect(201);
+        cluster.wait_for_status(0, &path, 200);
+        cluster.control_planes[gone].restart();
+        cluster.wait_until_ready(gone);
+    }
+}
+
+#[test]
+fn concurrent_writers_keep_the_revisions_whole() {
+    let database = Database::fresh_postgres();
+    let Database::Postgres(postgres) = database.clone() else {
+        unreachable!()
+    };
+    let mut cluster = Cluster::without_data_planes(database.clone());
+    cluster.add_control_plane(database);
+    cluster.add_data_plane(&[]);
+    std::thread::scope(|scope| {
+        for writer in 0..8 {
+            let url = cluster.admin(writer % 2, "/consumers");
+            scope.spawn(move || {
+                for n in 0..15 {
+                    // Every name is written by two writers, on different control planes.
+                    let name = format!("c{}-{n}", writer / 2);
+                    let status = post(&url, &json!({ "username": name }))
+                        .expect("an answer")
+                        .status;
+                    assert!(status == 201 || status == 409, "{status}");
+                }
+            });
+        }
+    });
+    assert_eq!(postgres.sql("SELECT count(*) FROM consumers"), "60");
+    let holes = "SELECT count(*) FROM config_revision WHERE revision <> (SELECT count(DISTINCT revision) FROM config_journal)";
+    assert_eq!(postgres.sql(holes), "0");
+    cluster.wait_until_connected(0);
+    for n in 0..2 {
+        cluster.wait_until_in_sync(n, 0);
+    }
+}

@@ -1,0 +1,135 @@
+//! Starting and stopping: errors name the setting, signals drain.
+
+use crate::harness::{Cluster, Database, eventually};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Output};
+
+fn langur(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_langur"));
+    command
+        .args(arguments)
+        .env_clear()
+        .envs(environment.iter().copied());
+    command.output().expect("the binary runs")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_start_that_cannot_work_says_which_setting() {
+    let check = |environment: &[(&str, &str)], expected: &str| {
+        let output = langur(&["start"], environment);
+        assert!(!output.status.success());
+        assert!(
+            stderr(&output).contains(expected),
+            "{expected}: {}",
+            stderr(&output)
+        );
+    };
+    check(
+        &[
+            ("LANGUR_ROLE", "data_plane"),
+            ("LANGUR_PREFIX", "/tmp/langur-none"),
+        ],
+        "cluster certificate and key must be provided to use Hybrid mode",
+    );
+    check(
+        &[("LANGUR_ROLE", "control_plane"), ("LANGUR_DATABASE", "off")],
+        "in-memory storage can not be used when role = \"control_plane\"",
+    );
+    check(
+        &[("LANGUR_CLUSTER_MAX_PAYLOAD", "1")],
+        "cluster_max_payload must be 4194304 (4MB) or greater",
+    );
+    check(&[("KONG_LOG_LEVEL", "shouting")], "log_level");
+}
+
+#[test]
+fn a_taken_port_is_named_with_its_setting() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let mut cluster = Cluster::without_data_planes(Database::Sqlite);
+    for (key, node) in [("admin_listen", 0), ("cluster_listen", 0)] {
+        let before = cluster.control_planes[node].setting(key).to_owned();
+        cluster.control_planes[node].set(key, &address);
+        cluster.control_planes[node].restart();
+        eventually("it gives up", || {
+            cluster.control_planes[node]
+                .exited()
+                .ok_or("still running".into())
+        });
+        eventually("and says why", || {
+            let log = cluster.control_planes[node].log().join("\n");
+            if log.contains(key) && log.contains(&address) {
+                Ok(())
+            } else {
+                Err(log)
+            }
+        });
+        cluster.control_planes[node].set(key, before);
+    }
+    let n = cluster.add_data_plane(&[("proxy_listen", &address)]);
+    eventually("it gives up", || {
+        cluster.data_planes[n]
+            .exited()
+            .ok_or("still running".into())
+    });
+    eventually("and says why", || {
+        let log = cluster.data_planes[n].log().join("\n");
+        if log.contains("proxy_listen") && log.contains(&address) {
+            Ok(())
+        } else {
+            Err(log)
+        }
+    });
+}
+
+#[test]
+fn sigterm_lets_a_request_finish() {
+    let mut cluster = Cluster::start(Database::Sqlite, 1);
+    // An upstream that answers when told to.
+    let slow = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", slow.local_addr().expect("an address"));
+    let post = |path: &str, body: serde_json::Value| {
+        crate::harness::post(&cluster.admin(0, path), &body)
+            .expect("an answer")
+            .expect(201);
+    };
+    post("/services", serde_json::json!({"name": "slow", "url": url}));
+    post(
+        "/services/slow/routes",
+        serde_json::json!({"paths": ["/slow"]}),
+    );
+    cluster.wait_until_in_sync(0, 0);
+    let proxy = cluster.data_planes[0]
+        .setting("proxy_listen")
+        .split(',')
+        .next()
+        .unwrap_or_default()
+        .to_owned();
+    let mut client = TcpStream::connect(&proxy).expect("a connection");
+    client
+        .write_all(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        .expect("sent");
+    let (mut upstream, _) = slow.accept().expect("the request goes upstream");
+    cluster.data_planes[0].signal(libc::SIGTERM);
+    eventually("the listener closes", || match TcpStream::connect(&proxy) {
+        Err(_) => Ok(()),
+        Ok(_) => Err("still accepting".into()),
+    });
+    upstream
+        .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone")
+        .expect("answered");
+    let mut answer = String::new();
+    client
+        .read_to_string(&mut answer)
+        .expect("the whole answer");
+    assert!(
+        answer.starts_with("HTTP/1.1 200") && answer.ends_with("done"),
+        "{answer}"
+    );
+    assert_eq!(cluster.data_planes[0].stop(libc::SIGTERM), Some(0));
+}
