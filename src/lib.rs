@@ -9,6 +9,7 @@ pub mod control_plane;
 #[cfg(feature = "data-plane")]
 pub mod data_plane;
 pub mod http;
+pub mod link;
 pub mod model;
 pub mod plugins;
 pub mod schema;
