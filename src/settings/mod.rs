@@ -1,1 +1,104 @@
 //! Settings: kong.conf grammar; defaults < file < environment < flags.
+//!
+//! `keys` is the one table of all keys; everything else follows from it: checks, documentation,
+//! the report of the effective configuration. Reading is pure: texts in, [`Settings`] or every
+//! violation out. Nothing in here reads a file or the environment, but `identity`.
+
+mod address;
+mod analytics;
+mod certificates;
+mod cluster;
+pub mod docs;
+mod grammar;
+pub mod identity;
+mod key;
+mod keys;
+mod labels;
+mod listen;
+mod listeners;
+mod node;
+mod problems;
+mod proxy;
+mod report;
+mod response_headers;
+mod secret;
+mod sources;
+mod storage;
+mod units;
+mod values;
+
+pub use address::{HostPort, PortMap, TrustedPeer};
+pub use analytics::{Analytics, Metrics};
+pub use certificates::{CertificatePair, Certificates, Trusted};
+pub use cluster::{Cluster, ClusterMtls, TELEMETRY_PORT};
+pub use grammar::MAX_TEXT;
+pub use key::{Effect, Key, Kind};
+pub use keys::{SECTIONS, Section};
+pub use listen::Listen;
+pub use listeners::Listeners;
+pub use node::{LogFormat, LogLevel, Node, PluginSelection, Role};
+pub use problems::SettingsError;
+pub use proxy::{
+    ClientLimits, ErrorType, Proxy, RealIp, RouteMatchCalculation, RouterFlavor, UpstreamKeepalive,
+};
+pub use response_headers::ResponseHeaders;
+pub use secret::Secret;
+pub use sources::{SettingsFile, Sources};
+pub use storage::{Cache, Database, Declarative, Postgres};
+
+use problems::Problems;
+use values::Values;
+
+/// The Kong version whose behaviour is implemented.
+pub const KONG_VERSION: &str = "3.9.3";
+
+/// Everything a node was told, checked; it never changes while the process runs.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub node: Node,
+    pub listeners: Listeners,
+    pub cluster: Cluster,
+    pub database: Database,
+    pub cache: Cache,
+    pub proxy: Proxy,
+    pub certificates: Certificates,
+    pub analytics: Analytics,
+    pub metrics: Metrics,
+    values: Values,
+}
+
+impl Settings {
+    /// Reads all sources; the second part is warnings, each a sentence that names the key.
+    pub fn load(sources: &Sources) -> Result<(Settings, Vec<String>), SettingsError> {
+        let mut problems = Problems::default();
+        let given = sources::merge(sources, &mut problems);
+        let mut values = Values::new(&given, &mut problems);
+        storage::set_database_default(&mut values);
+        let node = Node::resolve(&values, &mut problems);
+        let listeners = Listeners::resolve(&values, &mut problems);
+        let database = storage::database(&node, &values, &mut problems);
+        cluster::check_role(
+            node.role,
+            database.as_str(),
+            &listeners,
+            &values,
+            &mut problems,
+        );
+        let settings = Settings {
+            cluster: Cluster::resolve(&values, &mut problems),
+            cache: Cache::resolve(&node, &values, &mut problems),
+            proxy: Proxy::resolve(&values, &mut problems),
+            certificates: Certificates::resolve(node.role, &listeners, &values, &mut problems),
+            analytics: Analytics::resolve(&values, &mut problems),
+            metrics: Metrics::resolve(&values),
+            node,
+            listeners,
+            database,
+            values,
+        };
+        problems.finish(settings)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,41 @@
+//! Keys of the link between control planes and data planes.
+
+use crate::settings::key::*;
+
+#[rustfmt::skip]
+pub static KEYS: &[Key] = &[
+    one_of("cluster_mtls", &["shared", "pki"], "shared",
+        "How both ends prove themselves: shared is one certificate for all nodes, pki is certificates signed by cluster_ca_cert."),
+    text("cluster_cert", "",
+        "Certificate of this node in the cluster: a path, PEM text, or base64 of PEM. `langur hybrid gen_cert` makes one."),
+    text("cluster_cert_key", "",
+        "Private key of cluster_cert: a path, PEM text, or base64 of PEM.").secret(),
+    text("cluster_ca_cert", "",
+        "Authority that signs the other side's certificate with cluster_mtls = pki: a path, PEM text, or base64 of PEM."),
+    text("cluster_server_name", "",
+        "Name expected in a control plane's certificate, and SNI, with cluster_mtls = pki. Unset: the host of the address."),
+    text("cluster_control_plane", "127.0.0.1:8005",
+        "Control planes a data plane connects to: one or more host:port, separated by commas, tried in turn."),
+    text("cluster_telemetry_endpoint", "",
+        "host:port that takes a data plane's telemetry. Unset: port 8006 of the control plane it is connected to."),
+    text("cluster_telemetry_server_name", "",
+        "Name expected of the telemetry endpoint, and SNI, with cluster_mtls = pki. Unset: as for the control plane."),
+    list("cluster_dp_labels", "",
+        "Up to 10 key:value labels a data plane shows in /clustering/data-planes."),
+    number("cluster_data_plane_purge_delay", "1209600",
+        "Seconds after which a control plane forgets a data plane it no longer hears from; at least 60."),
+    number("cluster_max_payload", "16777216",
+        "Largest message on the cluster link in bytes, compressed; at least 4194304."),
+    one_of("cluster_ocsp", &["on", "off", "optional"], "off",
+        "Revocation checks of data planes with cluster_mtls = pki. Only off is available."),
+    boolean("cluster_use_proxy", "off",
+        "Reach the control plane through proxy_server.").no_effect(),
+    boolean("cluster_rpc", "off",
+        "Kong's RPC dialect of the cluster link.").no_effect(),
+    boolean("cluster_incremental_sync", "off",
+        "Incremental sync over Kong's RPC dialect; the native dialect always sends differences.").no_effect(),
+    boolean("cluster_cjson", "off",
+        "JSON decoder of Kong's data plane.").no_effect(),
+    boolean("dedicated_config_processing", "on",
+        "Apply configuration in a process of its own in Kong; here it never runs on a proxy worker.").no_effect(),
+];

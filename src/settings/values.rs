@@ -1,0 +1,263 @@
+//! The value of every key, checked against its type; later steps only read what they need.
+
+use super::key::{Key, Kind};
+use super::keys;
+use super::problems::Problems;
+use super::sources::Given;
+use super::units;
+use serde_json::{Map, Value as Json};
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// What is shown in place of a secret.
+pub const MASK: &str = "******";
+
+/// A value that fits its key's type. Sizes and times keep their text as it was written.
+#[derive(Clone, PartialEq)]
+enum Value {
+    Text(String),
+    Boolean(bool),
+    Number(f64),
+    Size(String, u64),
+    Time(String, Duration),
+    List(Vec<String>),
+}
+
+/// The values of all keys that are set, defaults included.
+#[derive(Clone)]
+pub struct Values(HashMap<&'static str, Value>);
+
+impl Values {
+    /// Types every value; one that does not fit is reported and read as unset.
+    pub(super) fn new(given: &Given, problems: &mut Problems) -> Values {
+        let mut values = HashMap::new();
+        for key in keys::all() {
+            let text = given.get(key.name).map(String::as_str).unwrap_or_default();
+            let text = if text.is_empty() { key.default } else { text };
+            if text.is_empty() {
+                continue;
+            }
+            match parse(key.kind, text) {
+                Some(value) => {
+                    values.insert(key.name, value);
+                }
+                None => problems.violation(misfit(key, text)),
+            }
+        }
+        Values(values)
+    }
+
+    fn get(&self, name: &str) -> Option<&Value> {
+        debug_assert!(keys::find(name).is_some(), "{name} is not in the table");
+        self.0.get(name)
+    }
+
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        match self.get(name)? {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// A boolean; unset is off.
+    pub(super) fn boolean(&self, name: &str) -> bool {
+        matches!(self.get(name), Some(Value::Boolean(true)))
+    }
+
+    pub(super) fn number(&self, name: &str) -> Option<f64> {
+        match self.get(name)? {
+            Value::Number(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    pub(super) fn size(&self, name: &str) -> Option<u64> {
+        match self.get(name)? {
+            Value::Size(_, bytes) => Some(*bytes),
+            _ => None,
+        }
+    }
+
+    pub(super) fn time(&self, name: &str) -> Option<Duration> {
+        match self.get(name)? {
+            Value::Time(_, time) => Some(*time),
+            _ => None,
+        }
+    }
+
+    /// The entries of a list; unset is empty.
+    pub(super) fn list(&self, name: &str) -> &[String] {
+        match self.get(name) {
+            Some(Value::List(entries)) => entries,
+            _ => &[],
+        }
+    }
+
+    /// Sets a default that depends on other keys.
+    pub(super) fn set_text(&mut self, name: &'static str, text: &str) {
+        self.0.insert(name, Value::Text(text.to_owned()));
+    }
+
+    /// All values as JSON with secrets masked; keys that are unset are left out.
+    pub(super) fn masked(&self) -> Map<String, Json> {
+        let mut object = Map::new();
+        for key in keys::all() {
+            let Some(value) = self.0.get(key.name) else {
+                continue;
+            };
+            let json = match key.secret {
+                true => Json::from(MASK),
+                false => json(key.kind, value),
+            };
+            object.insert(key.name.to_owned(), json);
+        }
+        object
+    }
+}
+
+impl std::fmt::Debug for Values {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Values").field(&self.masked()).finish()
+    }
+}
+
+fn parse(kind: Kind, text: &str) -> Option<Value> {
+    Some(match kind {
+        Kind::Text => Value::Text(text.to_owned()),
+        Kind::Boolean | Kind::NginxBoolean => Value::Boolean(match text {
+            "on" | "true" => true,
+            "off" | "false" => false,
+            _ => return None,
+        }),
+        Kind::Number => Value::Number(text.parse().ok().filter(|n: &f64| n.is_finite())?),
+        Kind::Size => Value::Size(text.to_owned(), units::size(text)?),
+        Kind::Time => Value::Time(text.to_owned(), units::time(text)?),
+        Kind::OneOf(words) => Value::Text(words.iter().find(|word| **word == text)?.to_string()),
+        Kind::List => Value::List(entries(text)),
+    })
+}
+
+fn entries(text: &str) -> Vec<String> {
+    text.split(',')
+        .map(|entry| entry.trim().to_owned())
+        .filter(|entry| !entry.is_empty())
+        .collect()
+}
+
+fn misfit(key: &Key, text: &str) -> String {
+    let shown = if key.secret { MASK } else { text };
+    match key.kind {
+        Kind::OneOf(words) => format!(
+            "{} has an invalid value: '{shown}' ({})",
+            key.name,
+            words.join(", ")
+        ),
+        kind => format!("{} is not a {}: '{shown}'", key.name, kind.name()),
+    }
+}
+
+fn json(kind: Kind, value: &Value) -> Json {
+    match value {
+        Value::Text(text) | Value::Size(text, _) | Value::Time(text, _) => {
+            Json::from(text.as_str())
+        }
+        Value::Boolean(on) if kind == Kind::NginxBoolean => {
+            Json::from(if *on { "on" } else { "off" })
+        }
+        Value::Boolean(on) => Json::from(*on),
+        Value::Number(number) => number_json(*number),
+        Value::List(entries) => Json::from(entries.as_slice()),
+    }
+}
+
+/// A whole number without a fraction, as Kong prints it.
+fn number_json(number: f64) -> Json {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    match number.fract() == 0.0 && number.abs() <= EXACT {
+        true => Json::from(number as i64),
+        false => Json::from(number),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(given: &[(&'static str, &str)]) -> (Values, Vec<String>) {
+        let given = given.iter().map(|(k, v)| (*k, v.to_string())).collect();
+        let mut problems = Problems::default();
+        let values = Values::new(&given, &mut problems);
+        (values, problems.violations().to_vec())
+    }
+
+    #[test]
+    fn every_default_fits_its_type() {
+        let (_, violations) = values(&[]);
+        assert_eq!(violations, [""; 0]);
+    }
+
+    #[test]
+    fn misfits_name_the_key() {
+        for (name, text, expected) in [
+            ("pg_port", "abc", "pg_port is not a number: 'abc'"),
+            ("pg_port", "inf", "pg_port is not a number: 'inf'"),
+            ("pg_ssl", "yes", "pg_ssl is not a boolean: 'yes'"),
+            ("lmdb_map_size", "big", "lmdb_map_size is not a size: 'big'"),
+            (
+                "shutdown_timeout",
+                "x",
+                "shutdown_timeout is not a time: 'x'",
+            ),
+            (
+                "real_ip_recursive",
+                "1",
+                "real_ip_recursive is not a ngx_boolean: '1'",
+            ),
+            (
+                "role",
+                "dp",
+                "role has an invalid value: 'dp' (data_plane, control_plane, traditional)",
+            ),
+        ] {
+            assert_eq!(values(&[(name, text)]).1, [expected]);
+        }
+    }
+
+    #[test]
+    fn an_empty_value_is_the_default() {
+        let (values, violations) = values(&[("role", ""), ("pg_host", "")]);
+        assert_eq!(violations, [""; 0]);
+        assert_eq!(values.text("role"), Some("traditional"));
+        assert_eq!(values.text("pg_host"), Some("127.0.0.1"));
+        assert_eq!(values.text("pg_schema"), None);
+    }
+
+    #[test]
+    fn lists() {
+        let (values, _) = values(&[("plugins", " bundled,key-auth ,, x ")]);
+        assert_eq!(values.list("plugins"), ["bundled", "key-auth", "x"]);
+    }
+
+    #[test]
+    fn reported_values() {
+        let (values, _) = values(&[("pg_password", "hunter2"), ("ssl_cert_key", "/a, /b")]);
+        let object = values.masked();
+        for (name, expected) in [
+            ("pg_password", Json::from("******")),
+            ("ssl_cert_key", Json::from("******")),
+            ("pg_port", Json::from(5432)),
+            ("tracing_sampling_rate", Json::from(0.01)),
+            ("allow_debug_header", Json::from(false)),
+            ("real_ip_recursive", Json::from("off")),
+            ("lmdb_map_size", Json::from("2048m")),
+            (
+                "dns_order",
+                serde_json::json!(["LAST", "SRV", "A", "CNAME"]),
+            ),
+        ] {
+            assert_eq!(object[name], expected, "{name}");
+        }
+        assert!(!object.contains_key("cluster_cert"));
+        assert!(!format!("{values:?}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,77 @@
+//! Certificates made here: the cluster's own, and one for listeners that have none.
+
+use super::TlsError;
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, SanType, SignatureAlgorithm,
+    date_time_ymd,
+};
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// The lifetime of a listener's certificate. It proves nothing, so nothing is gained by less.
+const LISTENER_DAYS: u32 = 3_650;
+
+/// A certificate and its key, both as PEM.
+pub struct GeneratedPair {
+    pub certificate: String,
+    pub key: String,
+}
+
+impl fmt::Debug for GeneratedPair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GeneratedPair")
+            .field("certificate", &self.certificate)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The certificate all nodes share: P-384, X.509 version 3, name `kong_clustering` in subject
+/// and alternative name, for servers and clients.
+pub fn cluster_certificate(days: u32, now: SystemTime) -> Result<GeneratedPair, TlsError> {
+    let mut params = CertificateParams::new([super::CLUSTER_SERVER_NAME.to_owned()])?;
+    params.distinguished_name = common_name(super::CLUSTER_SERVER_NAME);
+    params.extended_key_usages = vec![
+        ExtendedKeyUsagePurpose::ServerAuth,
+        ExtendedKeyUsagePurpose::ClientAuth,
+    ];
+    self_signed(params, &PKCS_ECDSA_P384_SHA384, days, now)
+}
+
+/// A certificate for HTTPS listeners until one is configured: P-256, for `localhost`.
+pub fn listener_certificate(now: SystemTime) -> Result<GeneratedPair, TlsError> {
+    let mut params = CertificateParams::new(["localhost".to_owned()])?;
+    let loopback = SanType::IpAddress(Ipv4Addr::LOCALHOST.into());
+    params.subject_alt_names.push(loopback);
+    params.distinguished_name = common_name("localhost");
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    self_signed(params, &PKCS_ECDSA_P256_SHA256, LISTENER_DAYS, now)
+}
+
+fn common_name(name: &str) -> DistinguishedName {
+    let mut subject = DistinguishedName::new();
+    subject.push(DnType::CommonName, name);
+    subject
+}
+
+fn self_signed(
+    mut params: CertificateParams,
+    algorithm: &'static SignatureAlgorithm,
+    days: u32,
+    now: SystemTime,
+) -> Result<GeneratedPair, TlsError> {
+    let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = date_time_ymd(1970, 1, 1) + Duration::from_secs(since_epoch.as_secs());
+    params.not_before = now;
+    params.not_after = now + DAY * days;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    let key = KeyPair::generate_for(algorithm)?;
+    let certificate = params.self_signed(&key)?;
+    Ok(GeneratedPair {
+        certificate: certificate.pem(),
+        key: key.serialize_pem(),
+    })
+}

@@ -1,0 +1,109 @@
+//! `cluster_mtls = pki`: the control plane's certificate verified against an authority.
+//!
+//! The chain is the TLS library's work. The name may stand in the subject alternative names or,
+//! when there are none, in the common name: what Kong's data planes accept.
+
+use super::{certificate, provider};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use x509_parser::extensions::GeneralName;
+
+/// Accepts control planes whose certificate an authority signed for the expected name.
+#[derive(Debug)]
+pub(super) struct PkiServerVerifier {
+    roots: RootCertStore,
+}
+
+impl PkiServerVerifier {
+    pub(super) fn new(roots: RootCertStore) -> PkiServerVerifier {
+        PkiServerVerifier { roots }
+    }
+}
+
+impl ServerCertVerifier for PkiServerVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let parsed = ParsedCertificate::try_from(end_entity)?;
+        let algorithms = provider().signature_verification_algorithms;
+        verify_server_cert_signed_by_trust_anchor(
+            &parsed,
+            &self.roots,
+            intermediates,
+            now,
+            algorithms.all,
+        )?;
+        match verify_server_name(&parsed, server_name) {
+            Err(_) if common_name_matches(end_entity, server_name) => {}
+            result => result?,
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let provider = provider();
+        verify_tls12_signature(
+            message,
+            cert,
+            dss,
+            &provider.signature_verification_algorithms,
+        )
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let provider = provider();
+        verify_tls13_signature(
+            message,
+            cert,
+            dss,
+            &provider.signature_verification_algorithms,
+        )
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        super::signature::supported_schemes()
+    }
+}
+
+/// The old rule for certificates without alternative DNS names: the common name is the host.
+fn common_name_matches(der: &CertificateDer<'_>, server_name: &ServerName<'_>) -> bool {
+    let ServerName::DnsName(expected) = server_name else {
+        return false;
+    };
+    let Ok(certificate) = certificate::parse(der) else {
+        return false;
+    };
+    // An extension that cannot be read must not look like one that is absent.
+    let Ok(alternative) = certificate.subject_alternative_name() else {
+        return false;
+    };
+    let has_dns_name = alternative.is_some_and(|extension| {
+        let names = &extension.value.general_names;
+        names.iter().any(|n| matches!(n, GeneralName::DNSName(_)))
+    });
+    let mut common_names = certificate.subject().iter_common_name();
+    !has_dns_name
+        && common_names.any(|name| {
+            name.as_str()
+                .is_ok_and(|name| name.eq_ignore_ascii_case(expected.as_ref()))
+        })
+}

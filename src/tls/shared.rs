@@ -1,0 +1,120 @@
+//! `cluster_mtls = shared`: the peer's certificate is ours, byte for byte.
+//!
+//! No chain is built and no name is looked at: equality with our own certificate says more. The
+//! handshake signature then proves that the peer also holds the key.
+
+use super::certificate::{fingerprint, parse};
+use super::signature;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+
+/// Accepts the peers that show one of these certificates.
+#[derive(Debug)]
+pub(super) struct PinnedVerifier {
+    fingerprints: Vec<[u8; 32]>,
+}
+
+impl PinnedVerifier {
+    pub(super) fn new(fingerprints: Vec<[u8; 32]>) -> PinnedVerifier {
+        PinnedVerifier { fingerprints }
+    }
+
+    fn check(&self, end_entity: &CertificateDer<'_>) -> Result<(), Error> {
+        match self.fingerprints.contains(&fingerprint(end_entity)) {
+            true => Ok(()),
+            false => Err(CertificateError::ApplicationVerificationFailure.into()),
+        }
+    }
+}
+
+impl ServerCertVerifier for PinnedVerifier {
+    /// As Kong's data plane, refuses a control plane whose certificate is out of date.
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        self.check(end_entity)?;
+        check_validity(end_entity, now)?;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        signature::verify_tls12(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        signature::verify_tls13(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        signature::supported_schemes()
+    }
+}
+
+impl ClientCertVerifier for PinnedVerifier {
+    /// No hints: a Kong data plane sends its certificate whatever we list.
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    /// As Kong's control plane, compares and does not look at dates: the data plane does.
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        self.check(end_entity)?;
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        signature::verify_tls12(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        signature::verify_tls13(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        signature::supported_schemes()
+    }
+}
+
+fn check_validity(der: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
+    let certificate = parse(der).map_err(|_| CertificateError::BadEncoding)?;
+    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    if now < certificate.validity().not_before.timestamp() {
+        return Err(CertificateError::NotValidYet.into());
+    }
+    if now > certificate.validity().not_after.timestamp() {
+        return Err(CertificateError::Expired.into());
+    }
+    Ok(())
+}
