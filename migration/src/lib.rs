@@ -1,1 +1,31 @@
-//! Steps.
+//! Langur's database schema, step by step: one step, one file, never edited after release.
+//!
+//! The constraints stand in the database itself, because several control planes may write to
+//! it: foreign keys, unique names and keys, types and ranges. Both engines get the same steps;
+//! `ddl` translates the statements for SQLite.
+
+mod ddl;
+mod m20261121_000001_create_configuration;
+mod m20261121_000002_create_journal;
+mod m20261121_000003_create_fleet;
+mod m20261121_000004_create_telemetry;
+mod runner;
+
+pub use runner::{Step, list, reset, up};
+pub use sea_orm_migration::sea_orm;
+
+use sea_orm_migration::prelude::{MigrationTrait, MigratorTrait};
+
+/// All steps in order.
+pub(crate) struct Migrator;
+
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m20261121_000001_create_configuration::Migration),
+            Box::new(m20261121_000002_create_journal::Migration),
+            Box::new(m20261121_000003_create_fleet::Migration),
+            Box::new(m20261121_000004_create_telemetry::Migration),
+        ]
+    }
+}

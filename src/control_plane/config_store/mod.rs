@@ -1,1 +1,200 @@
 //! The only writer of configuration: transactions, revisions, journal.
+//!
+//! [`Store`] is the handle to the database, cheap to clone: reads, writes, the journal, and the
+//! rows by which control planes know of each other. The [`ConfigStore`] actor queues writes and
+//! looks after the database. The store keeps integrity only: what a valid entity is, `schema`
+//! says. A document is an entity in its stored shape: all fields present, a reference as
+//! `{"id": …}` or null.
+//!
+//! Every commit is one revision. Its number comes from the one row of `config_revision`, which
+//! stays locked until the commit: revisions have no holes and become visible in order.
+
+mod actor;
+mod cascade;
+mod connection;
+mod counts;
+mod error;
+mod follow;
+mod journal;
+mod presence;
+mod read;
+mod rows;
+mod settings;
+mod tables;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub use actor::{ConfigStore, ConfigStoreHandle, Maintain, WriteConfig};
+pub use counts::{BatchKey, Count, Counted, Dimensions};
+pub use error::StoreError;
+pub use journal::{Changes, JournalEntry, Retention};
+pub use migration::Step as MigrationStep;
+pub use presence::{ControlPlanePresence, DataPlanePresence};
+pub use read::{Key, Page, PageRequest, TagFilter};
+pub use settings::{
+    DatabaseSettings, PostgresSettings, PostgresTls, PostgresTlsMode, SqliteSettings,
+};
+pub use write::{Committed, Write};
+
+use crate::model::Revision;
+use sea_orm::{
+    DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode, TransactionOptions,
+    TransactionTrait,
+};
+use sqlx::postgres::PgConnectOptions;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::sync::{Mutex, MutexGuard, watch};
+
+/// An entity in its stored shape.
+pub type Document = serde_json::Map<String, serde_json::Value>;
+
+/// Tells the time; a test has its own.
+type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
+
+/// A handle to the database of a control plane. Clones share it.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    db: DatabaseConnection,
+    listen: Option<PgConnectOptions>,
+    latest: watch::Sender<Revision>,
+    /// One writer of this process at a time: on SQLite so that nobody spins on a busy file, on
+    /// PostgreSQL so that waiting writers do not use up the pool.
+    writing: Mutex<()>,
+    clock: Clock,
+}
+
+impl Store {
+    /// Connects, without touching the schema: see [`Store::migrate`].
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database cannot be opened or reached.
+    pub async fn connect(settings: &DatabaseSettings) -> Result<Store, StoreError> {
+        Store::connect_with_clock(settings, Arc::new(SystemTime::now)).await
+    }
+
+    async fn connect_with_clock(
+        settings: &DatabaseSettings,
+        clock: Clock,
+    ) -> Result<Store, StoreError> {
+        let connection = connection::open(settings).await?;
+        Ok(Store(Arc::new(Inner {
+            db: connection.db,
+            listen: connection.listen,
+            latest: watch::Sender::new(Revision::default()),
+            writing: Mutex::new(()),
+            clock,
+        })))
+    }
+
+    /// Applies pending migrations, all or none, and names them. Control planes that start at the
+    /// same time wait for one another.
+    ///
+    /// # Errors
+    /// When the database fails, or was migrated by a later version of this program.
+    pub async fn migrate(&self) -> Result<Vec<String>, StoreError> {
+        let _turn = self.0.writing.lock().await;
+        let applied = migration::up(&self.0.db).await?;
+        self.refresh().await?;
+        Ok(applied)
+    }
+
+    /// All migrations in order, and whether the database has them.
+    ///
+    /// # Errors
+    /// As [`Store::migrate`].
+    pub async fn migrations(&self) -> Result<Vec<MigrationStep>, StoreError> {
+        Ok(migration::list(&self.0.db).await?)
+    }
+
+    /// Drops all tables with all that is in them.
+    ///
+    /// # Errors
+    /// As [`Store::migrate`].
+    pub async fn reset(&self) -> Result<(), StoreError> {
+        let _turn = self.0.writing.lock().await;
+        Ok(migration::reset(&self.0.db).await?)
+    }
+
+    /// The latest revision this process knows of: it advances with each commit here and, while
+    /// [`Store::follow`] runs, with those of other control planes.
+    #[must_use]
+    pub fn revisions(&self) -> watch::Receiver<Revision> {
+        self.0.latest.subscribe()
+    }
+
+    /// Closes all connections.
+    pub async fn close(&self) {
+        if let Err(err) = self.0.db.clone().close().await {
+            tracing::warn!(%err, "closing the database failed");
+        }
+    }
+
+    fn db(&self) -> &DatabaseConnection {
+        &self.0.db
+    }
+
+    fn engine(&self) -> DbBackend {
+        self.0.db.get_database_backend()
+    }
+
+    fn now(&self) -> SystemTime {
+        (self.0.clock)()
+    }
+
+    /// Reads the latest revision and makes it known.
+    async fn refresh(&self) -> Result<Revision, StoreError> {
+        let revision = self.latest_revision().await?;
+        self.announce(revision);
+        Ok(revision)
+    }
+
+    /// Never goes back: a slow reader may come after a fast one.
+    fn announce(&self, revision: Revision) {
+        self.0.latest.send_if_modified(|latest| {
+            let is_newer = *latest < revision;
+            *latest = revision.max(*latest);
+            is_newer
+        });
+    }
+
+    /// A transaction that writes configuration.
+    async fn begin_write(&self) -> Result<(MutexGuard<'_, ()>, DatabaseTransaction), StoreError> {
+        let turn = self.0.writing.lock().await;
+        let transaction = self.db().begin_with_options(self.write_options()).await?;
+        Ok((turn, transaction))
+    }
+
+    /// A transaction that writes something else: on PostgreSQL it need not wait for those.
+    async fn begin_bookkeeping(
+        &self,
+    ) -> Result<(Option<MutexGuard<'_, ()>>, DatabaseTransaction), StoreError> {
+        let turn = match self.engine() {
+            DbBackend::Sqlite => Some(self.0.writing.lock().await),
+            _ => None,
+        };
+        let transaction = self.db().begin_with_options(self.write_options()).await?;
+        Ok((turn, transaction))
+    }
+
+    fn write_options(&self) -> TransactionOptions {
+        TransactionOptions {
+            // Takes the write lock at once, where waiting for it is possible.
+            sqlite_transaction_mode: match self.engine() {
+                DbBackend::Sqlite => Some(SqliteTransactionMode::Immediate),
+                _ => None,
+            },
+            ..TransactionOptions::default()
+        }
+    }
+}
+
+/// Whole seconds since the epoch.
+fn unix_seconds(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}

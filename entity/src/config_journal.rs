@@ -1,0 +1,34 @@
+//! What each revision put and deleted: what a data plane lacks is read from here.
+
+use sea_orm::entity::prelude::*;
+
+#[derive(Clone, PartialEq, DeriveEntityModel)]
+#[sea_orm(table_name = "config_journal")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub revision: i64,
+    /// The place within the revision, from zero.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub seq: i64,
+    pub kind: String,
+    pub id: Uuid,
+    /// The canonical bytes of the entity; NULL is a delete.
+    #[sea_orm(column_type = "Blob", nullable)]
+    pub row: Option<Vec<u8>>,
+    /// Epoch seconds.
+    pub committed_at: i64,
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Never the content: it is a secret.
+        f.debug_struct("Model")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,36 @@
+//! Keys of consumers.
+
+use crate::columns::Strings;
+use sea_orm::entity::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, PartialEq, DeriveEntityModel, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[sea_orm(table_name = "keyauth_credentials")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    pub created_at: i64,
+    #[sea_orm(column_name = "consumer_id")]
+    #[serde(with = "crate::reference::required")]
+    pub consumer: Uuid,
+    pub key: String,
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    pub tags: Option<Strings>,
+    /// Epoch seconds after which the key is no longer valid.
+    pub ttl: Option<i64>,
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Never the content: it is a secret.
+        f.debug_struct("Model")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,43 @@
+//! The journal of changes and the revision it has reached.
+
+use crate::ddl;
+use sea_orm_migration::prelude::*;
+
+const TABLES: &str = r#"
+CREATE TABLE config_revision (
+  id BIGINT NOT NULL PRIMARY KEY,
+  revision BIGINT NOT NULL,
+  CONSTRAINT config_revision_one_row_check CHECK (id = 1),
+  CONSTRAINT config_revision_revision_check CHECK (revision >= 0)
+)
+
+INSERT INTO config_revision (id, revision) VALUES (1, 0)
+
+CREATE TABLE config_journal (
+  revision BIGINT NOT NULL,
+  seq BIGINT NOT NULL,
+  kind TEXT NOT NULL,
+  id UUID NOT NULL,
+  row BYTEA,
+  committed_at BIGINT NOT NULL,
+  PRIMARY KEY (revision, seq),
+  CONSTRAINT config_journal_revision_check CHECK (revision > 0)
+)
+"#;
+
+/// Children first.
+const DROP: &[&str] = &["config_journal", "config_revision"];
+
+#[derive(DeriveMigrationName)]
+pub(crate) struct Migration;
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        ddl::run(manager, TABLES).await
+    }
+
+    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        ddl::drop_tables(manager, DROP).await
+    }
+}

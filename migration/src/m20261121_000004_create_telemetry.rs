@@ -1,0 +1,43 @@
+//! Requests counted, and how far each node has been counted. Ids of entities may be gone: no foreign keys.
+
+use crate::ddl;
+use sea_orm_migration::prelude::*;
+
+const TABLES: &str = r#"
+CREATE TABLE telemetry_positions (
+  node_id UUID NOT NULL,
+  incarnation UUID NOT NULL,
+  sequence BIGINT NOT NULL,
+  updated_at BIGINT NOT NULL,
+  PRIMARY KEY (node_id, incarnation)
+)
+
+CREATE TABLE telemetry_counts (
+  service_id UUID NOT NULL,
+  route_id UUID NOT NULL,
+  consumer_id UUID NOT NULL,
+  status BIGINT NOT NULL,
+  data_plane_id UUID NOT NULL,
+  requests BIGINT NOT NULL,
+  request_bytes BIGINT NOT NULL,
+  response_bytes BIGINT NOT NULL,
+  PRIMARY KEY (service_id, route_id, consumer_id, status, data_plane_id)
+)
+"#;
+
+/// Children first.
+const DROP: &[&str] = &["telemetry_counts", "telemetry_positions"];
+
+#[derive(DeriveMigrationName)]
+pub(crate) struct Migration;
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        ddl::run(manager, TABLES).await
+    }
+
+    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        ddl::drop_tables(manager, DROP).await
+    }
+}

@@ -1,0 +1,142 @@
+//! The ConfigStore actor: queues writes, follows other control planes, keeps the database tidy.
+
+use super::{Committed, Retention, Store, StoreError, Write};
+use actix::dev::SendError;
+use actix::prelude::*;
+use sea_orm::DbErr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Writes that may wait. Overflow: the sender gets [`StoreError::Busy`] at once and says so to
+/// its client, which is to try again.
+const MAILBOX: usize = 256;
+/// A write that takes longer is given up and rolled back, so that a hanging database does not
+/// keep the queue from being answered.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Between two rounds of tidying.
+const MAINTENANCE: Duration = Duration::from_secs(60);
+
+/// The actor. Make it anew from the same [`Store`] when it has to be restarted.
+pub struct ConfigStore {
+    store: Store,
+    retention: Retention,
+}
+
+impl ConfigStore {
+    #[must_use]
+    pub fn new(store: Store, retention: Retention) -> ConfigStore {
+        ConfigStore { store, retention }
+    }
+}
+
+impl Actor for ConfigStore {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        let store = self.store.clone();
+        ctx.spawn(async move { store.follow().await }.into_actor(self));
+        // Overflow: the next round does it.
+        ctx.run_interval(MAINTENANCE, |_, ctx| {
+            if ctx.address().try_send(Maintain).is_err() {
+                tracing::debug!("maintenance is put off: writes are waiting");
+            }
+        });
+    }
+}
+
+/// Commits operations as one revision and answers on `reply`.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct WriteConfig {
+    pub writes: Vec<Write>,
+    pub reply: oneshot::Sender<Result<Committed, StoreError>>,
+}
+
+/// Deletes expired entities and prunes the journal.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Maintain;
+
+impl Handler<WriteConfig> for ConfigStore {
+    type Result = ();
+
+    fn handle(&mut self, message: WriteConfig, ctx: &mut Self::Context) {
+        let store = self.store.clone();
+        let write = async move {
+            // Whoever asked has gone: what was not begun is not done.
+            if message.reply.is_closed() {
+                return;
+            }
+            let result = tokio::time::timeout(WRITE_TIMEOUT, store.write(message.writes)).await;
+            // Nobody may be waiting any more; the write counts all the same.
+            let _ = message
+                .reply
+                .send(result.unwrap_or_else(|_| Err(unanswered())));
+        };
+        // No other message is taken meanwhile: the queue is the mailbox, and it is bounded.
+        ctx.wait(write.into_actor(self));
+    }
+}
+
+impl Handler<Maintain> for ConfigStore {
+    type Result = ();
+
+    fn handle(&mut self, _: Maintain, ctx: &mut Self::Context) {
+        let (store, retention) = (self.store.clone(), self.retention);
+        let tidy = async move {
+            match store.delete_expired().await {
+                Ok(Some(revision)) => tracing::info!(%revision, "deleted what has expired"),
+                Ok(None) => {}
+                Err(err) => tracing::warn!(?err, "deleting what has expired failed"),
+            }
+            match store.prune_journal(retention).await {
+                Ok(0) => {}
+                Ok(rows) => tracing::debug!(rows, "pruned the journal"),
+                Err(err) => tracing::warn!(?err, "pruning the journal failed"),
+            }
+        };
+        ctx.spawn(tidy.into_actor(self));
+    }
+}
+
+/// Whether the write was made is not known.
+fn unanswered() -> StoreError {
+    let reason = "no answer in time".to_owned();
+    StoreError::Unavailable(Arc::new(DbErr::Custom(reason)))
+}
+
+/// The way to the actor: what AdminApi and others hold.
+#[derive(Clone)]
+pub struct ConfigStoreHandle {
+    address: Addr<ConfigStore>,
+    store: Store,
+}
+
+impl ConfigStoreHandle {
+    #[must_use]
+    pub fn new(address: Addr<ConfigStore>, store: Store) -> ConfigStoreHandle {
+        ConfigStoreHandle { address, store }
+    }
+
+    /// For reads, which need no queue.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Queues a write and waits for its commit.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] when the queue is full or the actor is being restarted,
+    /// [`StoreError::Unavailable`] when it gave up or stopped in the middle, which leaves open
+    /// whether the write was made; otherwise those of [`Store::write`].
+    pub async fn write(&self, writes: Vec<Write>) -> Result<Committed, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        match self.address.try_send(WriteConfig { writes, reply }) {
+            Ok(()) => answer.await.unwrap_or_else(|_| Err(unanswered())),
+            Err(SendError::Full(_) | SendError::Closed(_)) => Err(StoreError::Busy),
+        }
+    }
+}

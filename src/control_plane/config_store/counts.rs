@@ -1,0 +1,198 @@
+//! Telemetry: requests counted once, however often a batch arrives.
+
+use super::{Store, StoreError, unix_seconds};
+use entity::{telemetry_counts, telemetry_positions};
+use sea_orm::ActiveValue::Set;
+use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
+use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Rows in one INSERT.
+const CHUNK: usize = 500;
+
+/// What makes a batch unlike all others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BatchKey {
+    /// The data plane.
+    pub node: Uuid,
+    /// One run of its process.
+    pub incarnation: Uuid,
+    /// Ascending within the incarnation; batches are sent, and sent again, in this order.
+    pub sequence: u64,
+}
+
+/// What requests are counted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Dimensions {
+    pub service: Option<Uuid>,
+    pub route: Option<Uuid>,
+    pub consumer: Option<Uuid>,
+    /// The HTTP status sent to the client.
+    pub status: u16,
+    pub data_plane: Uuid,
+}
+
+/// A sum over requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    pub requests: u64,
+    /// Bytes.
+    pub request_bytes: u64,
+    /// Bytes.
+    pub response_bytes: u64,
+}
+
+/// Whether a batch was new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    Counted,
+    /// This batch or a later one of the same incarnation was counted before.
+    AlreadyCounted,
+}
+
+impl Store {
+    /// Adds a batch to the counts, once: position and counts commit together, for all control
+    /// planes on the database. Acknowledge the batch after this returned.
+    ///
+    /// # Errors
+    /// When the database fails; the batch may be sent again.
+    pub async fn ingest(
+        &self,
+        key: BatchKey,
+        counts: &BTreeMap<Dimensions, Count>,
+    ) -> Result<Counted, StoreError> {
+        let (_turn, transaction) = self.begin_bookkeeping().await?;
+        if !self.advance(&transaction, key).await? {
+            transaction.rollback().await?;
+            return Ok(Counted::AlreadyCounted);
+        }
+        // Ordered by the map, so that two control planes never wait for each other in a circle.
+        let rows: Vec<_> = counts.iter().map(row).collect();
+        for chunk in rows.chunks(CHUNK) {
+            telemetry_counts::Entity::insert_many(chunk.iter().cloned())
+                .on_conflict(add_up())
+                .exec_without_returning(&transaction)
+                .await?;
+        }
+        transaction.commit().await?;
+        Ok(Counted::Counted)
+    }
+
+    /// Moves the position of the incarnation to this batch; false when it is there already.
+    async fn advance(
+        &self,
+        transaction: &DatabaseTransaction,
+        key: BatchKey,
+    ) -> Result<bool, StoreError> {
+        let position = telemetry_positions::ActiveModel {
+            node: Set(key.node),
+            incarnation: Set(key.incarnation),
+            sequence: Set(clamp(key.sequence)),
+            updated_at: Set(unix_seconds(self.now())),
+        };
+        let only_forward = OnConflict::columns([
+            telemetry_positions::Column::Node,
+            telemetry_positions::Column::Incarnation,
+        ])
+        .update_columns([
+            telemetry_positions::Column::Sequence,
+            telemetry_positions::Column::UpdatedAt,
+        ])
+        .action_and_where(
+            telemetry_positions::Column::Sequence
+                .into_expr()
+                .lt(clamp(key.sequence)),
+        )
+        .to_owned();
+        let inserted = telemetry_positions::Entity::insert(position)
+            .on_conflict(only_forward)
+            .exec_without_returning(transaction)
+            .await?;
+        Ok(inserted > 0)
+    }
+
+    /// All counts.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn counts(&self) -> Result<BTreeMap<Dimensions, Count>, StoreError> {
+        let rows = telemetry_counts::Entity::find().all(self.db()).await?;
+        Ok(rows.into_iter().map(count).collect())
+    }
+
+    /// Forgets positions not moved for `age`: such a process will not send again. It must be
+    /// longer than a data plane can hold batches back.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn expire_telemetry_positions(&self, age: Duration) -> Result<(), StoreError> {
+        let age = i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
+        let horizon = unix_seconds(self.now()).saturating_sub(age);
+        let (_turn, transaction) = self.begin_bookkeeping().await?;
+        telemetry_positions::Entity::delete_many()
+            .filter(telemetry_positions::Column::UpdatedAt.lt(horizon))
+            .exec(&transaction)
+            .await?;
+        Ok(transaction.commit().await?)
+    }
+}
+
+/// What a conflicting row becomes: the sum of both.
+fn add_up() -> OnConflict {
+    use telemetry_counts::Column;
+    let sum = |column: Column| {
+        let held = Expr::col((telemetry_counts::Entity, column));
+        (column, held.add(Expr::col(("excluded", column))))
+    };
+    OnConflict::columns([
+        Column::Service,
+        Column::Route,
+        Column::Consumer,
+        Column::Status,
+        Column::DataPlane,
+    ])
+    .values([
+        sum(Column::Requests),
+        sum(Column::RequestBytes),
+        sum(Column::ResponseBytes),
+    ])
+    .to_owned()
+}
+
+fn row((by, count): (&Dimensions, &Count)) -> telemetry_counts::ActiveModel {
+    telemetry_counts::Model {
+        service: by.service.unwrap_or_default(),
+        route: by.route.unwrap_or_default(),
+        consumer: by.consumer.unwrap_or_default(),
+        status: by.status.into(),
+        data_plane: by.data_plane,
+        requests: clamp(count.requests),
+        request_bytes: clamp(count.request_bytes),
+        response_bytes: clamp(count.response_bytes),
+    }
+    .into_active_model()
+}
+
+fn count(row: telemetry_counts::Model) -> (Dimensions, Count) {
+    let known = |id: Uuid| (!id.is_nil()).then_some(id);
+    let by = Dimensions {
+        service: known(row.service),
+        route: known(row.route),
+        consumer: known(row.consumer),
+        status: u16::try_from(row.status).unwrap_or_default(),
+        data_plane: row.data_plane,
+    };
+    let count = Count {
+        requests: row.requests.unsigned_abs(),
+        request_bytes: row.request_bytes.unsigned_abs(),
+        response_bytes: row.response_bytes.unsigned_abs(),
+    };
+    (by, count)
+}
+
+/// As the database holds it.
+fn clamp(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}

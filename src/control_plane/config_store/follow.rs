@@ -1,0 +1,79 @@
+//! Learning of the commits of other control planes.
+//!
+//! PostgreSQL tells of each commit; a slow poll is the safety net for a connection that died
+//! silently, a pooler that forwards no notifications, or a second process on one SQLite file.
+//! Either only says that there is something new: the journal says what.
+
+use super::write::CHANNEL;
+use super::{Store, StoreError};
+use sea_orm::{DbErr, RuntimeErr};
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Between two looks at the latest revision.
+const POLL: Duration = Duration::from_secs(5);
+/// Between two attempts to listen.
+const RETRY: Duration = Duration::from_secs(2);
+
+impl Store {
+    /// Keeps [`Store::revisions`] up to date, for as long as it is polled; never returns.
+    pub async fn follow(&self) {
+        let poll = self.poll(POLL);
+        match &self.0.listen {
+            Some(options) => {
+                futures_util::future::join(poll, self.listen(options)).await;
+            }
+            None => poll.await,
+        }
+    }
+
+    async fn poll(&self, interval: Duration) {
+        let mut was_up = true;
+        loop {
+            let found = self.refresh().await;
+            match &found {
+                Ok(_) if !was_up => tracing::info!("the database is back"),
+                Err(err) if was_up => tracing::warn!(?err, "the latest revision cannot be read"),
+                _ => {}
+            }
+            was_up = found.is_ok();
+            tokio::time::sleep(interval).await;
+        }
+    }
+
+    async fn listen(&self, options: &PgConnectOptions) {
+        loop {
+            if let Err(err) = self.listen_until_lost(options).await {
+                tracing::warn!(?err, "not listening for changes of other control planes");
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    async fn listen_until_lost(&self, options: &PgConnectOptions) -> Result<(), StoreError> {
+        let pool = PgPoolOptions::new()
+            .max_connections(1)
+            .max_lifetime(None)
+            .idle_timeout(None)
+            .connect_with(options.clone())
+            .await
+            .map_err(lost)?;
+        let mut listener = PgListener::connect_with(&pool).await.map_err(lost)?;
+        listener.ignore_pool_close_event(true);
+        listener.listen(CHANNEL).await.map_err(lost)?;
+        tracing::debug!("listening for changes of other control planes");
+        loop {
+            // First what was committed before the listening began, then after each notification,
+            // and after a reconnect, during which notifications were lost.
+            self.refresh().await?;
+            if listener.try_recv().await.map_err(lost)?.is_none() {
+                tracing::info!("the connection that listens for changes was renewed");
+            }
+        }
+    }
+}
+
+fn lost(err: sqlx::Error) -> StoreError {
+    DbErr::Conn(RuntimeErr::SqlxError(Arc::new(err))).into()
+}

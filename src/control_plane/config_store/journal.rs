@@ -1,0 +1,185 @@
+//! The journal: what each revision put and deleted, and how far back it reaches.
+
+use super::read::revision_from;
+use super::{Store, StoreError, unix_seconds};
+use crate::model::{Kind, Op, Revision, Row};
+use entity::config_journal;
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, Order, QueryFilter, QueryOrder,
+    QuerySelect,
+};
+use std::time::Duration;
+
+/// Rows in one INSERT.
+const CHUNK: usize = 500;
+
+/// What came after a revision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Changes {
+    /// The revisions that follow, in order and without holes; none when it is the latest.
+    /// There may be more when as many came as were asked for.
+    Since(Vec<JournalEntry>),
+    /// The journal does not reach back this far, or the revision is ahead of the database:
+    /// only the whole configuration will do.
+    OutOfReach,
+}
+
+/// One committed revision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JournalEntry {
+    pub revision: Revision,
+    /// At most one per entity, sorted by key.
+    pub ops: Vec<Op>,
+}
+
+/// How much of the journal is kept. A data plane that is further behind gets the whole.
+#[derive(Clone, Copy, Debug)]
+pub struct Retention {
+    pub max_revisions: u64,
+    pub max_age: Duration,
+}
+
+impl Default for Retention {
+    fn default() -> Retention {
+        Retention {
+            max_revisions: 100_000,
+            max_age: Duration::from_secs(7 * 24 * 3600),
+        }
+    }
+}
+
+impl Store {
+    /// At most `limit` revisions that follow `revision`.
+    ///
+    /// # Errors
+    /// When the database fails or holds what this version cannot read.
+    pub async fn changes_since(
+        &self,
+        revision: Revision,
+        limit: u64,
+    ) -> Result<Changes, StoreError> {
+        let latest = self.latest_revision().await?;
+        if latest == revision {
+            return Ok(Changes::Since(Vec::new()));
+        }
+        if latest < revision {
+            return Ok(Changes::OutOfReach);
+        }
+        let last = Revision(revision.0.saturating_add(limit.max(1)));
+        let rows = config_journal::Entity::find()
+            .filter(config_journal::Column::Revision.gt(stored(revision)))
+            .filter(config_journal::Column::Revision.lte(stored(last)))
+            .order_by(config_journal::Column::Revision, Order::Asc)
+            .order_by(config_journal::Column::Seq, Order::Asc)
+            .all(self.db())
+            .await?;
+        let mut entries: Vec<JournalEntry> = Vec::new();
+        for row in rows {
+            let (revision, op) = (revision_from(row.revision)?, op_from(row)?);
+            match entries.last_mut() {
+                Some(entry) if entry.revision == revision => entry.ops.push(op),
+                _ => entries.push(JournalEntry {
+                    revision,
+                    ops: vec![op],
+                }),
+            }
+        }
+        match entries.first() {
+            Some(first) if first.revision == revision.next() => Ok(Changes::Since(entries)),
+            _ => Ok(Changes::OutOfReach),
+        }
+    }
+
+    /// The oldest revision the journal still has; none when it is empty.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn oldest_journal_revision(&self) -> Result<Option<Revision>, StoreError> {
+        let oldest: Option<Option<i64>> = config_journal::Entity::find()
+            .select_only()
+            .column_as(config_journal::Column::Revision.min(), "oldest")
+            .into_tuple()
+            .one(self.db())
+            .await?;
+        oldest.flatten().map(revision_from).transpose()
+    }
+
+    /// Forgets the beginning of the journal: what is older than either limit. Returns how many
+    /// rows went.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn prune_journal(&self, retention: Retention) -> Result<u64, StoreError> {
+        let horizon = unix_seconds(self.now())
+            .saturating_sub(i64::try_from(retention.max_age.as_secs()).unwrap_or(i64::MAX));
+        let latest = self.latest_revision().await?;
+        let by_count = stored(Revision(latest.0.saturating_sub(retention.max_revisions)));
+        // The clocks of control planes may differ: everything before an old revision goes with it.
+        let aged: Option<Option<i64>> = config_journal::Entity::find()
+            .select_only()
+            .column_as(config_journal::Column::Revision.max(), "aged")
+            .filter(config_journal::Column::CommittedAt.lt(horizon))
+            .into_tuple()
+            .one(self.db())
+            .await?;
+        let last = by_count.max(aged.flatten().unwrap_or_default());
+        if last == 0 {
+            return Ok(0);
+        }
+        let (_turn, transaction) = self.begin_bookkeeping().await?;
+        let pruned = config_journal::Entity::delete_many()
+            .filter(config_journal::Column::Revision.lte(last))
+            .exec(&transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(pruned.rows_affected)
+    }
+}
+
+/// Writes the ops of a revision, inside its transaction.
+pub(super) async fn append(
+    db: &impl ConnectionTrait,
+    revision: Revision,
+    ops: &[Op],
+    committed_at: i64,
+) -> Result<(), StoreError> {
+    for (chunk, first) in ops.chunks(CHUNK).zip((0i64..).step_by(CHUNK)) {
+        let rows = chunk.iter().zip(first..).map(|(op, seq)| {
+            let (kind, id) = op.key();
+            let row = match op {
+                Op::Put { row, .. } => Some(row.as_bytes().to_vec()),
+                Op::Delete { .. } => None,
+            };
+            config_journal::ActiveModel {
+                revision: Set(stored(revision)),
+                seq: Set(seq),
+                kind: Set(kind.as_str().to_owned()),
+                id: Set(id),
+                row: Set(row),
+                committed_at: Set(committed_at),
+            }
+        });
+        config_journal::Entity::insert_many(rows)
+            .exec_without_returning(db)
+            .await?;
+    }
+    Ok(())
+}
+
+fn op_from(row: config_journal::Model) -> Result<Op, StoreError> {
+    let kind = Kind::parse(&row.kind)
+        .ok_or_else(|| StoreError::Unreadable(format!("journal of kind {}", row.kind)))?;
+    Ok(match row.row {
+        Some(bytes) => Op::Put {
+            kind,
+            id: row.id,
+            row: Row::from_bytes(&bytes),
+        },
+        None => Op::Delete { kind, id: row.id },
+    })
+}
+
+/// A revision as the database holds it; beyond i64 there are none.
+fn stored(revision: Revision) -> i64 {
+    i64::try_from(revision.0).unwrap_or(i64::MAX)
+}

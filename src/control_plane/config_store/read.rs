@@ -1,0 +1,192 @@
+//! What can be asked of the store.
+
+use super::rows::Filter;
+use super::tables::{TABLES, table};
+use super::{Document, Store, StoreError, unix_seconds};
+use crate::model::{Config, Kind, Revision, Row};
+use entity::config_revision;
+use sea_orm::{
+    AccessMode, ConnectionTrait, DatabaseExecutor, DbBackend, EntityTrait, IsolationLevel,
+    TransactionOptions, TransactionTrait,
+};
+use serde_json::Value;
+use uuid::Uuid;
+
+/// What names one entity.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Key {
+    Id(Uuid),
+    /// A unique field and its value, such as a service's name.
+    Unique(&'static str, Value),
+}
+
+/// One page of a collection, ordered by ascending id.
+#[derive(Clone, Debug, Default)]
+pub struct PageRequest {
+    /// The last id of the page before.
+    pub after: Option<Uuid>,
+    /// Entities on the page; at least one is returned where there is one.
+    pub size: u64,
+    pub tags: Option<TagFilter>,
+    /// Only children of this parent: the field that points to it, and its id.
+    pub filter: Option<(&'static str, Uuid)>,
+}
+
+/// Which tags an entity must have. A kind without tags ignores it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TagFilter {
+    /// Every one.
+    All(Vec<String>),
+    /// At least one.
+    Any(Vec<String>),
+}
+
+/// A page and where the next one starts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page {
+    pub documents: Vec<Document>,
+    /// The `after` of the next page; none on the last.
+    pub next: Option<Uuid>,
+}
+
+impl Store {
+    /// The entity with this key, or none. One that has expired is gone already.
+    ///
+    /// # Errors
+    /// When the database fails, or the key's field is unknown to the kind.
+    pub async fn get(&self, kind: Kind, key: &Key) -> Result<Option<Document>, StoreError> {
+        match key {
+            Key::Id(id) => {
+                let id = Value::String(id.to_string());
+                self.find(kind, &[("id", id)]).await
+            }
+            Key::Unique(field, value) => self.find(kind, &[(field, value.clone())]).await,
+        }
+    }
+
+    /// The first entity with all of these values, or none: for keys of several fields, such as
+    /// a target's upstream and address. Null asks for null; a reference is `{"id": …}` or an id.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    pub async fn find(
+        &self,
+        kind: Kind,
+        values: &[(&'static str, Value)],
+    ) -> Result<Option<Document>, StoreError> {
+        let mut filters = vec![self.live()];
+        filters.extend(
+            values
+                .iter()
+                .map(|(field, value)| Filter::Is(field, value.clone())),
+        );
+        let db = DatabaseExecutor::from(self.db());
+        let found = table(kind).rows.select(&db, filters, Some(1)).await?;
+        Ok(found.into_iter().next())
+    }
+
+    /// One page of a kind, or of a parent's children.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    pub async fn page(&self, kind: Kind, request: &PageRequest) -> Result<Page, StoreError> {
+        let size = request.size.max(1);
+        let mut filters = vec![self.live()];
+        filters.extend(request.after.map(Filter::After));
+        filters.extend(request.tags.clone().map(Filter::Tags));
+        filters.extend(
+            request
+                .filter
+                .map(|(field, id)| Filter::In(field, vec![id])),
+        );
+        let db = DatabaseExecutor::from(self.db());
+        // One more than asked for tells whether there is a next page.
+        let mut documents = table(kind)
+            .rows
+            .select(&db, filters, Some(size + 1))
+            .await?;
+        let is_last = documents.len() as u64 <= size;
+        documents.truncate(usize::try_from(size).unwrap_or(usize::MAX));
+        let next = documents.last().filter(|_| !is_last);
+        Ok(Page {
+            next: next.map(|last| id_of(kind, last)).transpose()?,
+            documents,
+        })
+    }
+
+    /// How many entities of a kind there are.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn count(&self, kind: Kind) -> Result<u64, StoreError> {
+        let db = DatabaseExecutor::from(self.db());
+        table(kind).rows.count(&db, vec![self.live()]).await
+    }
+
+    /// The whole configuration at its latest revision, read in one snapshot of the database.
+    ///
+    /// # Errors
+    /// When the database fails or holds what this version cannot read.
+    pub async fn config(&self) -> Result<Config, StoreError> {
+        let options = match self.engine() {
+            DbBackend::Postgres => TransactionOptions {
+                isolation_level: Some(IsolationLevel::RepeatableRead),
+                access_mode: Some(AccessMode::ReadOnly),
+                sqlite_transaction_mode: None,
+            },
+            // In WAL mode a transaction reads the snapshot its first statement saw.
+            _ => TransactionOptions::default(),
+        };
+        let transaction = self.db().begin_with_options(options).await?;
+        let db = DatabaseExecutor::from(&transaction);
+        let revision = read_revision(&db).await?;
+        let mut rows = Vec::new();
+        for table in &TABLES {
+            for document in table.rows.select(&db, Vec::new(), None).await? {
+                let id = id_of(table.kind, &document)?;
+                rows.push((table.kind, id, Row::from_json(&document)));
+            }
+        }
+        transaction.commit().await?;
+        Ok(Config::from_rows(revision, rows))
+    }
+
+    /// The latest revision in the database, whoever committed it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn latest_revision(&self) -> Result<Revision, StoreError> {
+        read_revision(self.db()).await
+    }
+
+    /// Hides what has expired.
+    fn live(&self) -> Filter {
+        Filter::LiveAt(unix_seconds(self.now()))
+    }
+}
+
+async fn read_revision(db: &impl ConnectionTrait) -> Result<Revision, StoreError> {
+    let row = config_revision::Entity::find_by_id(1).one(db).await?;
+    let row = row.ok_or_else(|| StoreError::Unreadable("config_revision is empty".to_owned()))?;
+    revision_from(row.revision)
+}
+
+/// A revision as the database holds it.
+pub(super) fn revision_from(stored: i64) -> Result<Revision, StoreError> {
+    u64::try_from(stored)
+        .map(Revision)
+        .map_err(|_| StoreError::Unreadable(format!("revision {stored}")))
+}
+
+/// The id in a document.
+pub(super) fn id_of(kind: Kind, document: &Document) -> Result<Uuid, StoreError> {
+    document
+        .get("id")
+        .and_then(Value::as_str)
+        .and_then(|id| Uuid::try_parse(id).ok())
+        .ok_or_else(|| StoreError::Malformed {
+            kind,
+            field: "id".to_owned(),
+            reason: "expected an id".to_owned(),
+        })
+}

@@ -1,0 +1,390 @@
+//! Documents in and out of one table: the same code for every entity type.
+
+use super::{Document, StoreError, TagFilter};
+use crate::model::Kind;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use sea_orm::sea_query::{Expr, ExprTrait, Iden, OnConflict, SimpleExpr};
+use sea_orm::{
+    ActiveModelBehavior, ActiveModelTrait, ColumnTrait, ColumnType, Condition, ConnectionTrait,
+    DatabaseExecutor, DbBackend, DbErr, EntityTrait, IdenStatic, IntoActiveModel, Iterable, Order,
+    PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::collections::HashMap;
+use std::marker::PhantomData;
+use std::str::FromStr;
+use uuid::Uuid;
+
+/// Rows in one statement, well under the engines' limits on parameters (SQLite 32 766,
+/// PostgreSQL 65 535) for the widest table.
+const CHUNK: usize = 500;
+
+pub(super) type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
+
+/// One condition on a row; several are joined by AND.
+#[derive(Clone, Debug)]
+pub(super) enum Filter {
+    /// The field has this value; null is IS NULL. A reference is `{"id": …}`.
+    Is(&'static str, Value),
+    /// The field, a uuid, is one of these.
+    In(&'static str, Vec<Uuid>),
+    /// The array of strings contains this one.
+    Contains(&'static str, String),
+    Tags(TagFilter),
+    /// The id is greater.
+    After(Uuid),
+    /// The id is another.
+    Not(Uuid),
+    /// Not expired at this epoch second; true where nothing expires.
+    LiveAt(i64),
+    /// Expired at this epoch second.
+    ExpiredAt(i64),
+}
+
+/// What a table can do, whatever its entity.
+pub(super) trait Rows: Send + Sync {
+    /// The table's name.
+    fn name(&self) -> String;
+    /// The column that holds a field of the document.
+    fn column(&self, field: &str) -> Option<String>;
+    /// Inserts new rows and returns them as the database holds them, in the same order.
+    fn insert<'a>(
+        &'a self,
+        db: &'a DatabaseExecutor<'a>,
+        documents: &'a [Document],
+    ) -> Answer<'a, Vec<Document>>;
+    /// Inserts the row, or replaces the one with its id.
+    fn upsert<'a>(
+        &'a self,
+        db: &'a DatabaseExecutor<'a>,
+        document: &'a Document,
+    ) -> Answer<'a, Document>;
+    /// Replaces the row with this id; none when there is no such row.
+    fn update<'a>(
+        &'a self,
+        db: &'a DatabaseExecutor<'a>,
+        document: &'a Document,
+    ) -> Answer<'a, Option<Document>>;
+    /// Deletes rows by id.
+    fn delete<'a>(&'a self, db: &'a DatabaseExecutor<'a>, ids: &'a [Uuid]) -> Answer<'a, ()>;
+    /// Rows that fulfil all filters, by ascending id.
+    fn select<'a>(
+        &'a self,
+        db: &'a DatabaseExecutor<'a>,
+        filters: Vec<Filter>,
+        limit: Option<u64>,
+    ) -> Answer<'a, Vec<Document>>;
+    /// The ids of rows that fulfil all filters.
+    fn ids<'a>(
+        &'a self,
+        db: &'a DatabaseExecutor<'a>,
+        filters: Vec<Filter>,
+    ) -> Answer<'a, Vec<Uuid>>;
+    fn count<'a>(&'a self, db: &'a DatabaseExecutor<'a>, filters: Vec<Filter>) -> Answer<'a, u64>;
+}
+
+/// [`Rows`] of an entity type.
+pub(super) struct TypedRows<E> {
+    kind: Kind,
+    entity: PhantomData<fn() -> E>,
+}
+
+impl<E> TypedRows<E> {
+    pub const fn new(kind: Kind) -> TypedRows<E> {
+        TypedRows {
+            kind,
+            entity: PhantomData,
+        }
+    }
+}
+
+impl<E> Rows for TypedRows<E>
+where
+    E: EntityTrait,
+    E::Model: Serialize + DeserializeOwned + IntoActiveModel<E::ActiveModel> + Sync,
+    E::ActiveModel: ActiveModelBehavior + Send,
+{
+    fn name(&self) -> String {
+        E::default().table_name().to_owned()
+    }
+
+    fn column(&self, field: &str) -> Option<String> {
+        E::Column::from_str(field)
+            .ok()
+            .map(|column| Iden::to_string(&column))
+    }
+
+    fn insert<'a>(
+        &'a self,
+        db: &'a DatabaseExecutor<'a>,
+        documents: &'a [Document],
+    ) -> Answer<'a, Vec<Document>> {
+        async move {
+            let mut stored = HashMap::with_capacity(documents.len());
+            for chunk in documents.chunks(CHUNK) {
+                let rows: Vec<_> = chunk
+                    .iter()
+                    .map(|document| self.active(document))
+                    .collect::<Result<_, _>>()?;
+                for model in E::insert_many(rows).exec_with_returning(db).await? {
+                    let document = self.document(&model)?;
+                    stored.insert(document.get("id").cloned().unwrap_or_default(), document);
+                }
+            }
+            // Neither engine promises to return the rows in the order they were given.
+            let in_order = |document: &Document| stored.remove(document.get("id")?);
+            let returned: Option<Vec<_>> = documents.iter().map(in_order).collect();
+            returned.ok_or_else(|| unreadable(self.kind, "an insert did not return its row"))
+        }
+        .boxed()
+    }
+
+    fn upsert<'a>(
+        &'a self,
+        db: &'a DatabaseExecutor<'a>,
+        document: &'a Document,
+    ) -> Answer<'a, Document> {
+        async move {
+            let id = self.known_column("id")?;
+            let others = E::Column::iter().filter(|column| column.as_str() != "id");
+            let replace = OnConflict::column(id).update_columns(others).to_owned();
+            let model = E::insert(self.active(document)?)
+                .on_conflict(replace)
+                .exec_with_returning(db)
+                .await?;
+            self.document(&model)
+        }
+        .boxed()
+    }
+
+    fn update<'a>(
+        &'a self,
+        db: &'a DatabaseExecutor<'a>,
+        document: &'a Document,
+    ) -> Answer<'a, Option<Document>> {
+        async move {
+            match E::update(self.active(document)?).exec(db).await {
+                Ok(model) => self.document(&model).map(Some),
+                Err(DbErr::RecordNotUpdated) => Ok(None),
+                Err(err) => Err(err.into()),
+            }
+        }
+        .boxed()
+    }
+
+    fn delete<'a>(&'a self, db: &'a DatabaseExecutor<'a>, ids: &'a [Uuid]) -> Answer<'a, ()> {
+        async move {
+            let id = self.known_column("id")?;
+            for chunk in ids.chunks(CHUNK) {
+                E::delete_many()
+                    .filter(id.is_in(chunk.iter().copied()))
+                    .exec(db)
+                    .await?;
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn select<'a>(
+        &'a self,
+        db: &'a DatabaseExecutor<'a>,
+        filters: Vec<Filter>,
+        limit: Option<u64>,
+    ) -> Answer<'a, Vec<Document>> {
+        async move {
+            let models = E::find()
+                .filter(self.condition(db.get_database_backend(), filters)?)
+                .order_by(self.known_column("id")?, Order::Asc)
+                .limit(limit)
+                .all(db)
+                .await?;
+            models.iter().map(|model| self.document(model)).collect()
+        }
+        .boxed()
+    }
+
+    fn ids<'a>(
+        &'a self,
+        db: &'a DatabaseExecutor<'a>,
+        filters: Vec<Filter>,
+    ) -> Answer<'a, Vec<Uuid>> {
+        async move {
+            let id = self.known_column("id")?;
+            let ids = E::find()
+                .select_only()
+                .column(id)
+                .filter(self.condition(db.get_database_backend(), filters)?)
+                .order_by(id, Order::Asc)
+                .into_tuple()
+                .all(db)
+                .await?;
+            Ok(ids)
+        }
+        .boxed()
+    }
+
+    fn count<'a>(&'a self, db: &'a DatabaseExecutor<'a>, filters: Vec<Filter>) -> Answer<'a, u64> {
+        async move {
+            let condition = self.condition(db.get_database_backend(), filters)?;
+            Ok(E::find().filter(condition).count(db).await?)
+        }
+        .boxed()
+    }
+}
+
+impl<E> TypedRows<E>
+where
+    E: EntityTrait,
+    E::Model: Serialize + DeserializeOwned + IntoActiveModel<E::ActiveModel>,
+    E::ActiveModel: ActiveModelBehavior,
+{
+    /// Every column set, so that an update writes them all.
+    fn active(&self, document: &Document) -> Result<E::ActiveModel, StoreError> {
+        let model: E::Model = serde_json::from_value(Value::Object(document.clone()))
+            .map_err(|err| malformed::<E::Model>(self.kind, document, &err))?;
+        Ok(model.into_active_model().reset_all())
+    }
+
+    fn document(&self, model: &E::Model) -> Result<Document, StoreError> {
+        match serde_json::to_value(model) {
+            Ok(Value::Object(document)) => Ok(document),
+            Ok(_) => Err(unreadable(self.kind, "a row is no object")),
+            Err(err) => Err(unreadable(self.kind, &err.to_string())),
+        }
+    }
+
+    fn known_column(&self, field: &str) -> Result<E::Column, StoreError> {
+        E::Column::from_str(field).map_err(|_| StoreError::Malformed {
+            kind: self.kind,
+            field: field.to_owned(),
+            reason: "unknown field".to_owned(),
+        })
+    }
+
+    fn condition(&self, engine: DbBackend, filters: Vec<Filter>) -> Result<Condition, StoreError> {
+        let mut all = Condition::all();
+        for filter in filters {
+            all = match filter {
+                Filter::Is(field, value) => all.add(self.equals(field, &value)?),
+                Filter::In(field, ids) => all.add(self.known_column(field)?.is_in(ids)),
+                Filter::Contains(field, value) => {
+                    all.add(contains::<E>(engine, self.known_column(field)?, value))
+                }
+                Filter::Tags(tags) => match E::Column::from_str("tags") {
+                    Ok(column) => all.add(tagged::<E>(engine, column, tags)),
+                    Err(_) => all,
+                },
+                Filter::After(id) => all.add(self.known_column("id")?.gt(id)),
+                Filter::Not(id) => all.add(self.known_column("id")?.ne(id)),
+                Filter::LiveAt(now) => match E::Column::from_str("ttl") {
+                    Ok(ttl) => all.add(ttl.is_null().or(ttl.gt(now))),
+                    Err(_) => all,
+                },
+                Filter::ExpiredAt(now) => all.add(self.known_column("ttl")?.lte(now)),
+            };
+        }
+        Ok(all)
+    }
+
+    fn equals(&self, field: &str, value: &Value) -> Result<SimpleExpr, StoreError> {
+        let column = self.known_column(field)?;
+        let is_id = matches!(column.def().get_column_type(), ColumnType::Uuid);
+        let malformed = |reason: &str| StoreError::Malformed {
+            kind: self.kind,
+            field: field.to_owned(),
+            reason: reason.to_owned(),
+        };
+        Ok(match value {
+            Value::Null => column.is_null(),
+            Value::String(text) if text.contains('\0') => never(),
+            Value::String(_) | Value::Object(_) if is_id => {
+                let id = value.get("id").unwrap_or(value);
+                let id = id.as_str().and_then(|id| Uuid::try_parse(id).ok());
+                column.eq(id.ok_or_else(|| malformed("expected an id"))?)
+            }
+            Value::String(text) => column.eq(text.as_str()),
+            Value::Bool(flag) => column.eq(*flag),
+            Value::Number(number) => match number.as_i64() {
+                Some(number) => column.eq(number),
+                None => return Err(malformed("expected an integer")),
+            },
+            Value::Array(_) | Value::Object(_) => return Err(malformed("expected a scalar")),
+        })
+    }
+}
+
+/// PostgreSQL has no text with NUL in it and refuses to be asked for it.
+fn never() -> SimpleExpr {
+    Expr::cust("1 = 0")
+}
+
+fn contains<E: EntityTrait>(engine: DbBackend, column: E::Column, value: String) -> SimpleExpr {
+    if value.contains('\0') {
+        return never();
+    }
+    let column = Expr::col((E::default(), column));
+    match engine {
+        DbBackend::Sqlite => Expr::cust_with_exprs(
+            "EXISTS (SELECT 1 FROM json_each(?) WHERE value = ?)",
+            [column, Expr::val(value)],
+        ),
+        // The index on tags serves this operator.
+        _ => Expr::cust_with_exprs("$1 @> $2", [column, Expr::val(serde_json::json!([value]))]),
+    }
+}
+
+fn tagged<E: EntityTrait>(engine: DbBackend, column: E::Column, tags: TagFilter) -> Condition {
+    let (mut condition, tags) = match tags {
+        TagFilter::All(tags) => (Condition::all(), tags),
+        TagFilter::Any(tags) => (Condition::any(), tags),
+    };
+    for tag in tags {
+        condition = condition.add(contains::<E>(engine, column, tag));
+    }
+    condition
+}
+
+fn unreadable(kind: Kind, reason: &str) -> StoreError {
+    StoreError::Unreadable(format!("{kind}: {reason}"))
+}
+
+/// Names the field: the one without which the error is another.
+fn malformed<M: DeserializeOwned>(
+    kind: Kind,
+    document: &Document,
+    err: &serde_json::Error,
+) -> StoreError {
+    let message = err.to_string();
+    let is_culprit = |field: &&String| {
+        let mut others = document.clone();
+        others.shift_remove(field.as_str());
+        let same = |other: serde_json::Error| other.to_string() == message;
+        !serde_json::from_value::<M>(Value::Object(others)).is_err_and(same)
+    };
+    // serde quotes the missing field and, after "expected", only types: values stay out of errors.
+    let quoted = message
+        .split('`')
+        .nth(1)
+        .filter(|_| message.starts_with("missing field"));
+    let field = match quoted {
+        Some(field) => field.to_owned(),
+        None => document
+            .keys()
+            .find(is_culprit)
+            .cloned()
+            .unwrap_or_default(),
+    };
+    let reason = match message.split_once(", expected ") {
+        Some((_, expected)) => format!("expected {expected}"),
+        None => message.split(" `").next().unwrap_or_default().to_owned(),
+    };
+    StoreError::Malformed {
+        kind,
+        field,
+        reason,
+    }
+}

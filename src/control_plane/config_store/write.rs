@@ -1,0 +1,406 @@
+//! Writes: many entity operations, one transaction, one revision.
+//!
+//! The first attempt trusts the caller and leaves checking to the constraints of the database.
+//! When one refuses, the transaction is rolled back and repeated step by step with a look before
+//! each, which tells exactly what is wrong.
+
+use super::read::{id_of, revision_from};
+use super::rows::Filter;
+use super::tables::{Unique, table};
+use super::{Document, Store, StoreError, cascade, journal, unix_seconds};
+use crate::model::{Change, Kind, Op, Revision, Row};
+use entity::config_revision;
+use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::{ConnectionTrait, DatabaseExecutor, DbBackend, EntityTrait, Statement};
+use serde_json::Value;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use uuid::Uuid;
+
+/// The channel on which PostgreSQL tells control planes of a commit; the payload is the revision.
+pub(super) const CHANNEL: &str = "langur_config";
+
+/// One operation. A document is whole: fields it lacks become null. `updated_at` is always set
+/// here, `created_at` where an insert or upsert has none.
+#[derive(Clone)]
+pub enum Write {
+    Insert {
+        kind: Kind,
+        document: Document,
+    },
+    /// Inserts, or replaces the entity with this id.
+    Upsert {
+        kind: Kind,
+        document: Document,
+    },
+    /// Replaces an existing entity. With `read`, the row the new document was made from, only if
+    /// it still is that: otherwise [`StoreError::Conflict`], and a concurrent change is not lost.
+    Update {
+        kind: Kind,
+        document: Document,
+        read: Option<Row>,
+    },
+    /// Deletes the entity and, before it, those that cannot be without it. Of nothing: nothing.
+    Delete {
+        kind: Kind,
+        id: Uuid,
+    },
+}
+
+/// What a write did.
+#[derive(Clone, Debug)]
+pub struct Committed {
+    /// The revision of this write, or the latest one when there was nothing to do.
+    pub revision: Revision,
+    /// At most one per entity, sorted by key, cascades included; as in the journal.
+    pub ops: Vec<Op>,
+    /// For each operation the entity as stored; none for a delete.
+    pub documents: Vec<Option<Document>>,
+}
+
+/// Whether to look before each step.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Attempt {
+    Trusting,
+    Explaining,
+}
+
+impl Store {
+    /// Does all of it as one revision, or nothing.
+    ///
+    /// # Errors
+    /// See [`StoreError`]; the first operation that fails is reported.
+    pub async fn write(&self, mut writes: Vec<Write>) -> Result<Committed, StoreError> {
+        let now = self.now();
+        for write in &mut writes {
+            prepare(write, now)?;
+        }
+        match self.attempt(&writes, now, Attempt::Trusting).await {
+            Err(StoreError::Refused(_)) => {}
+            done => return done,
+        }
+        self.attempt(&writes, now, Attempt::Explaining).await
+    }
+
+    async fn attempt(
+        &self,
+        writes: &[Write],
+        now: SystemTime,
+        attempt: Attempt,
+    ) -> Result<Committed, StoreError> {
+        let (_turn, transaction) = self.begin_write().await?;
+        let db = DatabaseExecutor::from(&transaction);
+        let revision = next_revision(&db).await?;
+        let mut ops = Vec::with_capacity(writes.len());
+        let mut documents = Vec::with_capacity(writes.len());
+        let mut rest = writes;
+        while let Some(first) = rest.first() {
+            let run = match (attempt, first) {
+                (Attempt::Trusting, Write::Insert { kind, .. }) => inserts_of(*kind, rest),
+                _ => Vec::new(),
+            };
+            if let (false, Write::Insert { kind, .. }) = (run.is_empty(), first) {
+                for document in table(*kind).rows.insert(&db, &run).await? {
+                    ops.push(put(*kind, &document)?);
+                    documents.push(Some(document));
+                }
+                rest = &rest[run.len()..];
+                continue;
+            }
+            if attempt == Attempt::Explaining {
+                look(&db, first).await?;
+            }
+            let document = step(&db, first, &mut ops)
+                .await
+                .map_err(|err| explain(first, err))?;
+            documents.push(document);
+            rest = &rest[1..];
+        }
+        if ops.is_empty() {
+            transaction.rollback().await?;
+            return Ok(Committed {
+                revision: Revision(revision.0.saturating_sub(1)),
+                ops,
+                documents,
+            });
+        }
+        let ops = Change::coalesce(ops);
+        journal::append(&db, revision, &ops, unix_seconds(now)).await?;
+        if self.engine() == DbBackend::Postgres {
+            notify(&db, revision).await?;
+        }
+        transaction.commit().await?;
+        self.announce(revision);
+        Ok(Committed {
+            revision,
+            ops,
+            documents,
+        })
+    }
+
+    /// Deletes what has expired, as one revision; none when nothing has.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    pub async fn delete_expired(&self) -> Result<Option<Revision>, StoreError> {
+        let now = unix_seconds(self.now());
+        let mut writes = Vec::new();
+        for kind in Kind::ALL {
+            let rows = table(kind).rows;
+            if rows.column("ttl").is_none() {
+                continue;
+            }
+            let db = DatabaseExecutor::from(self.db());
+            let expired = rows.ids(&db, vec![Filter::ExpiredAt(now)]).await?;
+            writes.extend(expired.into_iter().map(|id| Write::Delete { kind, id }));
+        }
+        if writes.is_empty() {
+            return Ok(None);
+        }
+        let committed = self.write(writes).await?;
+        Ok((!committed.ops.is_empty()).then_some(committed.revision))
+    }
+}
+
+/// Sets the timestamps and refuses what no engine may be given.
+fn prepare(write: &mut Write, now: SystemTime) -> Result<(), StoreError> {
+    let (kind, document, is_new) = match write {
+        Write::Insert { kind, document } | Write::Upsert { kind, document } => {
+            (*kind, document, true)
+        }
+        Write::Update { kind, document, .. } => (*kind, document, false),
+        Write::Delete { .. } => return Ok(()),
+    };
+    id_of(kind, document)?;
+    if let Some(field) = document.iter().find(|(_, value)| has_nul(value)) {
+        return Err(StoreError::Malformed {
+            kind,
+            field: field.0.clone(),
+            reason: "must not contain a NUL character".to_owned(),
+        });
+    }
+    let has = |field| table(kind).rows.column(field).is_some();
+    if is_new && has("created_at") && document.get("created_at").is_none_or(Value::is_null) {
+        document.insert("created_at".to_owned(), timestamp(kind, now));
+    }
+    if has("updated_at") {
+        document.insert("updated_at".to_owned(), timestamp(kind, now));
+    }
+    Ok(())
+}
+
+/// Seconds; of targets with milliseconds.
+fn timestamp(kind: Kind, now: SystemTime) -> Value {
+    if kind != Kind::Targets {
+        return unix_seconds(now).into();
+    }
+    let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let milliseconds = Duration::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+    milliseconds.as_secs_f64().into()
+}
+
+/// Text with NUL cannot be stored by PostgreSQL, neither plain nor in JSON.
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(has_nul),
+        Value::Object(fields) => fields
+            .iter()
+            .any(|(name, value)| name.contains('\0') || has_nul(value)),
+        _ => false,
+    }
+}
+
+/// The documents of the inserts of one kind with which `writes` begins.
+fn inserts_of(kind: Kind, writes: &[Write]) -> Vec<Document> {
+    let document = |write: &Write| match write {
+        Write::Insert { kind: of, document } if *of == kind => Some(document.clone()),
+        _ => None,
+    };
+    writes.iter().map_while(document).collect()
+}
+
+async fn next_revision(db: &impl ConnectionTrait) -> Result<Revision, StoreError> {
+    let column = config_revision::Column::Revision;
+    let rows = config_revision::Entity::update_many()
+        .col_expr(column, Expr::col(column).add(1))
+        .exec_with_returning(db)
+        .await?;
+    match rows.first() {
+        Some(row) => revision_from(row.revision),
+        None => Err(StoreError::Unreadable(
+            "config_revision is empty".to_owned(),
+        )),
+    }
+}
+
+async fn notify(db: &impl ConnectionTrait, revision: Revision) -> Result<(), StoreError> {
+    let values = [CHANNEL.into(), revision.to_string().into()];
+    db.execute_raw(Statement::from_sql_and_values(
+        DbBackend::Postgres,
+        "SELECT pg_notify($1, $2)",
+        values,
+    ))
+    .await?;
+    Ok(())
+}
+
+/// Does one operation and adds its ops.
+async fn step(
+    db: &DatabaseExecutor<'_>,
+    write: &Write,
+    ops: &mut Vec<Op>,
+) -> Result<Option<Document>, StoreError> {
+    let (kind, stored) = match write {
+        Write::Insert { kind, document } => {
+            let rows = table(*kind).rows.insert(db, std::slice::from_ref(document));
+            (*kind, rows.await?.pop())
+        }
+        Write::Upsert { kind, document } => {
+            (*kind, Some(table(*kind).rows.upsert(db, document).await?))
+        }
+        Write::Update {
+            kind,
+            document,
+            read,
+        } => {
+            let id = id_of(*kind, document)?;
+            if let Some(read) = read {
+                expect(db, *kind, id, read).await?;
+            }
+            let stored = table(*kind).rows.update(db, document).await?;
+            let missing = StoreError::NotFound { kind: *kind, id };
+            (*kind, Some(stored.ok_or(missing)?))
+        }
+        Write::Delete { kind, id } => {
+            ops.extend(cascade::delete(db, *kind, *id).await?);
+            return Ok(None);
+        }
+    };
+    if let Some(document) = &stored {
+        ops.push(put(kind, document)?);
+    }
+    Ok(stored)
+}
+
+/// The journal has what the database returned, not what it was given: the two may differ in
+/// the form of a number, and the tables must equal the journal.
+fn put(kind: Kind, stored: &Document) -> Result<Op, StoreError> {
+    Ok(Op::Put {
+        kind,
+        id: id_of(kind, stored)?,
+        row: Row::from_json(stored),
+    })
+}
+
+async fn expect(
+    db: &DatabaseExecutor<'_>,
+    kind: Kind,
+    id: Uuid,
+    read: &Row,
+) -> Result<(), StoreError> {
+    let filter = Filter::In("id", vec![id]);
+    let found = table(kind).rows.select(db, vec![filter], Some(1)).await?;
+    let found = found.first().ok_or(StoreError::NotFound { kind, id })?;
+    if Row::from_json(found) != *read {
+        return Err(StoreError::Conflict { kind, id });
+    }
+    Ok(())
+}
+
+/// Looks for what would make the operation fail: first the id, then unique values, then parents.
+async fn look(db: &DatabaseExecutor<'_>, write: &Write) -> Result<(), StoreError> {
+    let (kind, document) = match write {
+        Write::Insert { kind, document }
+        | Write::Upsert { kind, document }
+        | Write::Update { kind, document, .. } => (*kind, document),
+        Write::Delete { .. } => return Ok(()),
+    };
+    let (id, this) = (id_of(kind, document)?, table(kind));
+    if matches!(write, Write::Insert { .. }) {
+        let same = vec![Filter::In("id", vec![id])];
+        if this.rows.count(db, same).await? > 0 {
+            return Err(StoreError::PrimaryKeyViolation { kind, id });
+        }
+    }
+    for unique in this.unique {
+        let fields = values(unique, document);
+        if !unique.nulls_equal && fields.values().any(Value::is_null) {
+            continue;
+        }
+        let mut same = vec![Filter::Not(id)];
+        same.extend(
+            unique
+                .fields
+                .iter()
+                .zip(fields.values().cloned())
+                .map(|(field, value)| Filter::Is(field, value)),
+        );
+        if this.rows.count(db, same).await? > 0 {
+            return Err(StoreError::UniqueViolation { kind, fields });
+        }
+    }
+    for foreign in this.foreign {
+        let reference = document
+            .get(foreign.field)
+            .filter(|value| value.is_object());
+        let Some(reference) = reference.and_then(Value::as_object) else {
+            continue;
+        };
+        let id = id_of(kind, reference)?;
+        let parent = vec![Filter::In("id", vec![id])];
+        if table(foreign.parent).rows.count(db, parent).await? == 0 {
+            return Err(StoreError::ForeignKeyMissing {
+                kind,
+                field: foreign.field,
+                reference: foreign.parent,
+                id,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The values of a unique key, null for fields the document lacks, in the key's order.
+fn values(unique: &Unique, document: &Document) -> Document {
+    let value = |field: &&str| {
+        let value = document.get(*field).cloned().unwrap_or_default();
+        ((*field).to_owned(), value)
+    };
+    unique.fields.iter().map(value).collect()
+}
+
+/// Says which unique key a constraint of the database stands for. Reached only when something
+/// else than this program writes to the tables between the look and the step.
+fn explain(write: &Write, err: StoreError) -> StoreError {
+    let (
+        StoreError::Refused(constraint),
+        Write::Insert { kind, document }
+        | Write::Upsert { kind, document }
+        | Write::Update { kind, document, .. },
+    ) = (&err, write)
+    else {
+        return err;
+    };
+    let this = table(*kind);
+    let stands_for = |unique: &&Unique| {
+        let columns: Option<Vec<_>> = unique
+            .fields
+            .iter()
+            .map(|field| Some(format!("{kind}.{}", this.rows.column(field)?)))
+            .collect();
+        // PostgreSQL names the constraint, SQLite the columns, or the index when it has expressions.
+        let by_columns = columns.map(|columns| columns.join(", "));
+        constraint == unique.constraint
+            || constraint.ends_with(&format!("index '{}'", unique.constraint))
+            || by_columns.is_some_and(|columns| {
+                *constraint == format!("UNIQUE constraint failed: {columns}")
+            })
+    };
+    match this.unique.iter().find(stands_for) {
+        Some(unique) => StoreError::UniqueViolation {
+            kind: *kind,
+            fields: values(unique, document),
+        },
+        None => err,
+    }
+}
