@@ -73,6 +73,10 @@ impl RouteIndex {
         self.edit(matcher, |list| {
             let entries = Arc::make_mut(list.get_or_insert_default());
             if let Err(at) = position(entries, matcher.key) {
+                // Nearly all lists have one entry: no room for more until there are.
+                if entries.is_empty() {
+                    entries.reserve_exact(1);
+                }
                 entries.insert(
                     at,
                     Entry {

@@ -2,7 +2,7 @@
 
 use super::conditions::Conditions;
 use super::facts::Facts;
-use super::priority::{MatchOrder, OrderKey, Weights, group_id, priority};
+use super::priority::{MatchOrder, OrderKey, Weights, group_id, order_key, priority};
 use super::protocols::Protocols;
 use super::regex_path::RegexPath;
 use crate::model;
@@ -125,7 +125,7 @@ impl Matcher {
                     group_id(route.id, at + 1)
                 };
                 Arc::new(Matcher {
-                    key: (priority(order, &weights), id.as_u128()),
+                    key: order_key(priority(order, &weights), id),
                     route: Arc::clone(&compiled),
                     paths,
                 })

@@ -17,7 +17,13 @@ pub enum MatchOrder {
 }
 
 /// A matcher's place in the order: priority, then the larger id.
-pub type OrderKey = (u64, u128);
+pub type OrderKey = (u64, u64, u64);
+
+/// The place of a matcher with this priority and id; ids compare as big-endian numbers.
+pub fn order_key(priority: u64, id: Uuid) -> OrderKey {
+    let (high, low) = id.as_u64_pair();
+    (priority, high, low)
+}
 
 /// The name space of the ids of a route's groups of paths.
 const GROUP_NAMESPACE: Uuid = Uuid::from_u128(0x7f145bf9_0dce_4f91_98eb_debbce4b9f6b);
