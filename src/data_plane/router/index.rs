@@ -61,7 +61,8 @@ pub struct Hit<'a> {
 }
 
 impl RouteIndex {
-    pub fn is_empty(&self) -> bool {
+    #[cfg(test)]
+    fn is_empty(&self) -> bool {
         self.exact.is_empty()
             && self.suffix.is_empty()
             && self.prefix.is_empty()

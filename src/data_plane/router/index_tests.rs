@@ -281,11 +281,15 @@ proptest! {
         let mut versions = Vec::new();
         for (route, delete) in writes {
             if let Some((_, old)) = current.remove(&route.id) {
-                old.iter().for_each(|matcher| drop(index.remove(matcher)));
+                for matcher in old.iter() {
+ index.remove(matcher);
+ }
             }
             if !delete {
                 let matchers = Matcher::compile(&route, order).expect("a valid route");
-                matchers.iter().for_each(|matcher| drop(index.insert(matcher)));
+                for matcher in matchers.iter() {
+ index.insert(matcher);
+ }
                 current.insert(route.id, (route, matchers));
             }
             let routes: Vec<Route> = current.values().map(|(route, _)| route.clone()).collect();
@@ -302,7 +306,9 @@ proptest! {
             }
         }
         for (_, old) in current.values() {
-            old.iter().for_each(|matcher| drop(index.remove(matcher)));
+            for matcher in old.iter() {
+ index.remove(matcher);
+ }
         }
         prop_assert!(index.is_empty());
     }

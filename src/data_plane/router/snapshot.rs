@@ -80,19 +80,35 @@ impl Matched {
         }
     }
 
+    /// The text that stripping takes away, which is what `X-Forwarded-Prefix` tells; `None` when
+    /// that is nothing or the slash alone. `path` is the path the route was found with.
+    pub fn stripped<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let range = self.matched_path().filter(|_| self.route.strip_path)?;
+        path.get(range).filter(|text| !matches!(*text, "" | "/"))
+    }
+
     /// The groups of the pattern that matched, by index and name; `None` when there are none.
     /// `path` is the path the route was found with. Runs the pattern once more.
     pub fn captures<'p>(&self, path: &'p str) -> Option<regex::Captures<'p>> {
+        let regex = self.regex().filter(|regex| regex.captures_len() > 1)?;
+        regex.captures(path)
+    }
+
+    /// The names of the groups that have one.
+    pub fn capture_names(&self) -> impl Iterator<Item = &str> {
+        self.regex()
+            .into_iter()
+            .flat_map(|regex| regex.capture_names().flatten())
+    }
+
+    fn regex(&self) -> Option<&regex::Regex> {
         let (PathMatch::Regex { pattern, .. }, Some(matcher)) = (self.path, &self.matcher) else {
             return None;
         };
         let Paths::Regexes(regexes) = &matcher.paths else {
             return None;
         };
-        let regex = regexes.get(pattern)?.regex();
-        (regex.captures_len() > 1)
-            .then(|| regex.captures(path))
-            .flatten()
+        Some(regexes.get(pattern)?.regex())
     }
 }
 
