@@ -263,7 +263,8 @@ mod tests {
     #[test]
     fn bodies() {
         use Framing::{Chunked, Length};
-        let rows: &[(Framing, &str, Result<(&str, bool, usize), BodyError>)] = &[
+        type Expected = Result<(&'static str, bool, usize), BodyError>;
+        let rows: &[(Framing, &str, Expected)] = &[
             (Framing::None, "x", Ok(("", true, 1))),
             (Length(0), "x", Ok(("", true, 1))),
             (Length(3), "abcx", Ok(("abc", true, 1))),
