@@ -6,6 +6,11 @@
 
 mod edits;
 mod head;
+mod host;
+pub mod query;
+mod reply;
 
 pub use edits::HeaderEdits;
 pub use head::{HeaderIndex, RequestHead, ResponseHead, Span, Version};
+pub use host::host_without_port;
+pub use reply::Reply;
