@@ -1,7 +1,6 @@
 //! What a plugin sees of a request, and what it may change.
 
 use crate::http::{HeaderEdits, RequestHead};
-use crate::model::{Consumer, KeyauthCredential};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -17,11 +16,30 @@ impl Timestamp {
     }
 }
 
+/// A consumer as plugins see it; clones are cheap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Consumer {
+    pub id: Uuid,
+    pub username: Option<Arc<str>>,
+    pub custom_id: Option<Arc<str>>,
+}
+
+/// Whose a key is, and until when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyOwner {
+    /// The id of the credential.
+    pub credential: Uuid,
+    /// The id of the consumer.
+    pub consumer: Uuid,
+    /// Epoch seconds from which on the key is no longer valid.
+    pub expires_at: Option<i64>,
+}
+
 /// Look-ups in the configuration that the request keeps to its end.
 pub trait Directory {
-    fn credential_by_key(&self, key: &str) -> Option<Arc<KeyauthCredential>>;
-    fn consumer(&self, id: Uuid) -> Option<Arc<Consumer>>;
-    fn consumer_by_username(&self, username: &str) -> Option<Arc<Consumer>>;
+    fn key_owner(&self, key: &str) -> Option<KeyOwner>;
+    fn consumer(&self, id: Uuid) -> Option<Consumer>;
+    fn consumer_by_username(&self, username: &str) -> Option<Consumer>;
 }
 
 /// The route or service of a request.
@@ -34,7 +52,7 @@ pub struct EntityRef<'a> {
 /// Who the request is from, as far as an authentication plugin has found out.
 #[derive(Clone, Debug, Default)]
 pub struct Identity {
-    pub consumer: Option<Arc<Consumer>>,
+    pub consumer: Option<Consumer>,
     /// The id of the credential that was presented; `None` for an anonymous consumer.
     pub credential: Option<Uuid>,
 }
@@ -117,7 +135,7 @@ impl Context<'_> {
     /// Makes `consumer` the request's identity and tells the upstream: the identity headers
     /// are all set or cleared, so that a client cannot supply them itself.
     /// Without `credential` the consumer is anonymous.
-    pub fn authenticate(&mut self, consumer: Arc<Consumer>, credential: Option<Uuid>) {
+    pub fn authenticate(&mut self, consumer: Consumer, credential: Option<Uuid>) {
         let mut buffer = Uuid::encode_buffer();
         let id = &*consumer.id.hyphenated().encode_lower(&mut buffer);
         self.request_edits.set("X-Consumer-ID", id);

@@ -11,13 +11,15 @@ use std::sync::Arc;
 /// release whose behaviour they have, and peers compare it.
 pub const VERSION: &str = "3.9.3";
 
+type Build = fn(&Factory, &Plugin) -> Result<Arc<dyn Handler>, BuildError>;
+
 /// A plugin that this build can run.
 pub struct Implemented {
     pub name: &'static str,
     pub version: &'static str,
-    /// Plugins run by descending priority; equal ones in reverse order of their names.
+    /// See [`Handler::priority`].
     pub priority: i32,
-    build: fn(&Factory, &Plugin) -> Result<Arc<dyn Handler>, BuildError>,
+    build: Build,
 }
 
 impl std::fmt::Debug for Implemented {
@@ -31,25 +33,25 @@ pub const IMPLEMENTED: &[Implemented] = &[
     Implemented {
         name: "correlation-id",
         version: VERSION,
-        priority: 100_001,
+        priority: correlation_id::PRIORITY,
         build: |_, plugin| correlation_id::build(plugin),
     },
     Implemented {
         name: "key-auth",
         version: VERSION,
-        priority: 1250,
+        priority: key_auth::PRIORITY,
         build: |_, plugin| key_auth::build(plugin),
     },
     Implemented {
         name: "rate-limiting",
         version: VERSION,
-        priority: 910,
+        priority: rate_limiting::PRIORITY,
         build: |factory, plugin| rate_limiting::build(plugin, Arc::clone(&factory.counters)),
     },
     Implemented {
         name: "request-termination",
         version: VERSION,
-        priority: 2,
+        priority: request_termination::PRIORITY,
         build: |_, plugin| request_termination::build(plugin),
     },
 ];

@@ -17,7 +17,9 @@ pub mod request_termination;
 #[cfg(test)]
 mod testing;
 
-pub use context::{Context, Directory, EntityRef, Identity, Peer, Response, Timestamp};
+pub use context::{
+    Consumer, Context, Directory, EntityRef, Identity, KeyOwner, Peer, Response, Timestamp,
+};
 pub use factory::{
     BuildError, EnabledPlugins, Factory, IMPLEMENTED, Implemented, VERSION, implemented,
 };
@@ -29,6 +31,9 @@ pub use flow::{Access, Flow, Refusal};
 /// `access` until one of them answers, then `header_filter` and `log` over every plugin
 /// that was collected during access, also after an early answer.
 pub trait Handler: Send + Sync {
+    /// Plugins run by descending priority; equal ones in reverse order of their names.
+    fn priority(&self) -> i32;
+
     /// How many bytes of the request body the access phase wants to see. A longer body is
     /// not shown to it.
     fn body_limit(&self) -> Option<usize> {

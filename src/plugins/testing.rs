@@ -1,13 +1,13 @@
 //! What the plugins' own tests drive handlers with.
 
 use super::{
-    Access, Context, Directory, EntityRef, Flow, Handler, Identity, Peer, Response, Timestamp,
+    Access, Consumer, Context, Directory, EntityRef, Flow, Handler, Identity, KeyOwner, Peer,
+    Response, Timestamp,
 };
 use crate::http::{HeaderEdits, RequestHead, Span, Version};
-use crate::model::{Consumer, KeyauthCredential, Plugin};
+use crate::model::Plugin;
 use bytes::Bytes;
 use serde_json::{Value, json};
-use std::sync::Arc;
 use uuid::Uuid;
 
 /// An enabled global plugin.
@@ -51,44 +51,48 @@ pub fn head(text: &str) -> RequestHead {
 /// A directory of a few consumers, each with some keys.
 #[derive(Default)]
 pub struct People {
-    pub consumers: Vec<Arc<Consumer>>,
-    pub keys: Vec<Arc<KeyauthCredential>>,
+    pub consumers: Vec<Consumer>,
+    pub keys: Vec<(String, KeyOwner)>,
 }
 
 impl People {
     pub fn add(&mut self, id: u128, username: &str, custom_id: Option<&str>) -> &mut Self {
-        self.consumers.push(Arc::new(Consumer {
+        self.consumers.push(Consumer {
             id: Uuid::from_u128(id),
-            username: Some(username.to_owned()),
-            custom_id: custom_id.map(str::to_owned),
-        }));
+            username: Some(username.into()),
+            custom_id: custom_id.map(Into::into),
+        });
         self
     }
 
-    pub fn key(&mut self, id: u128, consumer: u128, key: &str, ttl: Option<i64>) -> &mut Self {
-        let credential = json!({
-            "id": Uuid::from_u128(id),
-            "consumer": { "id": Uuid::from_u128(consumer) },
-            "key": key,
-            "ttl": ttl,
-        });
-        self.keys.push(Arc::new(
-            serde_json::from_value(credential).expect("a credential"),
-        ));
+    pub fn key(
+        &mut self,
+        id: u128,
+        consumer: u128,
+        key: &str,
+        expires_at: Option<i64>,
+    ) -> &mut Self {
+        let owner = KeyOwner {
+            credential: Uuid::from_u128(id),
+            consumer: Uuid::from_u128(consumer),
+            expires_at,
+        };
+        self.keys.push((key.to_owned(), owner));
         self
     }
 }
 
 impl Directory for People {
-    fn credential_by_key(&self, key: &str) -> Option<Arc<KeyauthCredential>> {
-        self.keys.iter().find(|found| found.key == key).cloned()
+    fn key_owner(&self, key: &str) -> Option<KeyOwner> {
+        let found = self.keys.iter().find(|(found, _)| found == key);
+        found.map(|(_, owner)| *owner)
     }
 
-    fn consumer(&self, id: Uuid) -> Option<Arc<Consumer>> {
+    fn consumer(&self, id: Uuid) -> Option<Consumer> {
         self.consumers.iter().find(|found| found.id == id).cloned()
     }
 
-    fn consumer_by_username(&self, username: &str) -> Option<Arc<Consumer>> {
+    fn consumer_by_username(&self, username: &str) -> Option<Consumer> {
         self.consumers
             .iter()
             .find(|found| found.username.as_deref() == Some(username))

@@ -25,6 +25,10 @@ struct CorrelationId {
 }
 
 impl Handler for CorrelationId {
+    fn priority(&self) -> i32 {
+        super::PRIORITY
+    }
+
     fn access<'c>(&'c self, context: &'c mut Context<'_>) -> Access<'c> {
         let name = &self.config.header_name;
         let given = context.request_header(name);

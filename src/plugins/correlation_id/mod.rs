@@ -4,3 +4,6 @@ mod config;
 mod handler;
 
 pub(super) use handler::build;
+
+/// As Kong's.
+pub(super) const PRIORITY: i32 = 100_001;

@@ -2,9 +2,9 @@
 
 use super::config::Config;
 use super::credential::{Presented, find};
-use crate::model::{Consumer, Plugin};
+use crate::model::Plugin;
 use crate::plugins::factory::config_of;
-use crate::plugins::{Access, BuildError, Context, Directory, Flow, Handler, Refusal};
+use crate::plugins::{Access, BuildError, Consumer, Context, Directory, Flow, Handler, Refusal};
 use bytes::Bytes;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -38,6 +38,10 @@ enum Denied {
 }
 
 impl Handler for KeyAuth {
+    fn priority(&self) -> i32 {
+        super::PRIORITY
+    }
+
     fn body_limit(&self) -> Option<usize> {
         self.config.key_in_body.then_some(BODY_LIMIT)
     }
@@ -73,18 +77,18 @@ impl KeyAuth {
             Presented::Duplicate => return Err(Denied::Unauthorized("Duplicate API key found")),
         };
         let now = i64::try_from(context.now.seconds()).unwrap_or(i64::MAX);
-        let credential = context
+        let owner = context
             .directory
-            .credential_by_key(&key)
-            .filter(|credential| credential.ttl.is_none_or(|end| now < end))
+            .key_owner(&key)
+            .filter(|owner| owner.expires_at.is_none_or(|end| now < end))
             .ok_or(Denied::Unauthorized("Unauthorized"))?;
         let consumer = context
             .directory
-            .consumer(credential.consumer.id)
+            .consumer(owner.consumer)
             .ok_or(Denied::Broken(
                 "a key belongs to a consumer that is missing",
             ))?;
-        context.authenticate(consumer, Some(credential.id));
+        context.authenticate(consumer, Some(owner.credential));
         Ok(())
     }
 }
@@ -103,7 +107,7 @@ fn admit(context: &mut Context<'_>, anonymous: &str) -> Flow {
     }
 }
 
-fn anonymous_consumer(directory: &dyn Directory, anonymous: &str) -> Option<Arc<Consumer>> {
+fn anonymous_consumer(directory: &dyn Directory, anonymous: &str) -> Option<Consumer> {
     Uuid::parse_str(anonymous)
         .ok()
         .and_then(|id| directory.consumer(id))

@@ -34,7 +34,7 @@ fn outcome(config: Value, request: &mut Request) -> String {
     let handler = build(&plugin("key-auth", config)).expect("builds");
     match request.access(&*handler) {
         Flow::Continue => match &request.identity.consumer {
-            Some(consumer) => consumer.username.clone().expect("a name"),
+            Some(consumer) => consumer.username.as_deref().expect("a name").to_owned(),
             None => "nobody".to_owned(),
         },
         Flow::Refuse(refusal) => {
@@ -163,7 +163,7 @@ fn anonymous_stands_in() {
     // Another plugin has already authenticated the request.
     let mut twice = request(with);
     twice.identity = Identity {
-        consumer: Some(Arc::clone(&twice.people.consumers[1])),
+        consumer: Some(twice.people.consumers[1].clone()),
         credential: Some(Uuid::from_u128(9)),
     };
     assert_eq!(outcome(json!({"anonymous": "anon"}), &mut twice), "bob");

@@ -6,3 +6,6 @@ mod credential;
 mod handler;
 
 pub(super) use handler::build;
+
+/// As Kong's.
+pub(super) const PRIORITY: i32 = 1250;

@@ -60,6 +60,10 @@ struct RateLimiting {
 }
 
 impl Handler for RateLimiting {
+    fn priority(&self) -> i32 {
+        super::PRIORITY
+    }
+
     fn access<'c>(&'c self, context: &'c mut Context<'_>) -> Access<'c> {
         let key = Key {
             route: self.route,

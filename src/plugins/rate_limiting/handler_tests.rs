@@ -1,6 +1,7 @@
 //! What rate-limiting tells clients, and whom it counts.
 
 use super::*;
+use crate::plugins::Consumer;
 use crate::plugins::testing::{Request, plugin};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -146,11 +147,11 @@ fn answers_are_configurable() {
 #[test]
 fn requests_count_for_whom_is_configured() {
     let consumer = |id: u128| {
-        Some(Arc::new(crate::model::Consumer {
+        Some(Consumer {
             id: Uuid::from_u128(id),
             username: None,
             custom_id: None,
-        }))
+        })
     };
     // Two requests that differ in everything; which of them share a counter?
     let request = |n: u128| {

@@ -6,3 +6,6 @@ mod handler;
 mod window;
 
 pub(super) use handler::build;
+
+/// As Kong's.
+pub(super) const PRIORITY: i32 = 910;

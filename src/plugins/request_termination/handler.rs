@@ -29,6 +29,10 @@ struct RequestTermination {
 }
 
 impl Handler for RequestTermination {
+    fn priority(&self) -> i32 {
+        super::PRIORITY
+    }
+
     fn access<'c>(&'c self, context: &'c mut Context<'_>) -> Access<'c> {
         if let Some(trigger) = &self.trigger
             && !triggered(context, trigger)

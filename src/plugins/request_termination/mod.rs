@@ -5,3 +5,6 @@ mod echo;
 mod handler;
 
 pub(super) use handler::build;
+
+/// As Kong's.
+pub(super) const PRIORITY: i32 = 2;
