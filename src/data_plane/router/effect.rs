@@ -1,0 +1,207 @@
+//! What is in effect: the snapshot under construction and the entities it was made of.
+
+use super::compile::{Compiled, Key};
+use super::matcher::Matcher;
+use super::service::{CompiledUpstream, TargetSpec};
+use super::snapshot::Snapshot;
+use crate::data_plane::balancer::RoundRobin;
+use crate::model::Kind;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::AddAssign;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Operations counted, not time: what one change cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Entities decoded and compiled, upstreams rebuilt from their targets included.
+    pub compiled: usize,
+    /// Entries written to the snapshot's tables: one per list of the route index that an
+    /// added or removed matcher is in, one per entity of another kind.
+    pub written: usize,
+}
+
+impl AddAssign for Work {
+    fn add_assign(&mut self, other: Work) {
+        self.compiled += other.compiled;
+        self.written += other.written;
+    }
+}
+
+/// The working copy of the snapshot. Removals come before additions, so that a name can pass
+/// from one entity to another in one change.
+#[derive(Default)]
+pub(super) struct Effect {
+    pub snapshot: Snapshot,
+    installed: HashMap<Key, Compiled, foldhash::fast::RandomState>,
+    targets: HashMap<Uuid, BTreeMap<Uuid, Arc<TargetSpec>>, foldhash::fast::RandomState>,
+    pub work: Work,
+    // Collected until `settle`.
+    changed_upstreams: BTreeSet<Uuid>,
+    new_matchers: Vec<Arc<Matcher>>,
+}
+
+impl Effect {
+    pub fn get(&self, key: Key) -> Option<&Compiled> {
+        self.installed.get(&key)
+    }
+
+    /// Takes an entity out of effect, if it is.
+    pub fn remove(&mut self, key: Key) {
+        let Some(compiled) = self.installed.remove(&key) else {
+            return;
+        };
+        self.work.written += 1;
+        let snapshot = &mut self.snapshot;
+        match compiled {
+            Compiled::Certificate(certificate) => {
+                snapshot
+                    .certificates
+                    .certificates
+                    .remove_mut(&certificate.id);
+            }
+            Compiled::CaCertificate(authority) => {
+                snapshot.certificates.authorities.remove_mut(&authority.id);
+            }
+            Compiled::Sni(sni) => {
+                let snis = &mut snapshot.certificates.snis;
+                if snis
+                    .get(&*sni.name)
+                    .is_some_and(|holder| holder.id == sni.id)
+                {
+                    snis.remove_mut(&*sni.name);
+                }
+            }
+            Compiled::Service(service) => {
+                snapshot.services.remove_mut(&service.id);
+            }
+            Compiled::Upstream(upstream) => {
+                let holder = snapshot.upstreams.get(&*upstream.name);
+                if holder.is_some_and(|holder| holder.spec.id == upstream.id) {
+                    snapshot.upstreams.remove_mut(&*upstream.name);
+                }
+                self.changed_upstreams.insert(upstream.id);
+            }
+            Compiled::Target(target) => {
+                if let Some(targets) = self.targets.get_mut(&target.upstream) {
+                    targets.remove(&target.address.id);
+                    if targets.is_empty() {
+                        self.targets.remove(&target.upstream);
+                    }
+                }
+                self.changed_upstreams.insert(target.upstream);
+            }
+            Compiled::Route(_, matchers) => {
+                self.work.written -= 1;
+                for matcher in &*matchers {
+                    self.work.written += snapshot.routes.remove(matcher);
+                }
+            }
+            Compiled::Consumer(consumer) => {
+                snapshot.consumers.remove_mut(&consumer.id);
+                let Some(username) = &consumer.username else {
+                    return;
+                };
+                let holder = snapshot.usernames.get(&**username);
+                if holder.is_some_and(|holder| holder.id == consumer.id) {
+                    snapshot.usernames.remove_mut(&**username);
+                }
+            }
+            Compiled::Credential(credential) => {
+                let holder = snapshot.credentials.get(&*credential.key);
+                if holder.is_some_and(|holder| holder.id == credential.id) {
+                    snapshot.credentials.remove_mut(&*credential.key);
+                }
+            }
+            Compiled::Plugin(plugin) => snapshot.plugins.remove(&plugin),
+            Compiled::DisabledPlugin(_) => {}
+        }
+    }
+
+    /// Puts an entity in effect that is not.
+    pub fn insert(&mut self, key: Key, compiled: Compiled) {
+        self.work.written += 1;
+        let snapshot = &mut self.snapshot;
+        match &compiled {
+            Compiled::Certificate(certificate) => {
+                let certificates = &mut snapshot.certificates.certificates;
+                certificates.insert_mut(certificate.id, Arc::clone(certificate));
+            }
+            Compiled::CaCertificate(authority) => {
+                let authorities = &mut snapshot.certificates.authorities;
+                authorities.insert_mut(authority.id, Arc::clone(authority));
+            }
+            Compiled::Sni(sni) => {
+                let snis = &mut snapshot.certificates.snis;
+                snis.insert_mut(Arc::clone(&sni.name), Arc::clone(sni));
+            }
+            Compiled::Service(service) if service.enabled => {
+                snapshot
+                    .services
+                    .insert_mut(service.id, Arc::clone(service));
+            }
+            Compiled::Service(_) | Compiled::DisabledPlugin(_) => {}
+            Compiled::Upstream(upstream) => {
+                self.changed_upstreams.insert(upstream.id);
+            }
+            Compiled::Target(target) => {
+                let targets = self.targets.entry(target.upstream).or_default();
+                targets.insert(target.address.id, Arc::clone(target));
+                self.changed_upstreams.insert(target.upstream);
+            }
+            Compiled::Route(_, matchers) => {
+                self.work.written -= 1;
+                self.new_matchers.extend(matchers.iter().cloned());
+            }
+            Compiled::Consumer(consumer) => {
+                snapshot
+                    .consumers
+                    .insert_mut(consumer.id, Arc::clone(consumer));
+                if let Some(username) = &consumer.username {
+                    snapshot
+                        .usernames
+                        .insert_mut(Arc::clone(username), Arc::clone(consumer));
+                }
+            }
+            Compiled::Credential(credential) => {
+                snapshot
+                    .credentials
+                    .insert_mut(Arc::clone(&credential.key), Arc::clone(credential));
+            }
+            Compiled::Plugin(plugin) => snapshot.plugins.insert(Arc::clone(plugin)),
+        }
+        self.installed.insert(key, compiled);
+    }
+
+    /// Finishes a round of removals and additions.
+    pub fn settle(&mut self) {
+        // Largest first is the order of the lists, so that each addition is at their end.
+        self.new_matchers
+            .sort_unstable_by_key(|matcher| std::cmp::Reverse(matcher.key));
+        for matcher in self.new_matchers.drain(..) {
+            self.work.written += self.snapshot.routes.insert(&matcher);
+        }
+        self.new_matchers.shrink_to(64);
+        for id in std::mem::take(&mut self.changed_upstreams) {
+            self.rebuild_upstream(id);
+        }
+    }
+
+    fn rebuild_upstream(&mut self, id: Uuid) {
+        let Some(Compiled::Upstream(spec)) = self.installed.get(&(Kind::Upstreams, id)) else {
+            return;
+        };
+        let previous = self.snapshot.upstreams.get(&*spec.name);
+        let previous = previous.filter(|upstream| upstream.spec.id == id);
+        let targets = self.targets.get(&id).into_iter().flat_map(BTreeMap::values);
+        let weighted = targets.map(|target| (target.address.clone(), target.weight));
+        let upstream = CompiledUpstream {
+            spec: Arc::clone(spec),
+            balancer: RoundRobin::new(weighted, previous.map(|upstream| &upstream.balancer)),
+        };
+        self.snapshot
+            .upstreams
+            .insert_mut(Arc::clone(&spec.name), Arc::new(upstream));
+        self.work.compiled += 1;
+    }
+}

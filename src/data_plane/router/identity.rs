@@ -1,0 +1,49 @@
+//! Consumers and the keys they identify themselves with.
+
+use crate::model;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// A consumer as plugins see it.
+#[derive(Debug)]
+pub struct CompiledConsumer {
+    pub id: Uuid,
+    pub username: Option<Arc<str>>,
+    pub custom_id: Option<Arc<str>>,
+    /// The name for telemetry: username, else custom id, else id.
+    pub label: Arc<str>,
+}
+
+impl CompiledConsumer {
+    pub fn compile(consumer: &model::Consumer) -> CompiledConsumer {
+        let shared = |text: &Option<String>| text.as_deref().map(Arc::<str>::from);
+        let (username, custom_id) = (shared(&consumer.username), shared(&consumer.custom_id));
+        let label = username.clone().or_else(|| custom_id.clone());
+        CompiledConsumer {
+            id: consumer.id,
+            label: label.unwrap_or_else(|| consumer.id.to_string().into()),
+            username,
+            custom_id,
+        }
+    }
+}
+
+/// A key of a consumer; `Debug` would print it, so there is none.
+pub struct KeyCredential {
+    pub id: Uuid,
+    pub consumer: Uuid,
+    /// Epoch seconds from which on the key is no longer valid.
+    pub expires_at: Option<i64>,
+    pub(super) key: Arc<str>,
+}
+
+impl KeyCredential {
+    pub fn compile(credential: &model::KeyauthCredential) -> KeyCredential {
+        KeyCredential {
+            id: credential.id,
+            consumer: credential.consumer.id,
+            expires_at: credential.ttl,
+            key: credential.key.as_str().into(),
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! One entry of the route index: a route, or a group of its paths, with its place in the order.
+
+use super::conditions::Conditions;
+use super::facts::Facts;
+use super::priority::{MatchOrder, OrderKey, Weights, group_id, order_key, priority};
+use super::protocols::Protocols;
+use super::regex_path::RegexPath;
+use crate::model;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// A route as requests see it.
+#[derive(Debug)]
+pub struct CompiledRoute {
+    pub id: Uuid,
+    pub name: Option<Arc<str>>,
+    /// The name for telemetry: the route's name, else its id.
+    pub label: Arc<str>,
+    pub service: Option<Uuid>,
+    pub protocols: Protocols,
+    /// What a plain request to an https-only route is answered with.
+    pub https_redirect_status_code: u16,
+    pub strip_path: bool,
+    pub preserve_host: bool,
+    pub request_buffering: bool,
+    pub response_buffering: bool,
+    pub(super) conditions: Conditions,
+}
+
+/// The paths of one matcher; each kind has its own place in the order, so a route that mixes
+/// them has several matchers.
+#[derive(Debug)]
+pub enum Paths {
+    Any,
+    /// All of one length.
+    Prefixes(Box<[Box<str>]>),
+    /// In the order of the route; the first that matches counts.
+    Regexes(Box<[RegexPath]>),
+}
+
+/// A route or a part of one, as the index holds it.
+#[derive(Debug)]
+pub struct Matcher {
+    pub key: OrderKey,
+    pub route: Arc<CompiledRoute>,
+    pub paths: Paths,
+}
+
+/// What of the path matched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathMatch {
+    /// The route has no paths.
+    None,
+    /// The first so many bytes.
+    Prefix(usize),
+    /// These bytes, by the pattern with this index.
+    Regex {
+        start: usize,
+        end: usize,
+        pattern: usize,
+    },
+}
+
+impl Matcher {
+    /// The matchers of a route; none when it is for stream protocols.
+    ///
+    /// # Errors
+    /// One text for the user per invalid field.
+    pub fn compile(
+        route: &model::Route,
+        order: MatchOrder,
+    ) -> Result<Arc<[Arc<Matcher>]>, Vec<String>> {
+        let mut violations = Vec::new();
+        let protocols = Protocols::parse(&route.protocols).unwrap_or_else(|reason| {
+            violations.push(format!("protocols: {reason}"));
+            Protocols::default()
+        });
+        let conditions = Conditions::compile(route, protocols, order, &mut violations);
+        let groups = group_paths(&route.paths, &mut violations);
+        if !violations.is_empty() {
+            return Err(violations);
+        }
+        if !protocols.intersects(Protocols::HTTP) {
+            return Ok(Arc::new([]));
+        }
+        let base = Weights {
+            categories: conditions.categories() + u32::from(!route.paths.is_empty()),
+            plain_hosts: conditions.plain_hosts(),
+            headers: conditions.header_names(),
+            ..Weights::default()
+        };
+        let name: Option<Arc<str>> = route.name.as_deref().map(Arc::from);
+        let compiled = Arc::new(CompiledRoute {
+            id: route.id,
+            label: name.clone().unwrap_or_else(|| route.id.to_string().into()),
+            name,
+            service: route.service.map(|service| service.id),
+            protocols,
+            https_redirect_status_code: route.https_redirect_status_code,
+            strip_path: route.strip_path,
+            preserve_host: route.preserve_host,
+            request_buffering: route.request_buffering,
+            response_buffering: route.response_buffering,
+            conditions,
+        });
+        let whole = groups.len() == 1;
+        Ok(groups
+            .into_iter()
+            .enumerate()
+            .map(|(at, paths)| {
+                let weights = match &paths {
+                    Paths::Any => base,
+                    Paths::Prefixes(prefixes) => Weights {
+                        prefix_len: prefixes.first().map_or(0, |prefix| prefix.len()),
+                        ..base
+                    },
+                    Paths::Regexes(_) => Weights {
+                        regex: Some(route.regex_priority),
+                        ..base
+                    },
+                };
+                let id = if whole {
+                    route.id
+                } else {
+                    group_id(route.id, at + 1)
+                };
+                Arc::new(Matcher {
+                    key: order_key(priority(order, &weights), id),
+                    route: Arc::clone(&compiled),
+                    paths,
+                })
+            })
+            .collect())
+    }
+
+    /// What matched when the request meets everything the matcher asks. The index has already
+    /// compared the hosts' names.
+    pub(super) fn matches(&self, facts: &Facts<'_>, host: &str, port: u64) -> Option<PathMatch> {
+        if !self.route.conditions.hold(facts, host, port) {
+            return None;
+        }
+        match &self.paths {
+            Paths::Any => Some(PathMatch::None),
+            Paths::Prefixes(prefixes) => prefixes
+                .iter()
+                .find(|prefix| facts.path.starts_with(&***prefix))
+                .map(|prefix| PathMatch::Prefix(prefix.len())),
+            Paths::Regexes(regexes) => regexes.iter().enumerate().find_map(|(pattern, path)| {
+                path.regex().find(facts.path).map(|found| PathMatch::Regex {
+                    start: found.start(),
+                    end: found.end(),
+                    pattern,
+                })
+            }),
+        }
+    }
+}
+
+/// The paths by kind, and prefixes by length, in order of first appearance; one group without
+/// paths when there are none.
+fn group_paths(paths: &[String], violations: &mut Vec<String>) -> Vec<Paths> {
+    enum Group<'a> {
+        Prefixes(Vec<&'a str>),
+        Regexes(Vec<RegexPath>),
+    }
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    for (at, path) in paths.iter().enumerate() {
+        if let Some(pattern) = path.strip_prefix('~') {
+            let compiled = match RegexPath::compile(pattern) {
+                Ok(compiled) => compiled,
+                Err(reason) => {
+                    violations.push(format!("paths[{at}]: {reason}"));
+                    continue;
+                }
+            };
+            let regexes = groups.iter_mut().find_map(|group| match group {
+                Group::Regexes(regexes) => Some(regexes),
+                Group::Prefixes(_) => None,
+            });
+            match regexes {
+                Some(regexes) => regexes.push(compiled),
+                None => groups.push(Group::Regexes(vec![compiled])),
+            }
+        } else if path.starts_with('/') {
+            let prefixes = groups.iter_mut().find_map(|group| match group {
+                Group::Prefixes(prefixes) if prefixes[0].len() == path.len() => Some(prefixes),
+                _ => None,
+            });
+            match prefixes {
+                Some(prefixes) => prefixes.push(path),
+                None => groups.push(Group::Prefixes(vec![path])),
+            }
+        } else {
+            violations.push(format!("paths[{at}]: must start with / or ~"));
+        }
+    }
+    if paths.is_empty() {
+        return vec![Paths::Any];
+    }
+    groups
+        .into_iter()
+        .map(|group| match group {
+            Group::Prefixes(prefixes) => {
+                Paths::Prefixes(prefixes.into_iter().map(Box::from).collect())
+            }
+            Group::Regexes(regexes) => Paths::Regexes(regexes.into()),
+        })
+        .collect()
+}

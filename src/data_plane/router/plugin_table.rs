@@ -1,0 +1,266 @@
+//! Which plugins run for a request.
+//!
+//! Of each plugin one configuration applies: that of the most specific scope, in Kong's order
+//! (route+service+consumer, route+consumer, service+consumer, route+service, consumer, route,
+//! service, global).
+
+use super::protocols::{Protocol, Protocols};
+use super::snapshot::{Map, new_map};
+use crate::plugins::Handler;
+use std::ops::Deref;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// What a plugin's configuration is attached to; nothing at all is global.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Scope {
+    pub route: Option<Uuid>,
+    pub service: Option<Uuid>,
+    pub consumer: Option<Uuid>,
+}
+
+/// One configuration of a plugin, ready to run.
+pub struct PluginInstance {
+    pub id: Uuid,
+    pub name: Arc<str>,
+    pub scope: Scope,
+    /// The protocols of requests this configuration applies to.
+    pub protocols: Protocols,
+    pub handler: Arc<dyn Handler>,
+}
+
+impl PluginInstance {
+    /// Larger first; ties by name in reverse alphabetical order.
+    fn order(&self) -> (i32, &str) {
+        (self.handler.priority(), &self.name)
+    }
+}
+
+type Instances = Arc<[Arc<PluginInstance>]>;
+
+/// All plugin instances by scope, each list in the order in which they run.
+#[derive(Clone)]
+pub struct PluginTable {
+    by_scope: Map<Scope, Instances>,
+    /// How many scopes of each shape exist, so that none is looked up in vain.
+    shapes: [u32; 8],
+}
+
+impl Default for PluginTable {
+    fn default() -> Self {
+        PluginTable {
+            by_scope: new_map(),
+            shapes: [0; 8],
+        }
+    }
+}
+
+/// The instances of one request, in the order in which they run.
+#[derive(Clone, Default)]
+pub enum Plan {
+    #[default]
+    Empty,
+    /// All of one scope, as the snapshot holds them.
+    Shared(Instances),
+    Merged(Vec<Arc<PluginInstance>>),
+}
+
+impl Deref for Plan {
+    type Target = [Arc<PluginInstance>];
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Plan::Empty => &[],
+            Plan::Shared(instances) => instances,
+            Plan::Merged(instances) => instances,
+        }
+    }
+}
+
+impl PluginTable {
+    /// What runs for a request of this protocol. `scope` is what the request has: without a
+    /// consumer (before authentication) nothing that is attached to one is considered.
+    pub fn plan(&self, scope: Scope, protocol: Protocol) -> Plan {
+        if self.by_scope.is_empty() {
+            return Plan::Empty;
+        }
+        let mut found: [Option<&Instances>; 8] = [None; 8];
+        let mut lists = 0;
+        for (shape, slot) in BY_PRECEDENCE.into_iter().zip(&mut found) {
+            if self.shapes[shape as usize] == 0 {
+                continue;
+            }
+            let Some(masked) = scope.masked(shape) else {
+                continue;
+            };
+            *slot = self.by_scope.get(&masked);
+            lists += usize::from(slot.is_some());
+        }
+        let applies = |instance: &Arc<PluginInstance>| instance.protocols.contains(protocol);
+        let mut in_precedence = found.into_iter().flatten();
+        match (lists, in_precedence.next()) {
+            (0, _) | (_, None) => return Plan::Empty,
+            (1, Some(only)) if only.iter().all(applies) => return Plan::Shared(Arc::clone(only)),
+            _ => {}
+        }
+        let in_precedence = found.into_iter().flatten();
+        let mut merged: Vec<_> = in_precedence
+            .flat_map(|list| list.iter())
+            .filter(|instance| applies(instance))
+            .cloned()
+            .collect();
+        // Stable: of one plugin the most specific stays first.
+        merged.sort_by(|a, b| b.order().cmp(&a.order()));
+        merged.dedup_by(|later, earlier| later.name == earlier.name);
+        Plan::Merged(merged)
+    }
+
+    pub fn insert(&mut self, instance: Arc<PluginInstance>) {
+        let scope = instance.scope;
+        let old = self.by_scope.get(&scope).cloned();
+        let mut list: Vec<_> = old.as_deref().unwrap_or_default().to_vec();
+        list.retain(|other| other.id != instance.id);
+        list.push(instance);
+        list.sort_by(|a, b| b.order().cmp(&a.order()));
+        self.by_scope.insert_mut(scope, list.into());
+        self.shapes[scope.shape() as usize] += u32::from(old.is_none());
+    }
+
+    pub fn remove(&mut self, instance: &PluginInstance) {
+        let scope = instance.scope;
+        let Some(old) = self.by_scope.get(&scope) else {
+            return;
+        };
+        let list: Vec<_> = old
+            .iter()
+            .filter(|other| other.id != instance.id)
+            .cloned()
+            .collect();
+        if !list.is_empty() {
+            self.by_scope.insert_mut(scope, list.into());
+        } else if self.by_scope.remove_mut(&scope) {
+            self.shapes[scope.shape() as usize] -= 1;
+        }
+    }
+}
+
+const ROUTE: u8 = 4;
+const SERVICE: u8 = 2;
+const CONSUMER: u8 = 1;
+
+const BY_PRECEDENCE: [u8; 8] = [
+    ROUTE | SERVICE | CONSUMER,
+    ROUTE | CONSUMER,
+    SERVICE | CONSUMER,
+    ROUTE | SERVICE,
+    CONSUMER,
+    ROUTE,
+    SERVICE,
+    0,
+];
+
+impl Scope {
+    /// Which of the three are given, as bits.
+    fn shape(&self) -> u8 {
+        let bit = |part: Option<Uuid>, bit| if part.is_some() { bit } else { 0 };
+        bit(self.route, ROUTE) | bit(self.service, SERVICE) | bit(self.consumer, CONSUMER)
+    }
+
+    /// Only the parts in `shape`, if all of them are given.
+    fn masked(&self, shape: u8) -> Option<Scope> {
+        let keep = |part: Option<Uuid>, bit| if shape & bit != 0 { part } else { None };
+        (shape & !self.shape() == 0).then(|| Scope {
+            route: keep(self.route, ROUTE),
+            service: keep(self.service, SERVICE),
+            consumer: keep(self.consumer, CONSUMER),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Noop(i32);
+
+    impl Handler for Noop {
+        fn priority(&self) -> i32 {
+            self.0
+        }
+    }
+
+    const GIVEN: Scope = Scope {
+        route: Some(Uuid::from_u128(1)),
+        service: Some(Uuid::from_u128(2)),
+        consumer: Some(Uuid::from_u128(3)),
+    };
+
+    fn instance(
+        id: u128,
+        name: &str,
+        priority: i32,
+        shape: u8,
+        protocols: Protocols,
+    ) -> Arc<PluginInstance> {
+        Arc::new(PluginInstance {
+            id: Uuid::from_u128(id),
+            name: name.into(),
+            scope: GIVEN.masked(shape).expect("all parts are given"),
+            protocols,
+            handler: Arc::new(Noop(priority)),
+        })
+    }
+
+    fn ids(plan: &Plan) -> Vec<u128> {
+        plan.iter().map(|instance| instance.id.as_u128()).collect()
+    }
+
+    #[test]
+    fn the_most_specific_configuration_wins_in_kongs_order() {
+        let mut table = PluginTable::default();
+        let instances: Vec<_> = BY_PRECEDENCE
+            .into_iter()
+            .enumerate()
+            .map(|(at, shape)| instance(at as u128, "p", 1, shape, Protocols::HTTP))
+            .collect();
+        for instance in instances.iter().rev() {
+            table.insert(Arc::clone(instance));
+        }
+        for (at, instance) in instances.iter().enumerate() {
+            assert_eq!(ids(&table.plan(GIVEN, Protocol::Http)), [at as u128]);
+            table.remove(instance);
+        }
+        assert!(matches!(table.plan(GIVEN, Protocol::Http), Plan::Empty));
+        assert_eq!(table.shapes, [0; 8]);
+    }
+
+    #[test]
+    fn plugins_run_by_priority_then_name_backwards() {
+        let mut table = PluginTable::default();
+        table.insert(instance(1, "a", 5, 0, Protocols::HTTP));
+        table.insert(instance(2, "b", 5, 0, Protocols::HTTP));
+        table.insert(instance(3, "c", 9, 0, Protocols::HTTP));
+        let plan = table.plan(GIVEN, Protocol::Http);
+        assert!(matches!(plan, Plan::Shared(_)));
+        assert_eq!(ids(&plan), [3, 2, 1]);
+        table.insert(instance(4, "d", 7, ROUTE, Protocols::HTTP));
+        assert_eq!(ids(&table.plan(GIVEN, Protocol::Http)), [3, 4, 2, 1]);
+    }
+
+    #[test]
+    fn a_configuration_for_other_protocols_is_passed_over() {
+        let mut table = PluginTable::default();
+        table.insert(instance(
+            1,
+            "a",
+            5,
+            ROUTE,
+            Protocols::default().with(Protocol::Https),
+        ));
+        table.insert(instance(2, "a", 5, 0, Protocols::HTTP));
+        assert_eq!(ids(&table.plan(GIVEN, Protocol::Https)), [1]);
+        assert_eq!(ids(&table.plan(GIVEN, Protocol::Http)), [2]);
+        let anonymous = Scope::default();
+        assert_eq!(ids(&table.plan(anonymous, Protocol::Https)), [2]);
+    }
+}

@@ -1,0 +1,241 @@
+//! One immutable state of everything a request needs, shared by all workers.
+
+use super::certificates::{CertificateTable, CompiledCaCertificate, CompiledCertificate};
+use super::facts::{Facts, Scratch};
+use super::identity::{CompiledConsumer, KeyCredential};
+use super::index::RouteIndex;
+use super::matcher::{CompiledRoute, Matcher, PathMatch, Paths};
+use super::path;
+use super::plugin_table::{Plan, PluginTable, Scope};
+use super::protocols::Protocol;
+use super::service::{CompiledService, CompiledUpstream};
+use crate::data_plane::balancer::Destination;
+use crate::model::{Digest, Revision};
+use rpds::HashTrieMapSync;
+use std::hash::Hash;
+use std::ops::Range;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// A persistent map: clones are cheap and stay as they are. Only configured values become keys,
+/// so clients cannot choose keys that collide.
+pub(super) type Map<K, V> = HashTrieMapSync<K, V, foldhash::fast::RandomState>;
+
+pub(super) fn new_map<K: Eq + Hash, V>() -> Map<K, V> {
+    HashTrieMapSync::new_with_hasher_and_ptr_kind(Default::default())
+}
+
+/// What is in effect at one revision. A request takes one and keeps it to its end.
+#[derive(Clone)]
+pub struct Snapshot {
+    pub(super) revision: Revision,
+    pub(super) digest: Digest,
+    pub(super) routes: RouteIndex,
+    /// Enabled ones only.
+    pub(super) services: Map<Uuid, Arc<CompiledService>>,
+    pub(super) plugins: PluginTable,
+    pub(super) consumers: Map<Uuid, Arc<CompiledConsumer>>,
+    pub(super) usernames: Map<Arc<str>, Arc<CompiledConsumer>>,
+    pub(super) credentials: Map<Arc<str>, Arc<KeyCredential>>,
+    pub(super) upstreams: Map<Arc<str>, Arc<CompiledUpstream>>,
+    pub(super) certificates: CertificateTable,
+}
+
+impl Default for Snapshot {
+    fn default() -> Self {
+        Snapshot {
+            revision: Revision::default(),
+            digest: Digest::default(),
+            routes: RouteIndex::default(),
+            services: new_map(),
+            plugins: PluginTable::default(),
+            consumers: new_map(),
+            usernames: new_map(),
+            credentials: new_map(),
+            upstreams: new_map(),
+            certificates: CertificateTable::default(),
+        }
+    }
+}
+
+/// The route of a request.
+#[derive(Clone, Debug)]
+pub struct Matched {
+    pub route: Arc<CompiledRoute>,
+    /// `None` when the route has none.
+    pub service: Option<Arc<CompiledService>>,
+    path: PathMatch,
+    /// Set when the path was matched by a pattern.
+    matcher: Option<Arc<Matcher>>,
+}
+
+impl Matched {
+    /// The bytes of the normalised path that a path of the route matched; `None` when the
+    /// route has no paths.
+    pub fn matched_path(&self) -> Option<Range<usize>> {
+        match self.path {
+            PathMatch::None => None,
+            PathMatch::Prefix(len) => Some(0..len),
+            PathMatch::Regex { start, end, .. } => Some(start..end),
+        }
+    }
+
+    /// The text that stripping takes away, which is what `X-Forwarded-Prefix` tells; `None` when
+    /// that is nothing or the slash alone. `path` is the path the route was found with.
+    pub fn stripped<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let range = self.matched_path().filter(|_| self.route.strip_path)?;
+        path.get(range).filter(|text| !matches!(*text, "" | "/"))
+    }
+
+    /// The groups of the pattern that matched, by index and name; `None` when there are none.
+    /// `path` is the path the route was found with. Runs the pattern once more.
+    pub fn captures<'p>(&self, path: &'p str) -> Option<regex::Captures<'p>> {
+        let regex = self.regex().filter(|regex| regex.captures_len() > 1)?;
+        regex.captures(path)
+    }
+
+    /// The names of the groups that have one.
+    pub fn capture_names(&self) -> impl Iterator<Item = &str> {
+        self.regex()
+            .into_iter()
+            .flat_map(|regex| regex.capture_names().flatten())
+    }
+
+    fn regex(&self) -> Option<&regex::Regex> {
+        let (PathMatch::Regex { pattern, .. }, Some(matcher)) = (self.path, &self.matcher) else {
+            return None;
+        };
+        let Paths::Regexes(regexes) = &matcher.paths else {
+            return None;
+        };
+        Some(regexes.get(pattern)?.regex())
+    }
+}
+
+impl Snapshot {
+    /// The revision of the configuration; what of it is quarantined is at an earlier one.
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// The digest of the configuration.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The route a request belongs to, or `None`.
+    pub fn find_route(&self, facts: &Facts<'_>, scratch: &mut Scratch) -> Option<Matched> {
+        let mut service = None;
+        let hit = self
+            .routes
+            .find(facts, scratch, |matcher| match &matcher.route.service {
+                None => {
+                    service = None;
+                    true
+                }
+                // A service that is disabled or not in effect takes its routes with it.
+                Some(id) => match self.services.get(id) {
+                    None => false,
+                    found => {
+                        service = found;
+                        true
+                    }
+                },
+            })?;
+        let by_pattern = matches!(hit.path, PathMatch::Regex { .. });
+        Some(Matched {
+            route: Arc::clone(&hit.matcher.route),
+            service: service.cloned(),
+            path: hit.path,
+            matcher: by_pattern.then(|| Arc::clone(hit.matcher)),
+        })
+    }
+
+    /// Appends path and query of the request to the upstream. `path` is the normalised path,
+    /// `query` what followed the `?`, if there was one.
+    pub fn upstream_uri(
+        &self,
+        matched: &Matched,
+        path: &str,
+        query: Option<&[u8]>,
+        out: &mut Vec<u8>,
+    ) {
+        let service_path = matched
+            .service
+            .as_ref()
+            .and_then(|service| service.path.as_deref());
+        let matched_len = matched.matched_path().map(|range| range.len());
+        path::join(
+            service_path,
+            matched.route.strip_path,
+            matched_len,
+            path,
+            query,
+            out,
+        );
+    }
+
+    /// The plugins that run for a request, in order; see [`PluginTable::plan`].
+    pub fn plugins_for(
+        &self,
+        route: Option<Uuid>,
+        service: Option<Uuid>,
+        consumer: Option<Uuid>,
+        protocol: Protocol,
+    ) -> Plan {
+        let scope = Scope {
+            route,
+            service,
+            consumer,
+        };
+        self.plugins.plan(scope, protocol)
+    }
+
+    pub fn service(&self, id: Uuid) -> Option<&Arc<CompiledService>> {
+        self.services.get(&id)
+    }
+
+    pub fn consumer(&self, id: Uuid) -> Option<&Arc<CompiledConsumer>> {
+        self.consumers.get(&id)
+    }
+
+    pub fn consumer_by_username(&self, username: &str) -> Option<&Arc<CompiledConsumer>> {
+        self.usernames.get(username)
+    }
+
+    pub fn credential_by_key(&self, key: &str) -> Option<&Arc<KeyCredential>> {
+        self.credentials.get(key)
+    }
+
+    pub fn upstream(&self, name: &str) -> Option<&Arc<CompiledUpstream>> {
+        self.upstreams.get(name)
+    }
+
+    /// Where the requests of a service go: an IP address is used as it is, the name of an
+    /// upstream stands for its targets, any other name is a host.
+    pub fn destination<'a>(&'a self, service: &'a CompiledService) -> Destination<'a> {
+        let address = &service.address;
+        match address.ip {
+            Some(_) => Destination::Host(address),
+            None => match self.upstreams.get(&*address.host) {
+                Some(upstream) => Destination::Balanced(&upstream.balancer),
+                None => Destination::Host(address),
+            },
+        }
+    }
+
+    /// The certificate for a TLS server name; see [`CertificateTable::find`]. Without a server
+    /// name the listener's own certificate is used.
+    pub fn certificate(&self, sni: &str) -> Option<&Arc<CompiledCertificate>> {
+        self.certificates.find(sni)
+    }
+
+    /// A certificate by its id, for connections to upstreams.
+    pub fn client_certificate(&self, id: Uuid) -> Option<&Arc<CompiledCertificate>> {
+        self.certificates.certificates.get(&id)
+    }
+
+    pub fn ca_certificate(&self, id: Uuid) -> Option<&Arc<CompiledCaCertificate>> {
+        self.certificates.authorities.get(&id)
+    }
+}

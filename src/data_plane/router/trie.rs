@@ -1,0 +1,187 @@
+//! A persistent byte trie: updates copy the nodes on one path and share the rest, so that a
+//! clone costs one reference count and stays valid while the original moves on.
+//!
+//! While nobody else holds a clone, updates happen in place, which is what makes building from
+//! scratch cheap. Depth is bounded by the length of a key, never by the number of keys.
+
+use std::sync::Arc;
+
+/// Values by byte-string key; a lookup visits the value of every key that is a prefix of the query.
+#[derive(Clone)]
+pub struct Trie<V> {
+    root: Option<Arc<Node<V>>>,
+}
+
+#[derive(Clone)]
+struct Node<V> {
+    /// The bytes between the parent and this node; empty only at the root.
+    label: Box<[u8]>,
+    value: Option<V>,
+    /// The first byte of each child's label, ascending; beside the children so that choosing
+    /// one touches no other memory.
+    firsts: Vec<u8>,
+    children: Vec<Arc<Node<V>>>,
+}
+
+impl<V> Default for Trie<V> {
+    fn default() -> Self {
+        Trie { root: None }
+    }
+}
+
+impl<V: Clone> Trie<V> {
+    pub fn is_empty(&self) -> bool {
+        self.root.is_none()
+    }
+
+    /// Edits the value of one key in place; `edit` sees `None` for a key that is not there and
+    /// leaves `None` to remove it.
+    pub fn update(&mut self, key: &[u8], edit: impl FnOnce(&mut Option<V>)) {
+        let root = self.root.get_or_insert_with(|| Arc::new(Node::new(&[])));
+        Node::update(root, key, edit);
+        if root.value.is_none() && root.children.is_empty() {
+            self.root = None;
+        }
+    }
+
+    /// Visits the values of all keys that are a prefix of `query`, shortest key first.
+    pub fn walk<'a>(&'a self, query: &[u8], mut visit: impl FnMut(&'a V)) {
+        let Some(mut node) = self.root.as_deref() else {
+            return;
+        };
+        let mut rest = query;
+        loop {
+            if let Some(value) = &node.value {
+                visit(value);
+            }
+            let Some(first) = rest.first() else { return };
+            let Some(at) = memchr::memchr(*first, &node.firsts) else {
+                return;
+            };
+            node = &node.children[at];
+            let Some(after) = rest.strip_prefix(&*node.label) else {
+                return;
+            };
+            rest = after;
+        }
+    }
+}
+
+impl<V: Clone> Node<V> {
+    fn new(label: &[u8]) -> Node<V> {
+        Node {
+            label: label.into(),
+            value: None,
+            firsts: Vec::new(),
+            children: Vec::new(),
+        }
+    }
+
+    /// `key` is what remains after this node's own label.
+    fn update(node: &mut Arc<Node<V>>, key: &[u8], edit: impl FnOnce(&mut Option<V>)) {
+        let this = Arc::make_mut(node);
+        let Some(first) = key.first() else {
+            edit(&mut this.value);
+            return;
+        };
+        let at = match this.firsts.binary_search(first) {
+            Ok(at) => at,
+            Err(at) => {
+                this.firsts.insert(at, *first);
+                this.children.insert(at, Arc::new(Node::new(key)));
+                at
+            }
+        };
+        let child = &mut this.children[at];
+        let shared = common_prefix(&child.label, key);
+        if shared < child.label.len() {
+            Node::split(child, shared);
+        }
+        Node::update(child, &key[shared..], edit);
+        if child.value.is_none() {
+            match child.children.len() {
+                0 => {
+                    this.firsts.remove(at);
+                    this.children.remove(at);
+                }
+                1 => Node::merge_with_only_child(child),
+                _ => {}
+            }
+        }
+    }
+
+    /// Puts a node in between, so that this label ends after `at` bytes.
+    fn split(node: &mut Arc<Node<V>>, at: usize) {
+        let lower = Arc::make_mut(node);
+        let upper = Node::new(&lower.label[..at]);
+        lower.label = lower.label[at..].into();
+        let first = lower.label[0];
+        let lower = std::mem::replace(node, Arc::new(upper));
+        let upper = Arc::make_mut(node);
+        upper.firsts.push(first);
+        upper.children.push(lower);
+    }
+
+    fn merge_with_only_child(node: &mut Arc<Node<V>>) {
+        let this = Arc::make_mut(node);
+        let Some(mut child) = this.children.pop() else {
+            return;
+        };
+        let lower = Arc::make_mut(&mut child);
+        lower.label = [&*this.label, &*lower.label].concat().into();
+        *node = child;
+    }
+}
+
+fn common_prefix(a: &[u8], b: &[u8]) -> usize {
+    a.iter().zip(b).take_while(|(x, y)| x == y).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    fn found(trie: &Trie<u32>, query: &[u8]) -> Vec<u32> {
+        let mut values = Vec::new();
+        trie.walk(query, |value| values.push(*value));
+        values
+    }
+
+    fn expected(model: &BTreeMap<Vec<u8>, u32>, query: &[u8]) -> Vec<u32> {
+        let mut keys: Vec<_> = model.iter().filter(|(k, _)| query.starts_with(k)).collect();
+        keys.sort_by_key(|(k, _)| k.len());
+        keys.into_iter().map(|(_, value)| *value).collect()
+    }
+
+    fn key() -> impl Strategy<Value = Vec<u8>> {
+        proptest::collection::vec(proptest::sample::select(b"ab/".to_vec()), 0..6)
+    }
+
+    proptest! {
+        #[test]
+        fn every_version_answers_as_a_plain_map(
+            writes in proptest::collection::vec((key(), proptest::option::of(any::<u32>())), 0..40),
+            queries in proptest::collection::vec(key(), 1..10),
+        ) {
+            let mut trie = Trie::default();
+            let mut model = BTreeMap::new();
+            let mut versions = Vec::new();
+            for (key, value) in writes {
+                trie.update(&key, |slot| *slot = value);
+                match value {
+                    Some(value) => model.insert(key, value),
+                    None => model.remove(&key),
+                };
+                prop_assert_eq!(trie.is_empty(), model.is_empty());
+                versions.push((trie.clone(), model.clone()));
+            }
+            for (trie, model) in &versions {
+                for query in &queries {
+                    prop_assert_eq!(found(trie, query), expected(model, query));
+                }
+            }
+        }
+    }
+}
