@@ -7,12 +7,17 @@
 mod body;
 mod edits;
 mod head;
+mod host;
 #[cfg(feature = "data-plane")]
 pub mod parse;
+pub mod query;
+mod reply;
 mod status;
 pub mod write;
 
 pub use body::{BodyDecoder, BodyError, Decoded, Framing};
 pub use edits::HeaderEdits;
 pub use head::{HeaderIndex, RequestHead, ResponseHead, Span, Version};
+pub use host::host_without_port;
+pub use reply::Reply;
 pub use status::reason_phrase;

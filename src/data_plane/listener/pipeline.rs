@@ -7,8 +7,9 @@
 //!
 //! `begin` → `access` → (`attempt` → upstream)* → `response` → `finish`.
 
+pub use crate::http::Reply;
+
 use crate::http::{HeaderEdits, RequestHead, ResponseHead};
-use bytes::Bytes;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,17 +36,6 @@ pub enum Verdict {
     Respond(Reply),
     /// Ask `attempt` for an address and send the request there.
     Forward,
-}
-
-/// A response made by the gateway itself.
-#[derive(Clone, Debug, Default)]
-pub struct Reply {
-    pub status: u16,
-    /// Names and values, beside Content-Length, Date and Connection, which the driver writes.
-    pub headers: Vec<(Arc<str>, Bytes)>,
-    pub body: Bytes,
-    /// Close the client's connection after this response.
-    pub close: bool,
 }
 
 /// One try to reach an upstream.

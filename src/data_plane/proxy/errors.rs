@@ -1,0 +1,213 @@
+//! The bodies of the gateway's own answers.
+//!
+//! Kong has three producers of errors, and clients see the difference: (a) the router, the
+//! balancer and most plugins negotiate on Accept and default to JSON; (b) the HTTP engine
+//! (refused requests, failed upstreams) also looks at Content-Type and the configured
+//! default; (c) some plugins always answer compact JSON without a request id.
+
+use super::negotiation::Format;
+use crate::http::{Reply, RequestHead, Version};
+use bytes::Bytes;
+use std::fmt::Write;
+
+const JSON: &str = "application/json; charset=utf-8";
+
+/// What the negotiation of an error looks at.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    pub accept: Option<&'a [u8]>,
+    pub content_type: Option<&'a [u8]>,
+    pub version: Version,
+}
+
+impl<'a> Asked<'a> {
+    pub fn of(head: &'a RequestHead) -> Asked<'a> {
+        Asked {
+            accept: head.headers.get("accept"),
+            content_type: head.headers.get("content-type"),
+            version: head.version,
+        }
+    }
+
+    /// gRPC needs HTTP/2; over HTTP/1 its content type is one like any other.
+    pub fn is_grpc(&self) -> bool {
+        self.version == Version::Http2 && is_grpc_type(self.content_type)
+    }
+}
+
+/// Whether a content type is gRPC's.
+pub fn is_grpc_type(content_type: Option<&[u8]>) -> bool {
+    content_type.is_some_and(|value| value.starts_with(b"application/grpc"))
+}
+
+/// Producer (a): a decision of the gateway.
+pub fn negotiated(status: u16, message: &str, asked: &Asked<'_>, request_id: &str) -> Reply {
+    if asked.is_grpc() {
+        return grpc(status, message);
+    }
+    let format = asked.accept.map_or(Format::Json, Format::of_accept);
+    formatted(status, message, format, request_id)
+}
+
+/// Producer (b): the HTTP engine. `default_type` is the setting `error_default_type`.
+pub fn engine(status: u16, asked: &Asked<'_>, default_type: &str, request_id: &str) -> Reply {
+    let message = default_message(status);
+    if asked.is_grpc() {
+        return grpc(status, message);
+    }
+    let wanted = asked.accept.or(asked.content_type);
+    let format = Format::of_accept(wanted.unwrap_or(default_type.as_bytes()));
+    formatted(status, message, format, request_id)
+}
+
+/// Producer (c): a message as compact JSON.
+pub fn plain_json(status: u16, message: &str) -> Reply {
+    let body = serde_json::json!({ "message": message }).to_string();
+    Reply::new(status).with_body(JSON, body)
+}
+
+/// The page of the HTTP engine for statuses that have no template: redirects, 501, 505.
+pub fn engine_page(status: u16) -> Reply {
+    let title = match status {
+        301 => "301 Moved Permanently",
+        302 => "302 Found",
+        307 => "307 Temporary Redirect",
+        308 => "308 Permanent Redirect",
+        501 => "501 Not Implemented",
+        505 => "505 HTTP Version Not Supported",
+        _ => "Error",
+    };
+    let body = format!(
+        "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n\
+         <center><h1>{title}</h1></center>\r\n</body>\r\n</html>\r\n"
+    );
+    Reply::new(status).with_body("text/html", body)
+}
+
+fn formatted(status: u16, message: &str, format: Format, request_id: &str) -> Reply {
+    let mut body = String::with_capacity(message.len() + 256);
+    let content_type = match format {
+        Format::Json => {
+            let message = serde_json::Value::from(message);
+            body.push_str("{\n  \"message\":");
+            // Writing to a string cannot fail.
+            let _ = write!(body, "{message},\n  \"request_id\":\"{request_id}\"\n}}");
+            JSON
+        }
+        Format::Plain => {
+            let _ = write!(body, "{message}\nrequest_id: {request_id}\n");
+            "text/plain; charset=utf-8"
+        }
+        Format::Xml => {
+            body.push_str("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<error>\n  <message>");
+            push_escaped(&mut body, message);
+            let _ = write!(
+                body,
+                "</message>\n  <requestid>{request_id}</requestid>\n</error>\n"
+            );
+            "application/xml; charset=utf-8"
+        }
+        Format::Html => {
+            body.push_str(
+                "<!doctype html>\n<html>\n  <head>\n    <meta charset=\"utf-8\">\n    \
+                 <title>Error</title>\n  </head>\n  <body>\n    <h1>Error</h1>\n    <p>",
+            );
+            push_escaped(&mut body, message);
+            let _ = write!(
+                body,
+                ".</p>\n    <p>request_id: {request_id}</p>\n  </body>\n</html>\n"
+            );
+            "text/html; charset=utf-8"
+        }
+        // A client that asks for gRPC without speaking it gets no body, of no type.
+        Format::Empty => "",
+    };
+    Reply::new(status).with_body(content_type, body)
+}
+
+/// A gRPC answer: the HTTP status stays, the message travels in headers.
+fn grpc(status: u16, message: &str) -> Reply {
+    Reply::new(status)
+        .with_header("Content-Type", "application/grpc")
+        .with_header("grpc-status", grpc_status(status).to_string())
+        .with_header("grpc-message", Bytes::from(message.to_owned()))
+}
+
+/// The gRPC status of an HTTP status.
+fn grpc_status(status: u16) -> u8 {
+    match status {
+        400 => 3,
+        401 => 16,
+        403 => 7,
+        404 => 5,
+        409 => 6,
+        429 => 8,
+        499 => 1,
+        501 => 12,
+        503 => 14,
+        504 => 4,
+        500..=599 => 13,
+        400..=499 => 3,
+        200..=299 => 0,
+        _ => 2,
+    }
+}
+
+/// Text inside XML and HTML elements.
+fn push_escaped(out: &mut String, text: &str) {
+    for character in text.chars() {
+        match character {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            other => out.push(other),
+        }
+    }
+}
+
+/// The message of a status when the producer gives none.
+pub fn default_message(status: u16) -> &'static str {
+    match status {
+        400 => "Bad request",
+        401 => "Unauthorized",
+        402 => "Payment required",
+        403 => "Forbidden",
+        404 => "Not found",
+        405 => "Method not allowed",
+        406 => "Not acceptable",
+        407 => "Proxy authentication required",
+        408 => "Request timeout",
+        409 => "Conflict",
+        410 => "Gone",
+        411 => "Length required",
+        412 => "Precondition failed",
+        413 => "Payload too large",
+        414 => "URI too long",
+        415 => "Unsupported media type",
+        416 => "Range not satisfiable",
+        417 => "Expectation failed",
+        418 => "I'm a teapot",
+        421 => "Misdirected request",
+        422 => "Unprocessable entity",
+        423 => "Locked",
+        424 => "Failed dependency",
+        425 => "Too early",
+        426 => "Upgrade required",
+        428 => "Precondition required",
+        429 => "Too many requests",
+        431 => "Request header fields too large",
+        451 => "Unavailable for legal reasons",
+        494 => "Request header or cookie too large",
+        501 => "Not implemented",
+        502 => "An invalid response was received from the upstream server",
+        503 => "The upstream server is currently unavailable",
+        504 => "The upstream server is timing out",
+        505 => "HTTP version not supported",
+        _ => "An unexpected error occurred",
+    }
+}
+
+#[cfg(test)]
+#[path = "errors_tests.rs"]
+mod tests;

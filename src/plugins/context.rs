@@ -1,0 +1,167 @@
+//! What a plugin sees of a request, and what it may change.
+
+use crate::http::{HeaderEdits, RequestHead};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// A point in time as milliseconds since the epoch, UTC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timestamp(pub u64);
+
+impl Timestamp {
+    /// Whole seconds since the epoch.
+    pub fn seconds(self) -> u64 {
+        self.0 / 1000
+    }
+}
+
+/// A consumer as plugins see it; clones are cheap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Consumer {
+    pub id: Uuid,
+    pub username: Option<Arc<str>>,
+    pub custom_id: Option<Arc<str>>,
+}
+
+/// Whose a key is, and until when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyOwner {
+    /// The id of the credential.
+    pub credential: Uuid,
+    /// The id of the consumer.
+    pub consumer: Uuid,
+    /// Epoch seconds from which on the key is no longer valid.
+    pub expires_at: Option<i64>,
+}
+
+/// Look-ups in the configuration that the request keeps to its end.
+pub trait Directory {
+    fn key_owner(&self, key: &str) -> Option<KeyOwner>;
+    fn consumer(&self, id: Uuid) -> Option<Consumer>;
+    fn consumer_by_username(&self, username: &str) -> Option<Consumer>;
+}
+
+/// The route or service of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntityRef<'a> {
+    pub id: Uuid,
+    pub name: Option<&'a str>,
+}
+
+/// Who the request is from, as far as an authentication plugin has found out.
+#[derive(Clone, Debug, Default)]
+pub struct Identity {
+    pub consumer: Option<Consumer>,
+    /// The id of the credential that was presented; `None` for an anonymous consumer.
+    pub credential: Option<Uuid>,
+}
+
+/// The connection that a request came on.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    /// The client's address after real-ip processing.
+    pub client: IpAddr,
+    /// The address that accepted the connection.
+    pub local: SocketAddr,
+    pub https: bool,
+    /// A number of the connection, unique in this process.
+    pub connection: u64,
+    /// The number of this request on its connection, from 1.
+    pub request: u64,
+}
+
+/// What is known of the response in `header_filter` and `log`.
+pub struct Response<'a> {
+    /// May be changed in `header_filter`.
+    pub status: &'a mut u16,
+    /// `None` when the gateway answers itself.
+    pub head: Option<&'a crate::http::ResponseHead>,
+}
+
+/// One request in one phase.
+pub struct Context<'a> {
+    pub head: &'a RequestHead,
+    /// Edits of the request's headers, applied when the request is sent upstream.
+    pub request_edits: &'a mut HeaderEdits,
+    /// The query that is sent upstream, without `?`; `None` sends the client's.
+    pub query: &'a mut Option<Vec<u8>>,
+    /// Edits of the response's headers. In `access` they are kept for the response,
+    /// whoever makes it.
+    pub response_edits: &'a mut HeaderEdits,
+    /// The request body, when a plugin of this request asked for it by
+    /// [`Handler::body_limit`](super::Handler::body_limit) and it was not longer.
+    pub body: Option<&'a [u8]>,
+    /// The body that is sent upstream; `None` sends the client's.
+    pub new_body: &'a mut Option<Vec<u8>>,
+    pub peer: Peer,
+    pub route: Option<EntityRef<'a>>,
+    pub service: Option<EntityRef<'a>>,
+    pub identity: &'a mut Identity,
+    pub directory: &'a dyn Directory,
+    /// 32 lower-case hex digits.
+    pub request_id: &'a str,
+    pub now: Timestamp,
+    /// `None` in `access`.
+    pub response: Option<Response<'a>>,
+}
+
+impl Context<'_> {
+    /// The first value of a request header, with earlier plugins' edits applied.
+    pub fn request_header<'b>(&'b self, name: &'b str) -> Option<&'b [u8]> {
+        self.request_edits.get(&self.head.headers, name)
+    }
+
+    /// Every value of a request header, with earlier plugins' edits applied.
+    pub fn request_headers<'b>(&'b self, name: &'b str) -> impl Iterator<Item = &'b [u8]> {
+        self.request_edits.get_all(&self.head.headers, name)
+    }
+
+    /// Removes a request header; costs nothing when there is none.
+    pub fn clear_request_header(&mut self, name: &str) {
+        if self.request_header(name).is_some() {
+            self.request_edits.remove(name);
+        }
+    }
+
+    /// The query that would be sent upstream now; `None` when there is no `?`.
+    pub fn effective_query(&self) -> Option<&[u8]> {
+        match &*self.query {
+            Some(query) => Some(query),
+            None => self.head.query(),
+        }
+    }
+
+    /// Makes `consumer` the request's identity and tells the upstream: the identity headers
+    /// are all set or cleared, so that a client cannot supply them itself.
+    /// Without `credential` the consumer is anonymous.
+    pub fn authenticate(&mut self, consumer: Consumer, credential: Option<Uuid>) {
+        let mut buffer = Uuid::encode_buffer();
+        let id = &*consumer.id.hyphenated().encode_lower(&mut buffer);
+        self.request_edits.set("X-Consumer-ID", id);
+        self.set_or_clear("X-Consumer-Custom-ID", consumer.custom_id.as_deref());
+        self.set_or_clear("X-Consumer-Username", consumer.username.as_deref());
+        match credential {
+            Some(credential) => {
+                let id = &*credential.hyphenated().encode_lower(&mut buffer);
+                self.request_edits.set("X-Credential-Identifier", id);
+                self.clear_request_header("X-Anonymous-Consumer");
+            }
+            None => {
+                self.clear_request_header("X-Credential-Identifier");
+                self.request_edits.set("X-Anonymous-Consumer", "true");
+            }
+        }
+        *self.identity = Identity {
+            consumer: Some(consumer),
+            credential,
+        };
+    }
+
+    fn set_or_clear(&mut self, name: &str, value: Option<&str>) {
+        match value.filter(|value| !value.is_empty()) {
+            Some(value) => self.request_edits.set(name, value),
+            None => self.clear_request_header(name),
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! The configuration of correlation-id.
+
+use serde::Deserialize;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum Generator {
+    /// A random UUID for each request.
+    #[serde(rename = "uuid")]
+    Uuid,
+    /// One UUID of this process and a counter: `<uuid>#<n>`.
+    #[serde(rename = "uuid#counter")]
+    Counter,
+    /// `<address>-<port>-<process>-<connection>-<request on it>-<epoch seconds>`.
+    #[serde(rename = "tracker")]
+    Tracker,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    pub header_name: String,
+    pub generator: Generator,
+    /// Give the id to the client too.
+    pub echo_downstream: bool,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            header_name: "Kong-Request-ID".to_owned(),
+            generator: Generator::Counter,
+            echo_downstream: false,
+        }
+    }
+}

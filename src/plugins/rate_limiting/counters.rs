@@ -1,0 +1,382 @@
+//! The node's counters: a sharded map, bounded, shared by all workers and kept across
+//! configuration changes.
+//!
+//! One entry counts all windows of one identifier, so that a request takes one look-up and
+//! one short lock of one of 64 shards. An entry dies with its longest window; a full shard
+//! drops its expired entries and, if that is not enough, the quarter that expires soonest:
+//! those callers start anew, and a warning tells it.
+
+use super::window::{PERIODS, Period};
+use crate::plugins::Timestamp;
+use foldhash::fast::RandomState;
+use hashbrown::{Equivalent, HashMap};
+use std::hash::{BuildHasher, Hash};
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use uuid::Uuid;
+
+const SHARDS: usize = 64;
+/// Entries of all shards; about 20 MB when full.
+const CAPACITY: usize = 128 * 1024;
+/// Seconds between two removals of expired entries of a shard.
+const SWEEP_INTERVAL: u64 = 60;
+
+/// Whom a counter belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Identifier<'a> {
+    /// A consumer, credential or service.
+    Entity(Uuid),
+    Ip(IpAddr),
+    /// A header's value.
+    Header(&'a [u8]),
+    /// A path.
+    Path(&'a str),
+}
+
+/// What a counter is found by: the scope of the plugin and the identifier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key<'a> {
+    pub route: Option<Uuid>,
+    pub service: Option<Uuid>,
+    pub identifier: Identifier<'a>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct OwnedKey {
+    route: Option<Uuid>,
+    service: Option<Uuid>,
+    identifier: OwnedIdentifier,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum OwnedIdentifier {
+    Entity(Uuid),
+    Ip(IpAddr),
+    Header(Box<[u8]>),
+    Path(Box<str>),
+}
+
+impl OwnedKey {
+    fn borrowed(&self) -> Key<'_> {
+        Key {
+            route: self.route,
+            service: self.service,
+            identifier: match &self.identifier {
+                OwnedIdentifier::Entity(id) => Identifier::Entity(*id),
+                OwnedIdentifier::Ip(ip) => Identifier::Ip(*ip),
+                OwnedIdentifier::Header(value) => Identifier::Header(value),
+                OwnedIdentifier::Path(path) => Identifier::Path(path),
+            },
+        }
+    }
+}
+
+impl From<Key<'_>> for OwnedKey {
+    fn from(key: Key<'_>) -> OwnedKey {
+        OwnedKey {
+            route: key.route,
+            service: key.service,
+            identifier: match key.identifier {
+                Identifier::Entity(id) => OwnedIdentifier::Entity(id),
+                Identifier::Ip(ip) => OwnedIdentifier::Ip(ip),
+                Identifier::Header(value) => OwnedIdentifier::Header(value.into()),
+                Identifier::Path(path) => OwnedIdentifier::Path(path.into()),
+            },
+        }
+    }
+}
+
+impl Hash for OwnedKey {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.borrowed().hash(state);
+    }
+}
+
+impl Equivalent<OwnedKey> for Key<'_> {
+    fn equivalent(&self, key: &OwnedKey) -> bool {
+        *self == key.borrowed()
+    }
+}
+
+/// One window: its start in epoch seconds and the requests in it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Window {
+    start: u64,
+    count: u32,
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    windows: [Window; PERIODS],
+    /// Epoch seconds after which no window counts any more.
+    expires: u64,
+}
+
+/// What a request found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Usage {
+    /// What remained of each limit before this request; may be below zero.
+    pub remaining: [Option<f64>; PERIODS],
+    /// Whether the request was within every limit, and was therefore counted.
+    pub allowed: bool,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    entries: HashMap<OwnedKey, Entry, RandomState>,
+    next_sweep: u64,
+}
+
+/// See the module's description.
+#[derive(Debug)]
+pub struct Counters {
+    shards: Vec<Mutex<Shard>>,
+    hasher: RandomState,
+    capacity_per_shard: usize,
+}
+
+impl Default for Counters {
+    fn default() -> Counters {
+        Counters::with_capacity(CAPACITY)
+    }
+}
+
+impl Counters {
+    fn with_capacity(capacity: usize) -> Counters {
+        Counters {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            hasher: RandomState::default(),
+            capacity_per_shard: (capacity / SHARDS).max(1),
+        }
+    }
+
+    /// Checks a request against its limits and counts it unless one is reached. Windows
+    /// without a limit are not counted.
+    pub fn take(&self, key: Key<'_>, limits: &[Option<f64>; PERIODS], now: Timestamp) -> Usage {
+        let shard = (self.hasher.hash_one(key) >> 40) as usize % SHARDS;
+        // A panic between lock and unlock leaves counters that are still counters.
+        let mut shard = self.shards[shard]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        shard.take(key, limits, now, self.capacity_per_shard)
+    }
+}
+
+impl Shard {
+    fn take(
+        &mut self,
+        key: Key<'_>,
+        limits: &[Option<f64>; PERIODS],
+        now: Timestamp,
+        capacity: usize,
+    ) -> Usage {
+        if let Some(entry) = self.entries.get_mut(&key) {
+            return entry.take(limits, now);
+        }
+        self.make_room(now, capacity);
+        let mut entry = Entry::default();
+        let usage = entry.take(limits, now);
+        self.entries.insert(OwnedKey::from(key), entry);
+        usage
+    }
+
+    fn make_room(&mut self, now: Timestamp, capacity: usize) {
+        let now = now.seconds();
+        let full = self.entries.len() >= capacity;
+        if full || self.next_sweep <= now {
+            self.entries.retain(|_, entry| now < entry.expires);
+            self.next_sweep = now + SWEEP_INTERVAL;
+        }
+        if self.entries.len() < capacity {
+            return;
+        }
+        let mut ends: Vec<u64> = self.entries.values().map(|entry| entry.expires).collect();
+        let quarter = ends.len() / 4;
+        let (_, end, _) = ends.select_nth_unstable(quarter);
+        let (end, mut dropped) = (*end, 0);
+        self.entries.retain(|_, entry| {
+            let keep = entry.expires > end || dropped > quarter;
+            dropped += usize::from(!keep);
+            keep
+        });
+        tracing::warn!(dropped, "too many rate limit counters, some start anew");
+    }
+}
+
+impl Entry {
+    fn take(&mut self, limits: &[Option<f64>; PERIODS], now: Timestamp) -> Usage {
+        let mut usage = Usage {
+            remaining: [None; PERIODS],
+            allowed: true,
+        };
+        for (i, period) in Period::ALL.into_iter().enumerate() {
+            let Some(limit) = limits[i] else { continue };
+            let window = &mut self.windows[i];
+            let start = period.start(now);
+            // Workers read the clock apart: one that is late counts into the newer window.
+            if start > window.start {
+                *window = Window { start, count: 0 };
+            }
+            let remaining = limit - f64::from(window.count);
+            usage.remaining[i] = Some(remaining);
+            usage.allowed &= remaining > 0.0;
+        }
+        if !usage.allowed {
+            return usage;
+        }
+        for (i, period) in Period::ALL.into_iter().enumerate() {
+            if limits[i].is_some() {
+                let window = &mut self.windows[i];
+                window.count = window.count.saturating_add(1);
+                // A month of 31 days or a leap year outlasts its nominal length.
+                let end = window.start + period.seconds() + period.seconds() / 20;
+                self.expires = self.expires.max(end);
+            }
+        }
+        usage
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(period: Period, limit: f64) -> [Option<f64>; PERIODS] {
+        Period::ALL.map(|other| (other == period).then_some(limit))
+    }
+
+    fn by_ip(last: u8) -> Key<'static> {
+        Key {
+            route: None,
+            service: None,
+            identifier: Identifier::Ip(IpAddr::from([127, 0, 0, last])),
+        }
+    }
+
+    fn len(counters: &Counters) -> usize {
+        let size = |shard: &Mutex<Shard>| shard.lock().expect("no panic").entries.len();
+        counters.shards.iter().map(size).sum()
+    }
+
+    #[test]
+    fn a_window_fills_and_the_next_starts_empty() {
+        let counters = Counters::default();
+        let limits = limits(Period::Minute, 2.0);
+        let check = |seconds: u64, remaining: f64, allowed: bool| {
+            let usage = counters.take(by_ip(1), &limits, Timestamp(seconds * 1000));
+            assert_eq!(
+                (usage.remaining[1], usage.allowed),
+                (Some(remaining), allowed),
+                "{seconds}"
+            );
+        };
+        check(60, 2.0, true);
+        check(90, 1.0, true);
+        check(119, 0.0, false);
+        // A refused request is not counted.
+        check(119, 0.0, false);
+        check(120, 2.0, true);
+        // A worker whose clock is late.
+        check(119, 1.0, true);
+        check(121, 0.0, false);
+    }
+
+    #[test]
+    fn one_reached_limit_counts_nowhere() {
+        let counters = Counters::default();
+        let mut limits = limits(Period::Second, 1.0);
+        limits[Period::Hour as usize] = Some(10.0);
+        let take = |ms: u64| counters.take(by_ip(1), &limits, Timestamp(ms));
+        assert!(take(0).allowed);
+        assert!(!take(500).allowed);
+        let usage = take(1000);
+        assert_eq!(usage.remaining[Period::Hour as usize], Some(9.0));
+        assert!(usage.allowed);
+    }
+
+    #[test]
+    fn keys_are_apart() {
+        let counters = Counters::default();
+        let limits = limits(Period::Year, 1.0);
+        let keys = [
+            by_ip(1),
+            by_ip(2),
+            Key {
+                route: Some(Uuid::nil()),
+                ..by_ip(1)
+            },
+            Key {
+                service: Some(Uuid::nil()),
+                ..by_ip(1)
+            },
+            Key {
+                identifier: Identifier::Header(b"127.0.0.1"),
+                ..by_ip(1)
+            },
+            Key {
+                identifier: Identifier::Path("127.0.0.1"),
+                ..by_ip(1)
+            },
+            Key {
+                identifier: Identifier::Entity(Uuid::nil()),
+                ..by_ip(1)
+            },
+        ];
+        for key in keys {
+            assert!(counters.take(key, &limits, Timestamp(0)).allowed, "{key:?}");
+        }
+        for key in keys {
+            assert!(
+                !counters.take(key, &limits, Timestamp(0)).allowed,
+                "{key:?}"
+            );
+        }
+        assert_eq!(len(&counters), keys.len());
+    }
+
+    #[test]
+    fn memory_is_bounded_and_expired_entries_go() {
+        let counters = Counters::with_capacity(SHARDS * 4);
+        let seconds = limits(Period::Second, 1.0);
+        let years = limits(Period::Year, 1.0);
+        let key = |n: u32| Key {
+            identifier: Identifier::Ip(IpAddr::from(n.to_be_bytes())),
+            ..by_ip(0)
+        };
+        for n in 0..2000 {
+            counters.take(key(n), &years, Timestamp(1000));
+        }
+        let most = len(&counters);
+        assert!(most <= SHARDS * 4, "{most}");
+        assert!(most >= SHARDS, "{most}");
+
+        let counters = Counters::default();
+        for n in 0..2000 {
+            counters.take(key(n), &seconds, Timestamp(1000));
+        }
+        assert_eq!(len(&counters), 2000);
+        for n in 2000..4000 {
+            counters.take(key(n), &seconds, Timestamp(100_000));
+        }
+        assert_eq!(len(&counters), 2000);
+    }
+
+    #[test]
+    fn workers_together_never_pass_the_limit() {
+        let counters = Counters::default();
+        let limits = limits(Period::Minute, 100.0);
+        let allowed = std::sync::atomic::AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..100 {
+                        let usage = counters.take(by_ip(1), &limits, Timestamp(0));
+                        let count = u32::from(usage.allowed);
+                        allowed.fetch_add(count, std::sync::atomic::Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        assert_eq!(allowed.into_inner(), 100);
+    }
+}

@@ -1,0 +1,207 @@
+//! What the plugins' own tests drive handlers with.
+
+use super::{
+    Access, Consumer, Context, Directory, EntityRef, Flow, Handler, Identity, KeyOwner, Peer,
+    Response, Timestamp,
+};
+use crate::http::{HeaderEdits, RequestHead, Span, Version};
+use crate::model::Plugin;
+use bytes::Bytes;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// An enabled global plugin.
+pub fn plugin(name: &str, config: Value) -> Plugin {
+    serde_json::from_value(json!({
+        "id": Uuid::from_u128(0xF00D),
+        "name": name,
+        "config": config,
+        "protocols": ["http", "https"],
+        "enabled": true,
+    }))
+    .expect("a plugin")
+}
+
+/// A request head from its text: request line and header lines.
+pub fn head(text: &str) -> RequestHead {
+    let bytes = Bytes::from(text.to_owned());
+    let mut lines = text.split("\r\n");
+    let line = lines.next().expect("a request line");
+    let mut words = line.split(' ');
+    let method = words.next().expect("a method");
+    let target = words.next().expect("a target");
+    let whole = text.as_bytes();
+    let mut head = RequestHead::default();
+    head.reset(
+        bytes,
+        Version::Http11,
+        Span::of(whole, method.as_bytes()),
+        Span::of(whole, target.as_bytes()),
+    );
+    for line in lines.filter(|line| !line.is_empty()) {
+        let (name, value) = line.split_once(':').expect("a header line");
+        head.headers.push(
+            Span::of(whole, name.as_bytes()),
+            Span::of(whole, value.trim().as_bytes()),
+        );
+    }
+    head
+}
+
+/// A directory of a few consumers, each with some keys.
+#[derive(Default)]
+pub struct People {
+    pub consumers: Vec<Consumer>,
+    pub keys: Vec<(String, KeyOwner)>,
+}
+
+impl People {
+    pub fn add(&mut self, id: u128, username: &str, custom_id: Option<&str>) -> &mut Self {
+        self.consumers.push(Consumer {
+            id: Uuid::from_u128(id),
+            username: Some(username.into()),
+            custom_id: custom_id.map(Into::into),
+        });
+        self
+    }
+
+    pub fn key(
+        &mut self,
+        id: u128,
+        consumer: u128,
+        key: &str,
+        expires_at: Option<i64>,
+    ) -> &mut Self {
+        let owner = KeyOwner {
+            credential: Uuid::from_u128(id),
+            consumer: Uuid::from_u128(consumer),
+            expires_at,
+        };
+        self.keys.push((key.to_owned(), owner));
+        self
+    }
+}
+
+impl Directory for People {
+    fn key_owner(&self, key: &str) -> Option<KeyOwner> {
+        let found = self.keys.iter().find(|(found, _)| found == key);
+        found.map(|(_, owner)| *owner)
+    }
+
+    fn consumer(&self, id: Uuid) -> Option<Consumer> {
+        self.consumers.iter().find(|found| found.id == id).cloned()
+    }
+
+    fn consumer_by_username(&self, username: &str) -> Option<Consumer> {
+        self.consumers
+            .iter()
+            .find(|found| found.username.as_deref() == Some(username))
+            .cloned()
+    }
+}
+
+/// A request that a handler under test works on.
+pub struct Request {
+    pub head: RequestHead,
+    pub request_edits: HeaderEdits,
+    pub query: Option<Vec<u8>>,
+    pub response_edits: HeaderEdits,
+    pub body: Option<Vec<u8>>,
+    pub new_body: Option<Vec<u8>>,
+    pub identity: Identity,
+    pub people: People,
+    pub now: Timestamp,
+    pub client: &'static str,
+    pub request_number: u64,
+    pub status: u16,
+}
+
+pub const ROUTE: EntityRef<'static> = EntityRef {
+    id: Uuid::from_u128(0xAA),
+    name: Some("r"),
+};
+pub const SERVICE: EntityRef<'static> = EntityRef {
+    id: Uuid::from_u128(0xBB),
+    name: Some("s"),
+};
+
+impl Request {
+    pub fn new(text: &str) -> Request {
+        Request {
+            head: head(text),
+            request_edits: HeaderEdits::default(),
+            query: None,
+            response_edits: HeaderEdits::default(),
+            body: None,
+            new_body: None,
+            identity: Identity::default(),
+            people: People::default(),
+            now: Timestamp(1_700_000_000_250),
+            client: "127.0.0.1",
+            request_number: 1,
+            status: 200,
+        }
+    }
+
+    fn with<T>(&mut self, phase_is_response: bool, run: impl FnOnce(&mut Context<'_>) -> T) -> T {
+        let mut context = Context {
+            head: &self.head,
+            request_edits: &mut self.request_edits,
+            query: &mut self.query,
+            response_edits: &mut self.response_edits,
+            body: self.body.as_deref(),
+            new_body: &mut self.new_body,
+            peer: Peer {
+                client: self.client.parse().expect("an address"),
+                local: "127.0.0.1:8000".parse().expect("an address"),
+                https: false,
+                connection: 7,
+                request: self.request_number,
+            },
+            route: Some(ROUTE),
+            service: Some(SERVICE),
+            identity: &mut self.identity,
+            directory: &self.people,
+            request_id: "0123456789abcdef0123456789abcdef",
+            now: self.now,
+            response: None,
+        };
+        if phase_is_response {
+            context.response = Some(Response {
+                status: &mut self.status,
+                head: None,
+            });
+        }
+        run(&mut context)
+    }
+
+    /// Runs the access phase of a handler that does not wait.
+    pub fn access(&mut self, handler: &dyn Handler) -> Flow {
+        self.with(false, |context| match handler.access(context) {
+            Access::Ready(flow) => flow,
+            Access::Pending(_) => panic!("the handler waits"),
+        })
+    }
+
+    pub fn header_filter(&mut self, handler: &dyn Handler) {
+        self.with(true, |context| handler.header_filter(context));
+    }
+
+    /// The request's headers as the upstream gets them.
+    pub fn upstream_headers(&self) -> Vec<String> {
+        lines(self.request_edits.apply(&self.head.headers))
+    }
+
+    /// The headers that plugins gave the response.
+    pub fn response_headers(&self) -> Vec<String> {
+        let none = crate::http::HeaderIndex::default();
+        lines(self.response_edits.apply(&none))
+    }
+}
+
+fn lines<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Vec<String> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    headers
+        .map(|(name, value)| format!("{}: {}", text(name), text(value)))
+        .collect()
+}
