@@ -1,0 +1,160 @@
+//! Encode once: the frames of a change or snapshot, shared by all sessions that send it.
+
+use super::{EncodeError, Limits, encode_change, encode_snapshot};
+use crate::model::{Change, Config, Revision};
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+/// Sessions at the same base share a change. The slow ones have bases of their own; beyond
+/// this many the oldest is forgotten and encoded again when asked for.
+const CHANGES: usize = 64;
+/// The one that is current and the one that slow peers are still receiving.
+const SNAPSHOTS: usize = 2;
+
+/// A small, bounded cache of frames. It never grows with the number of data planes.
+#[derive(Debug, Default)]
+pub struct EncodeCache {
+    limits: Limits,
+    changes: VecDeque<((u64, Revision, Revision), Bytes)>,
+    snapshots: VecDeque<((u64, Revision), SnapshotSlot)>,
+    encoded: u64,
+}
+
+/// A snapshot that is encoded when it is first asked for. Encoding takes a while: it belongs
+/// on a blocking thread; others who ask meanwhile wait there and get the same bytes.
+#[derive(Clone, Debug)]
+pub struct SnapshotSlot {
+    epoch: u64,
+    limits: Limits,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// Let go once encoded, so that the next change need not copy what nobody reads.
+    config: Mutex<Option<Arc<Config>>>,
+    chunks: OnceLock<Result<Arc<[Bytes]>, Arc<EncodeError>>>,
+}
+
+impl EncodeCache {
+    #[must_use]
+    pub fn new(limits: Limits) -> EncodeCache {
+        EncodeCache {
+            limits,
+            ..EncodeCache::default()
+        }
+    }
+
+    /// The frame of a change.
+    ///
+    /// # Errors
+    /// When it does not fit a frame: send the snapshot instead.
+    pub fn change(&mut self, epoch: u64, change: &Change) -> Result<Bytes, EncodeError> {
+        let key = (epoch, change.base, change.revision);
+        if let Some((_, bytes)) = self.changes.iter().find(|(known, _)| *known == key) {
+            return Ok(bytes.clone());
+        }
+        let bytes = encode_change(epoch, change, &self.limits)?;
+        self.encoded += 1;
+        if self.changes.len() == CHANGES {
+            self.changes.pop_front();
+        }
+        self.changes.push_back((key, bytes.clone()));
+        Ok(bytes)
+    }
+
+    /// The frame of the change between two revisions, if it is remembered: spares computing
+    /// the change.
+    #[must_use]
+    pub fn known_change(&self, epoch: u64, base: Revision, revision: Revision) -> Option<Bytes> {
+        let key = (epoch, base, revision);
+        let known = self.changes.iter().find(|(known, _)| *known == key);
+        known.map(|(_, bytes)| bytes.clone())
+    }
+
+    /// The snapshot of a configuration, to be encoded by whoever asks first.
+    pub fn snapshot(&mut self, epoch: u64, config: &Arc<Config>) -> SnapshotSlot {
+        let key = (epoch, config.revision());
+        if let Some((_, slot)) = self.snapshots.iter().find(|(known, _)| *known == key) {
+            return slot.clone();
+        }
+        let slot = SnapshotSlot {
+            epoch,
+            limits: self.limits,
+            shared: Arc::new(Shared {
+                config: Mutex::new(Some(Arc::clone(config))),
+                chunks: OnceLock::new(),
+            }),
+        };
+        self.encoded += 1;
+        if self.snapshots.len() == SNAPSHOTS {
+            self.snapshots.pop_front();
+        }
+        self.snapshots.push_back((key, slot.clone()));
+        slot
+    }
+
+    /// How many changes and snapshots were encoded so far.
+    #[must_use]
+    pub fn encoded(&self) -> u64 {
+        self.encoded
+    }
+}
+
+impl SnapshotSlot {
+    /// The frames, encoded by the first call.
+    ///
+    /// # Errors
+    /// When the configuration is larger than a data plane accepts.
+    pub fn chunks(&self) -> Result<Arc<[Bytes]>, Arc<EncodeError>> {
+        let encode = || {
+            let mut config = self
+                .shared
+                .config
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            // Taken once: `get_or_init` runs this once.
+            let config = config.take().unwrap_or_default();
+            encode_snapshot(self.epoch, &config, &self.limits).map_err(Arc::new)
+        };
+        self.shared.chunks.get_or_init(encode).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thousand_sessions_cost_one_encoding() {
+        let mut config = Config::default();
+        let change = config.commit(Revision(1), vec![]);
+        let config = Arc::new(config);
+        let mut cache = EncodeCache::new(Limits::default());
+        let first = cache.change(0, &change).expect("encodes");
+        let chunks = cache.snapshot(0, &config).chunks().expect("encodes");
+        for _ in 0..1000 {
+            let again = cache.change(0, &change).expect("encodes");
+            assert_eq!(again.as_ptr(), first.as_ptr());
+            let again = cache.snapshot(0, &config).chunks().expect("encodes");
+            assert!(Arc::ptr_eq(&again, &chunks));
+        }
+        assert_eq!(cache.encoded(), 2);
+        assert!(cache.known_change(0, Revision(0), Revision(1)).is_some());
+        assert!(cache.known_change(1, Revision(0), Revision(1)).is_none());
+    }
+
+    #[test]
+    fn the_cache_is_bounded() {
+        let mut cache = EncodeCache::new(Limits::default());
+        let mut config = Config::default();
+        for n in 1..=200 {
+            let change = config.commit(Revision(n), vec![]);
+            cache.change(0, &change).expect("encodes");
+            cache.snapshot(0, &Arc::new(config.clone()));
+        }
+        assert_eq!(cache.changes.len(), CHANGES);
+        assert_eq!(cache.snapshots.len(), SNAPSHOTS);
+    }
+}

@@ -1,0 +1,384 @@
+//! The messages of the configuration link.
+
+use super::frame::{encode_ref, messages};
+use super::{Blob, EncodeError, Hello, Limits};
+use crate::model::{Change, Config, Digest, Kind, Revision};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// A place in the history of configurations. Ordered by epoch, then revision.
+///
+/// The epoch counts histories: an operator who restores a database from a backup raises it,
+/// and so tells data planes that hold later revisions of the lost history that they may be
+/// taken back. Within an epoch revisions never go backwards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Position {
+    #[serde(default)]
+    pub epoch: u64,
+    pub revision: Revision,
+    pub digest: Digest,
+}
+
+impl Position {
+    /// Where a configuration stands in a given epoch.
+    #[must_use]
+    pub fn of(epoch: u64, config: &Config) -> Position {
+        Position {
+            epoch,
+            revision: config.revision(),
+            digest: config.digest(),
+        }
+    }
+
+    /// What positions are ordered by.
+    #[must_use]
+    pub fn order(&self) -> (u64, Revision) {
+        (self.epoch, self.revision)
+    }
+}
+
+impl std::fmt::Display for Position {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.epoch, self.revision)
+    }
+}
+
+/// An entity that is not in effect as configured; its last good version, if any, still is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantined {
+    pub entity: Kind,
+    pub id: Uuid,
+    #[serde(default)]
+    pub name: Option<String>,
+    pub reason: String,
+    /// Milliseconds since the epoch.
+    pub since: u64,
+}
+
+/// The snapshot of this position is live and persisted. Speaks for earlier ones too.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    pub position: Position,
+    /// When it went live: milliseconds since the epoch.
+    pub in_effect_at: u64,
+    /// The complete list, not the difference; at most [`Applied::MOST_QUARANTINED`].
+    #[serde(default)]
+    pub quarantined: Vec<Quarantined>,
+    /// How many are quarantined, when the list had to be cut.
+    #[serde(default)]
+    pub quarantined_total: u64,
+}
+
+impl Applied {
+    /// The longest list that is reported.
+    pub const MOST_QUARANTINED: usize = 1000;
+    /// The longest reason that is reported, in characters.
+    pub const LONGEST_REASON: usize = 512;
+
+    /// An acknowledgement within the limits of what is reported.
+    #[must_use]
+    pub fn new(position: Position, in_effect_at: u64, quarantined: &[Quarantined]) -> Applied {
+        let shorten = |entry: &Quarantined| Quarantined {
+            reason: entry.reason.chars().take(Self::LONGEST_REASON).collect(),
+            ..entry.clone()
+        };
+        Applied {
+            position,
+            in_effect_at,
+            quarantined: quarantined
+                .iter()
+                .take(Self::MOST_QUARANTINED)
+                .map(shorten)
+                .collect(),
+            quarantined_total: quarantined.len() as u64,
+        }
+    }
+}
+
+/// The snapshot of this position is live, but the cache could not take it: a restart
+/// without a control plane would fall back to an older one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unpersisted {
+    pub position: Position,
+    pub reason: String,
+}
+
+/// The change or snapshot that leads to this revision could not be applied as a whole; the
+/// data plane stays where it is and ignores changes until it is sent a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejected {
+    pub revision: Revision,
+    pub reason: String,
+}
+
+/// Sign of life of a data plane with what is in effect on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    pub position: Position,
+}
+
+/// The answer to an acceptable hello.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    #[serde(default)]
+    pub control_plane: Uuid,
+    #[serde(default)]
+    pub langur_version: String,
+    #[serde(default)]
+    pub kong_version: String,
+    /// Where the control plane's configuration stands.
+    pub position: Position,
+}
+
+/// Why a data plane is turned away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusalCode {
+    VersionIncompatible,
+    InvalidHello,
+    /// The data plane holds a later epoch than the control plane.
+    OlderHistory,
+    /// The control plane serves as many data planes as it may.
+    Busy,
+    /// A reason of a newer version.
+    #[serde(other)]
+    Other,
+}
+
+/// The answer to a hello that is not acceptable; the connection ends with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    pub code: RefusalCode,
+    pub reason: String,
+    /// Seconds before the data plane should try again.
+    #[serde(default)]
+    pub retry_after: Option<u32>,
+}
+
+/// A difference between two revisions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeMessage {
+    #[serde(default)]
+    pub epoch: u64,
+    pub change: Change,
+}
+
+/// A part of a whole configuration. All parts of one snapshot follow one another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotChunk {
+    pub position: Position,
+    /// Counts up from 0.
+    pub index: u32,
+    /// How many parts there are.
+    pub of: u32,
+    pub bytes: Blob,
+}
+
+/// The answer to a heartbeat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeartbeatAck {
+    /// Where the control plane's configuration stands.
+    pub position: Position,
+}
+
+/// The control plane is about to go; the connection ends with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GoAway {
+    /// Seconds before the data plane should connect again.
+    #[serde(default)]
+    pub reconnect_after: Option<u32>,
+}
+
+messages! {
+    /// What a data plane sends.
+    FromDataPlane {
+        Hello = "hello",
+        Applied = "applied",
+        Unpersisted = "unpersisted",
+        Rejected = "rejected",
+        Heartbeat = "heartbeat",
+    }
+}
+messages! {
+    /// What a control plane sends.
+    FromControlPlane {
+        Welcome = "welcome",
+        Refused = "refused",
+        ChangeMessage = "change",
+        SnapshotChunk = "snapshot_chunk",
+        HeartbeatAck = "heartbeat_ack",
+        GoAway = "go_away",
+    }
+}
+
+/// The frame of a change that is only borrowed.
+///
+/// # Errors
+/// When the change does not fit a frame; the whole configuration, sent in chunks, does.
+pub fn encode_change(epoch: u64, change: &Change, limits: &Limits) -> Result<Bytes, EncodeError> {
+    #[derive(Serialize)]
+    struct Borrowed<'a> {
+        epoch: u64,
+        change: &'a Change,
+    }
+    encode_ref("change", &Borrowed { epoch, change }, limits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Op, Row};
+    use crate::wire::{Incoming, Message, decode, encode};
+    use serde_json::json;
+
+    fn position() -> Position {
+        Position {
+            epoch: 1,
+            revision: Revision(7),
+            digest: Digest::default(),
+        }
+    }
+
+    fn survives<M: Message + Clone + PartialEq + std::fmt::Debug>(message: M) {
+        let bytes = encode(&message, &Limits::default()).expect("encodes");
+        assert_eq!(
+            decode(&bytes, &Limits::default()),
+            Ok(Incoming::Known(message))
+        );
+    }
+
+    fn change() -> Change {
+        Config::default().commit(
+            Revision(1),
+            vec![
+                Op::Put {
+                    kind: Kind::Services,
+                    id: Uuid::from_u128(1),
+                    row: Row::from_json(json!({"name": "a"}).as_object().expect("an object")),
+                },
+                Op::Delete {
+                    kind: Kind::Routes,
+                    id: Uuid::from_u128(2),
+                },
+            ],
+        )
+    }
+
+    #[test]
+    fn every_message_survives_the_wire() {
+        survives(FromDataPlane::from(Hello {
+            node_id: Uuid::from_u128(1),
+            hostname: "h".into(),
+            langur_version: "0.1.0".into(),
+            kong_version: "3.9.3".into(),
+            plugins: vec![crate::wire::PluginVersion {
+                name: "key-auth".into(),
+                version: None,
+            }],
+            labels: [("a".to_owned(), "b".to_owned())].into(),
+            held: position(),
+            incarnation: Uuid::from_u128(9),
+        }));
+        survives(FromDataPlane::from(Applied::new(
+            position(),
+            1_700_000_000_123,
+            &[Quarantined {
+                entity: Kind::Plugins,
+                id: Uuid::from_u128(4),
+                name: None,
+                reason: "no such plugin".into(),
+                since: 5,
+            }],
+        )));
+        survives(FromDataPlane::from(Unpersisted {
+            position: position(),
+            reason: "full".into(),
+        }));
+        survives(FromDataPlane::from(Rejected {
+            revision: Revision(3),
+            reason: "r".into(),
+        }));
+        survives(FromDataPlane::from(Heartbeat {
+            position: position(),
+        }));
+        survives(FromControlPlane::from(Welcome {
+            control_plane: Uuid::from_u128(3),
+            langur_version: "0.1.0".into(),
+            kong_version: "3.9.3".into(),
+            position: position(),
+        }));
+        survives(FromControlPlane::from(Refused {
+            code: RefusalCode::VersionIncompatible,
+            reason: "r".into(),
+            retry_after: Some(9),
+        }));
+        survives(FromControlPlane::from(ChangeMessage {
+            epoch: 1,
+            change: change(),
+        }));
+        survives(FromControlPlane::from(SnapshotChunk {
+            position: position(),
+            index: 0,
+            of: 1,
+            bytes: Blob(Bytes::from_static(b"xyz")),
+        }));
+        survives(FromControlPlane::from(HeartbeatAck {
+            position: position(),
+        }));
+        survives(FromControlPlane::from(GoAway {
+            reconnect_after: None,
+        }));
+    }
+
+    #[test]
+    fn a_borrowed_change_has_the_bytes_of_an_owned_one() {
+        let owned = FromControlPlane::from(ChangeMessage {
+            epoch: 4,
+            change: change(),
+        });
+        assert_eq!(
+            encode(&owned, &Limits::default()).expect("encodes"),
+            encode_change(4, &change(), &Limits::default()).expect("encodes")
+        );
+    }
+
+    #[test]
+    fn an_unknown_refusal_is_still_a_refusal() {
+        #[derive(Serialize)]
+        struct Newer {
+            code: &'static str,
+            reason: &'static str,
+        }
+        let bytes = encode_ref(
+            "refused",
+            &Newer {
+                code: "full_moon",
+                reason: "r",
+            },
+            &Limits::default(),
+        )
+        .expect("encodes");
+        let Ok(Incoming::Known(FromControlPlane::Refused(refused))) =
+            decode(&bytes, &Limits::default())
+        else {
+            panic!("is refused");
+        };
+        assert_eq!(refused.code, RefusalCode::Other);
+    }
+
+    #[test]
+    fn reports_are_cut_and_say_so() {
+        let entry = Quarantined {
+            entity: Kind::Routes,
+            id: Uuid::nil(),
+            name: None,
+            reason: "ü".repeat(600),
+            since: 0,
+        };
+        let applied = Applied::new(position(), 0, &vec![entry; 1200]);
+        assert_eq!(applied.quarantined.len(), 1000);
+        assert_eq!(applied.quarantined_total, 1200);
+        assert_eq!(applied.quarantined[0].reason.chars().count(), 512);
+    }
+}
