@@ -10,7 +10,6 @@ pub enum Endpoint {
     Root,
     Status,
     Endpoints,
-    Timers,
     Metrics,
     DebugActors,
     EnabledPlugins,
@@ -72,7 +71,6 @@ fn literal(parts: &[&str]) -> Option<Endpoint> {
         [] => Endpoint::Root,
         ["status"] => Endpoint::Status,
         ["endpoints"] => Endpoint::Endpoints,
-        ["timers"] => Endpoint::Timers,
         ["metrics"] => Endpoint::Metrics,
         ["debug", "actors"] => Endpoint::DebugActors,
         ["debug", "node", "log-level"] => Endpoint::LogLevel,
@@ -124,18 +122,19 @@ fn top_level() -> impl Iterator<Item = Kind> {
 
 /// The first path segment of a kind, without the slash.
 pub fn path_name(kind: Kind) -> &'static str {
-    schema::of(kind.as_str()).map_or(kind.as_str(), |entity| entity.admin_name())
+    schema::entity(kind.as_str()).map_or(kind.as_str(), |entity| entity.admin_path.trim_start_matches('/'))
 }
 
 /// The child kind with this nested name and its field that points to `parent`.
 fn child(parent: Kind, nested_name: &str) -> Option<(Kind, &'static str)> {
     Kind::ALL.into_iter().find_map(|kind| {
-        let entity = schema::of(kind.as_str())?;
-        if entity.nested_name() != nested_name {
+        let entity = schema::entity(kind.as_str())?;
+        if &*entity.nested_name != nested_name {
             return None;
         }
-        let foreign = entity.foreign_fields().find(|f| f.reference == parent.as_str())?;
-        Some((kind, foreign.field))
+        let mut foreign = entity.foreign_fields();
+        let (field, _) = foreign.find(|(_, foreign)| &*foreign.reference == parent.as_str())?;
+        Some((kind, &*field.name))
     })
 }
 
@@ -145,8 +144,9 @@ fn parent(child: Kind, field: &str) -> Option<(&'static str, Kind)> {
     if child == Kind::Snis {
         return None;
     }
-    let foreign = schema::of(child.as_str())?.foreign_fields().find(|f| f.field == field)?;
-    Some((foreign.field, Kind::parse(foreign.reference)?))
+    let mut foreign = schema::entity(child.as_str())?.foreign_fields();
+    let (field, foreign) = foreign.find(|(found, _)| &*found.name == field)?;
+    Some((&*field.name, Kind::parse(&foreign.reference)?))
 }
 
 /// Every path there is, in `{parameter}` style, sorted segment by segment: `GET /endpoints`.
@@ -171,7 +171,6 @@ pub fn all_paths() -> Vec<String> {
         "/status",
         "/tags",
         "/tags/{tags}",
-        "/timers",
         "/upstreams/{upstreams}/health",
         "/upstreams/{upstreams}/targets/all",
     ]
@@ -181,16 +180,16 @@ pub fn all_paths() -> Vec<String> {
         let base = format!("/{}", path_name(kind));
         let entity = format!("{base}/{{{kind}}}");
         for below in Kind::ALL {
-            let Some(child_schema) = schema::of(below.as_str()) else { continue };
-            if child_schema.foreign_fields().any(|f| f.reference == kind.as_str()) {
-                let nested = child_schema.nested_name();
+            let Some(child_schema) = schema::entity(below.as_str()) else { continue };
+            if child_schema.foreign_fields().any(|(_, f)| &*f.reference == kind.as_str()) {
+                let nested = &child_schema.nested_name;
                 paths.push(format!("{entity}/{nested}"));
                 paths.push(format!("{entity}/{nested}/{{{below}}}"));
             }
         }
-        if let Some(own) = schema::of(kind.as_str()) {
-            let fields = own.foreign_fields().filter(|f| parent(kind, f.field).is_some());
-            paths.extend(fields.map(|f| format!("{entity}/{}", f.field)));
+        if let Some(own) = schema::entity(kind.as_str()) {
+            let fields = own.foreign_fields().filter(|(f, _)| parent(kind, &f.name).is_some());
+            paths.extend(fields.map(|(f, _)| format!("{entity}/{}", f.name)));
         }
         paths.push(entity);
         paths.push(base);

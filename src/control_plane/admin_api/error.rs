@@ -150,7 +150,7 @@ fn object<const N: usize>(entries: [(&str, Value); N]) -> Map<String, Value> {
 }
 
 fn lua(fields: &Map<String, Value>) -> String {
-    crate::schema::lua_text::one_line(&Value::Object(fields.clone()))
+    crate::schema::lua_text::one_line(fields)
 }
 
 /// `foreign key unresolved (service.name: …)`, or a plural with the count.

@@ -1,0 +1,275 @@
+//! The generated endpoints: collections, entities, children below their parent, parents
+//! beside their child.
+
+use super::api::{Api, as_id, id_of, schema_of};
+use super::error::ApiError;
+use super::paging::{self, PageQuery, Tags};
+use super::reply::Answer;
+use super::request::Body;
+use crate::control_plane::config_store::{Document, Key, PageRequest, TagFilter, Write};
+use crate::model::{Kind, Row};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// Reads as GET and answers without a body, which the HTTP layer leaves out.
+fn is_read(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD")
+}
+
+impl Api {
+    /// `/services`.
+    pub async fn collection(
+        &self,
+        kind: Kind,
+        method: &str,
+        arguments: &[(String, String)],
+        body: Body,
+    ) -> Result<Answer, ApiError> {
+        if !is_read(method) {
+            return Ok(Answer::Json(201, self.create(kind, body, &[]).await?));
+        }
+        if let (Kind::Consumers, Some(custom_id)) = (kind, paging::argument(arguments, "custom_id")) {
+            return self.consumers_by_custom_id(custom_id).await;
+        }
+        let query = paging::page_query(arguments)?;
+        let path = format!("/{}", super::endpoint::path_name(kind));
+        let suffix = paging::suffix(&query);
+        Ok(Answer::Json(200, self.page(kind, &query, None, &path, &suffix).await?))
+    }
+
+    async fn consumers_by_custom_id(&self, custom_id: &str) -> Result<Answer, ApiError> {
+        if custom_id.is_empty() {
+            return Err(ApiError::BadRequest("custom_id must be an unempty string".to_owned()));
+        }
+        let key = Key::Unique("custom_id", json!(custom_id));
+        let mut data = Vec::new();
+        if let Some(found) = self.store.store().get(Kind::Consumers, &key).await? {
+            data.push(self.show(Kind::Consumers, found).await?);
+        }
+        Ok(Answer::Json(200, json!({"data": data, "next": null})))
+    }
+
+    /// A page of a kind, or of a parent's children.
+    pub async fn page(
+        &self,
+        kind: Kind,
+        query: &PageQuery,
+        parent: Option<(&'static str, Uuid)>,
+        path: &str,
+        suffix: &str,
+    ) -> Result<Value, ApiError> {
+        let tags = query.tags.clone().map(|tags| match tags {
+            Tags::All(list) => TagFilter::All(list),
+            Tags::Any(list) => TagFilter::Any(list),
+        });
+        // Nested lists ignore tag filters.
+        let tags = tags.filter(|_| parent.is_none());
+        let size = query.size as u64;
+        let request = PageRequest { after: query.after, size, tags, filter: parent };
+        let page = self.store.store().page(kind, &request).await?;
+        let mut data = Vec::with_capacity(page.documents.len());
+        for document in page.documents {
+            data.push(self.show(kind, document).await?);
+        }
+        Ok(paging::page(path, data, page.next.map(paging::token), suffix))
+    }
+
+    /// `/services/{key}`.
+    pub async fn entity(
+        &self,
+        kind: Kind,
+        key: &str,
+        method: &str,
+        body: Body,
+    ) -> Result<Answer, ApiError> {
+        if kind == Kind::Certificates {
+            return self.certificate(key, method, body).await;
+        }
+        match method {
+            "PUT" => Ok(Answer::Json(200, self.replace(kind, key, body, &[]).await?)),
+            "PATCH" => match self.find(kind, key).await? {
+                Some(found) => Ok(Answer::Json(200, self.update(kind, id_of(&found)?, body).await?)),
+                // A plugin's name is needed to read the body, so it is looked for first.
+                None if kind == Kind::Plugins => Err(ApiError::NotFound),
+                None => Err(self.missing(kind, key)?),
+            },
+            "DELETE" => {
+                if let Some(found) = self.find(kind, key).await? {
+                    self.delete(kind, id_of(&found)?).await?;
+                }
+                Ok(Answer::NoContent)
+            }
+            _ => {
+                let found = self.get(kind, key).await?;
+                Ok(Answer::Json(200, self.show(kind, found).await?))
+            }
+        }
+    }
+
+    /// The answer to a PATCH of nothing: what it was looked up by.
+    fn missing(&self, kind: Kind, key: &str) -> Result<ApiError, ApiError> {
+        let (field, value, by_primary_key) = match self.key(kind, key)? {
+            Key::Id(id) => ("id", json!(id), true),
+            Key::Unique(field, value) => (field, value, false),
+        };
+        let fields = [(field.to_owned(), value)].into_iter().collect();
+        Ok(ApiError::Missing { fields, by_primary_key })
+    }
+
+    /// `/certificates/{key}`, where the key may be the name of an SNI.
+    async fn certificate(&self, key: &str, method: &str, body: Body) -> Result<Answer, ApiError> {
+        let kind = Kind::Certificates;
+        let id = match self.certificate_id(key).await {
+            Ok(id) => id,
+            // PUT by a new SNI makes a certificate for it.
+            Err(ApiError::NotFoundBecause(_)) if method == "PUT" => {
+                let entity = schema_of(kind)?;
+                let mut input = super::input::document(entity, body, None);
+                let mut snis = input.get("snis").and_then(Value::as_array).cloned().unwrap_or_default();
+                if !snis.contains(&json!(key)) {
+                    snis.push(json!(key));
+                }
+                input.insert("snis".to_owned(), Value::Array(snis));
+                return Ok(Answer::Json(200, self.create(kind, Body::Json(input), &[]).await?));
+            }
+            Err(err) => return Err(err),
+        };
+        let text = id.to_string();
+        match method {
+            "PUT" => Ok(Answer::Json(200, self.replace(kind, &text, body, &[]).await?)),
+            "DELETE" => {
+                self.delete(kind, id).await?;
+                Ok(Answer::NoContent)
+            }
+            _ => {
+                let Some(found) = self.find(kind, &text).await? else {
+                    return Err(self.missing(kind, &text)?);
+                };
+                if is_read(method) {
+                    return Ok(Answer::Json(200, self.show(kind, found).await?));
+                }
+                Ok(Answer::Json(200, self.update(kind, id, body).await?))
+            }
+        }
+    }
+
+    /// The parent that a nested path names, or 404.
+    pub async fn parent_id(&self, parent: Kind, key: &str) -> Result<Uuid, ApiError> {
+        if parent == Kind::Certificates && as_id(key).is_none() {
+            return self.certificate_id(key).await;
+        }
+        id_of(&self.get(parent, key).await?)
+    }
+
+    /// `/services/{key}/routes`.
+    pub async fn children(
+        &self,
+        (parent, key): (Kind, &str),
+        (child, field): (Kind, &'static str),
+        method: &str,
+        arguments: &[(String, String)],
+        body: Body,
+    ) -> Result<Answer, ApiError> {
+        let parent_id = self.parent_id(parent, key).await?;
+        if !is_read(method) {
+            let forced = [(field, json!({ "id": parent_id }))];
+            return Ok(Answer::Json(201, self.create(child, body, &forced).await?));
+        }
+        let nested = &schema_of(child)?.nested_name;
+        let path =
+            format!("/{}/{}/{nested}", super::endpoint::path_name(parent), paging::escape(key));
+        if child == Kind::Targets {
+            return self.active_targets(parent_id, &path, arguments).await;
+        }
+        let query = paging::page_query(arguments)?;
+        let page = self.page(child, &query, Some((field, parent_id)), &path, "").await?;
+        Ok(Answer::Json(200, page))
+    }
+
+    /// `/services/{key}/routes/{child}`.
+    pub async fn child(
+        &self,
+        (parent, key): (Kind, &str),
+        (child, field): (Kind, &'static str),
+        child_key: &str,
+        method: &str,
+        body: Body,
+    ) -> Result<Answer, ApiError> {
+        let parent_id = self.parent_id(parent, key).await?;
+        if child == Kind::Targets {
+            return self.target(parent_id, child_key, method, body).await;
+        }
+        let found = self.find(child, child_key).await?;
+        let own = found.filter(|found| points_to(found, field, parent_id));
+        let pointer = json!({ "id": parent_id });
+        match method {
+            "PUT" => {
+                let forced = [(field, pointer)];
+                Ok(Answer::Json(200, self.replace(child, child_key, body, &forced).await?))
+            }
+            "PATCH" => {
+                let own = own.ok_or(ApiError::NotFound)?;
+                Ok(Answer::Json(200, self.update(child, id_of(&own)?, body).await?))
+            }
+            "DELETE" => {
+                let own = own.ok_or(ApiError::NotFound)?;
+                self.delete(child, id_of(&own)?).await?;
+                Ok(Answer::NoContent)
+            }
+            _ => {
+                let own = own.ok_or(ApiError::NotFound)?;
+                Ok(Answer::Json(200, self.show(child, own).await?))
+            }
+        }
+    }
+
+    /// `/routes/{key}/service`.
+    pub async fn parent(
+        &self,
+        (child, key): (Kind, &str),
+        (field, parent): (&'static str, Kind),
+        method: &str,
+        body: Body,
+    ) -> Result<Answer, ApiError> {
+        let owner = self.get(child, key).await?;
+        let pointer = owner.get(field).and_then(|value| value.get("id")?.as_str());
+        let parent_id = pointer.and_then(|id| Uuid::parse_str(id).ok());
+        match (method, parent_id) {
+            ("PUT", None) => self.make_parent((child, &owner), (field, parent), body).await,
+            (_, None) => Err(ApiError::NotFound),
+            ("PUT", Some(id)) => {
+                Ok(Answer::Json(200, self.replace(parent, &id.to_string(), body, &[]).await?))
+            }
+            ("PATCH", Some(id)) => Ok(Answer::Json(200, self.update(parent, id, body).await?)),
+            ("DELETE", Some(_)) => Err(ApiError::MethodNotAllowed),
+            (_, Some(id)) => {
+                let found = self.by_id(parent, id).await?;
+                Ok(Answer::Json(200, self.show(parent, found).await?))
+            }
+        }
+    }
+
+    /// PUT of a parent that a child does not have yet: made and linked in one revision.
+    async fn make_parent(
+        &self,
+        (child, owner): (Kind, &Document),
+        (field, parent): (&'static str, Kind),
+        body: Body,
+    ) -> Result<Answer, ApiError> {
+        let mut more = Vec::new();
+        let document = self.new_document(parent, body, &[], None, &mut more).await?;
+        let patch = [(field.to_owned(), json!({ "id": id_of(&document)? }))].into_iter().collect();
+        let linked =
+            schema_of(child)?.update(patch, owner, &self.env()).map_err(ApiError::Schema)?;
+        let read = Some(Row::from_json(owner));
+        let mut writes = vec![Write::Insert { kind: parent, document }];
+        writes.append(&mut more);
+        writes.push(Write::Update { kind: child, document: linked, read });
+        Ok(Answer::Json(200, self.commit_first(parent, writes).await?))
+    }
+}
+
+fn points_to(document: &Document, field: &str, parent: Uuid) -> bool {
+    let id = document.get(field).and_then(|value| value.get("id")?.as_str());
+    id.and_then(|id| Uuid::parse_str(id).ok()) == Some(parent)
+}

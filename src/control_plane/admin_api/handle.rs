@@ -1,0 +1,161 @@
+//! One request: read with limits, resolved, dispatched, answered.
+
+use super::api::Api;
+use super::endpoint::{self, Endpoint};
+use super::error::ApiError;
+use super::info::Node;
+use super::reply::{self, Answer};
+use super::request::{self, Body};
+use crate::control_plane::config_store::Store;
+use crate::telemetry::status::StatusPages;
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, web};
+use futures_util::StreamExt;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What the handlers of one listener share.
+#[derive(Clone)]
+pub struct Shared {
+    pub api: Api,
+    pub node: Node,
+    /// `/status`, `/metrics` and `/debug/actors`, the same as on the status listener.
+    pub status: Arc<StatusPages>,
+    pub log_level: Arc<dyn LogLevel>,
+    /// Bytes of a request body.
+    pub max_body: usize,
+}
+
+/// The log level of the process, changed at run time.
+pub trait LogLevel: Send + Sync {
+    fn current(&self) -> String;
+    /// # Errors
+    /// No such level.
+    fn set(&self, level: &str) -> Result<(), String>;
+}
+
+pub async fn handle(
+    shared: web::Data<Shared>,
+    http: HttpRequest,
+    payload: web::Payload,
+) -> HttpResponse {
+    let started = Instant::now();
+    let revisions = shared.api.store.store().revisions();
+    let result = answer(&shared, &http, payload).await;
+    let revision = *revisions.borrow();
+    match result {
+        Ok(Handled::Answer(answer)) => reply::respond(&http, Ok(answer), revision, started),
+        Ok(Handled::Page(response)) => response,
+        Err(error) => reply::respond(&http, Err(error), revision, started),
+    }
+}
+
+/// An answer of ours, or a page that another module has built.
+enum Handled {
+    Answer(Answer),
+    Page(HttpResponse),
+}
+
+async fn answer(
+    shared: &Shared,
+    http: &HttpRequest,
+    payload: web::Payload,
+) -> Result<Handled, ApiError> {
+    let segments = request::segments(http.uri().path()).ok_or(ApiError::NotFound)?;
+    let endpoint = endpoint::resolve(&segments).ok_or(ApiError::NotFound)?;
+    let method = http.method().as_str();
+    if !endpoint.has(method) {
+        return Err(ApiError::MethodNotAllowed);
+    }
+    if method == "OPTIONS" {
+        return Ok(Handled::Answer(Answer::Options(endpoint.methods())));
+    }
+    let arguments = request::arguments(http.query_string())?;
+    match endpoint {
+        Endpoint::Status => return Ok(Handled::Page(shared.status.status(&arguments).await)),
+        Endpoint::Metrics => return Ok(Handled::Page(shared.status.metrics().await)),
+        Endpoint::DebugActors => return Ok(Handled::Page(shared.status.actors().await)),
+        _ => {}
+    }
+    let body = match method {
+        "POST" | "PUT" | "PATCH" => {
+            let content_type = http.headers().get(header::CONTENT_TYPE);
+            let content_type = content_type.and_then(|value| value.to_str().ok());
+            request::body(content_type, &read(payload, shared.max_body).await?)?
+        }
+        _ => Body::None,
+    };
+    dispatch(shared, endpoint, method, &arguments, body).await.map(Handled::Answer)
+}
+
+/// The whole body, or 413.
+async fn read(mut payload: web::Payload, limit: usize) -> Result<Vec<u8>, ApiError> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|_| ApiError::BadRequest("Cannot read the body".to_owned()))?;
+        if bytes.len() + chunk.len() > limit {
+            return Err(ApiError::TooLarge);
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+async fn dispatch(
+    shared: &Shared,
+    endpoint: Endpoint,
+    method: &str,
+    arguments: &[(String, String)],
+    body: Body,
+) -> Result<Answer, ApiError> {
+    let api = &shared.api;
+    match endpoint {
+        Endpoint::Root => api.root(&shared.node).await,
+        Endpoint::Endpoints => Ok(api.endpoints()),
+        Endpoint::EnabledPlugins => Ok(api.plugins_enabled()),
+        Endpoint::PluginConfigSchema(name) => api.plugin_config_schema(&name),
+        Endpoint::EntitySchema(name) => api.entity_schema(&name),
+        Endpoint::PluginSchema(name) => api.plugin_schema(&name),
+        Endpoint::VaultSchema(name) => api.vault_schema(&name),
+        Endpoint::Validate(name) => api.validate(&name, body),
+        Endpoint::Tags if method == "POST" => Err(Api::refuse_tags()),
+        Endpoint::Tags => api.tags(None, arguments).await,
+        Endpoint::Tag(tag) => api.tags(Some(&tag), arguments).await,
+        Endpoint::DataPlanes => api.data_planes(arguments).await,
+        Endpoint::ClusterStatus => api.cluster_status().await,
+        Endpoint::LogLevel => Ok(message(&format!("log level: {}", shared.log_level.current()))),
+        Endpoint::SetLogLevel(level) => set_log_level(shared, &level),
+        Endpoint::Collection(kind) => api.collection(kind, method, arguments, body).await,
+        Endpoint::Entity(kind, key) => api.entity(kind, &key, method, body).await,
+        Endpoint::Children { parent, key, child, field } => {
+            api.children((parent, &key), (child, field), method, arguments, body).await
+        }
+        Endpoint::Child { parent, key, child, field, child_key } => {
+            api.child((parent, &key), (child, field), &child_key, method, body).await
+        }
+        Endpoint::Parent { child, key, field, parent } => {
+            api.parent((child, &key), (field, parent), method, body).await
+        }
+        Endpoint::AllTargets(key) => api.all_targets(&key, arguments).await,
+        Endpoint::UpstreamHealth(key) => api.upstream_health(&key, arguments, shared.node.id).await,
+        // Answered before the body is read.
+        Endpoint::Status | Endpoint::Metrics | Endpoint::DebugActors => Err(ApiError::NotFound),
+    }
+}
+
+fn message(text: &str) -> Answer {
+    Answer::Json(200, serde_json::json!({ "message": text }))
+}
+
+fn set_log_level(shared: &Shared, level: &str) -> Result<Answer, ApiError> {
+    if shared.log_level.current() == level {
+        return Ok(message(&format!("log level is already {level}")));
+    }
+    shared.log_level.set(level).map_err(ApiError::BadRequest)?;
+    Ok(message("log level changed"))
+}
+
+/// Whether the database answers, for readiness.
+pub async fn database_is_reachable(store: &Store) -> bool {
+    store.latest_revision().await.is_ok()
+}

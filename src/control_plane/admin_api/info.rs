@@ -1,0 +1,138 @@
+//! What the control plane says of itself: `/`, `/status`, `/endpoints`, `/timers`, schemas.
+
+use super::api::Api;
+use super::endpoint;
+use super::error::ApiError;
+use super::reply::Answer;
+use super::request::Body;
+use crate::control_plane::config_store::PageRequest;
+use crate::model::Kind;
+use crate::schema::{self, Violations, describe};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// The Kong version whose behaviour is implemented; clients decide by it.
+pub const KONG_VERSION: &str = "3.9.3";
+
+/// What is known of the node at its start.
+#[derive(Clone)]
+pub struct Node {
+    pub id: Uuid,
+    pub hostname: String,
+    /// The effective settings, secrets masked.
+    pub configuration: Arc<Value>,
+}
+
+impl Api {
+    /// `GET /`.
+    pub async fn root(&self, node: &Node) -> Result<Answer, ApiError> {
+        let available: Map<String, Value> = self
+            .enabled_plugins()
+            .map(|plugin| {
+                let about = json!({"version": KONG_VERSION, "priority": plugin.priority});
+                (plugin.name.to_owned(), about)
+            })
+            .collect();
+        Ok(Answer::Json(
+            200,
+            json!({
+                "tagline": "Welcome to kong",
+                "version": KONG_VERSION,
+                "edition": "community",
+                "langur": {"version": env!("CARGO_PKG_VERSION")},
+                "hostname": node.hostname,
+                "node_id": node.id,
+                "timers": {"running": 0, "pending": 0},
+                "plugins": {
+                    "available_on_server": available,
+                    "enabled_in_cluster": self.plugins_in_use().await?,
+                },
+                "lua_version": "none",
+                "configuration": *node.configuration,
+                "pids": {"master": std::process::id(), "workers": [std::process::id()]},
+            }),
+        ))
+    }
+
+    fn enabled_plugins(&self) -> impl Iterator<Item = &'static schema::PluginInfo> {
+        schema::PLUGINS
+            .iter()
+            .filter(|plugin| self.plugins.as_ref().is_none_or(|on| on.contains(plugin.name)))
+    }
+
+    /// The names of all configured plugins.
+    async fn plugins_in_use(&self) -> Result<BTreeSet<String>, ApiError> {
+        let mut names = BTreeSet::new();
+        let mut after = None;
+        loop {
+            let request = PageRequest { after, size: 1000, ..PageRequest::default() };
+            let page = self.store.store().page(Kind::Plugins, &request).await?;
+            let name = |plugin: &Map<String, Value>| plugin.get("name")?.as_str().map(str::to_owned);
+            names.extend(page.documents.iter().filter_map(name));
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(names),
+            }
+        }
+    }
+
+    /// `GET /plugins/enabled`.
+    pub fn plugins_enabled(&self) -> Answer {
+        let names: Vec<_> = self.enabled_plugins().map(|plugin| plugin.name).collect();
+        Answer::Json(200, json!({ "enabled_plugins": names }))
+    }
+
+    /// `GET /schemas/{entity}`.
+    pub fn entity_schema(&self, name: &str) -> Result<Answer, ApiError> {
+        found(describe::entity(name), || format!("No entity named '{name}'"))
+    }
+
+    /// `GET /schemas/plugins/{name}`.
+    pub fn plugin_schema(&self, name: &str) -> Result<Answer, ApiError> {
+        found(describe::plugin(name), || format!("No plugin named '{name}'"))
+    }
+
+    /// `GET /schemas/vaults/{name}`.
+    pub fn vault_schema(&self, name: &str) -> Result<Answer, ApiError> {
+        found(describe::vault(name), || format!("No vault named '{name}'"))
+    }
+
+    /// `GET /plugins/schema/{name}`: the schema of the plugin's `config` alone.
+    pub fn plugin_config_schema(&self, name: &str) -> Result<Answer, ApiError> {
+        let whole = describe::plugin(name);
+        let config = whole.as_ref().and_then(|schema| {
+            let fields = schema.get("fields")?.as_array()?;
+            fields.iter().find_map(|field| field.get("config")).cloned()
+        });
+        found(config, || format!("No plugin named '{name}'"))
+    }
+
+    /// `POST /schemas/{entity}/validate`.
+    pub fn validate(&self, name: &str, body: Body) -> Result<Answer, ApiError> {
+        let missing = || ApiError::NotFoundBecause(format!("No entity named '{name}'"));
+        let entity = schema::entity(name).ok_or_else(missing)?;
+        let input = super::input::document(entity, body, None);
+        entity.insert(input, &self.env()).map_err(ApiError::Schema)?;
+        Ok(Answer::Json(200, json!({"message": "schema validation successful"})))
+    }
+
+    /// `GET /endpoints`.
+    pub fn endpoints(&self) -> Answer {
+        Answer::Json(200, json!({ "data": endpoint::all_paths() }))
+    }
+
+    /// Writes to `/tags`.
+    pub fn refuse_tags() -> ApiError {
+        ApiError::Schema(Violations::of(
+            "tags",
+            "does not support insert/upsert/update/delete operations",
+        ))
+    }
+}
+
+fn found(schema: Option<Value>, text: impl Fn() -> String) -> Result<Answer, ApiError> {
+    let schema = schema.ok_or_else(|| ApiError::NotFoundBecause(text()))?;
+    Ok(Answer::Json(200, schema))
+}
