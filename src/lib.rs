@@ -13,6 +13,7 @@ pub mod link;
 pub mod model;
 pub mod plugins;
 pub mod schema;
+pub mod serve;
 pub mod settings;
 pub mod telemetry;
 pub mod tls;

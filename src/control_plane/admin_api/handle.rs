@@ -4,10 +4,12 @@ use super::api::Api;
 use super::endpoint::{self, Endpoint};
 use super::error::ApiError;
 use super::info::Node;
+use super::paging;
 use super::reply::{self, Answer};
 use super::request::{self, Body};
 use crate::control_plane::config_store::Store;
-use crate::telemetry::status::StatusPages;
+use crate::telemetry::metrics;
+use crate::telemetry::status::{self, StatusContext};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::StreamExt;
@@ -20,7 +22,7 @@ pub struct Shared {
     pub api: Api,
     pub node: Node,
     /// `/status`, `/metrics` and `/debug/actors`, the same as on the status listener.
-    pub status: Arc<StatusPages>,
+    pub status: web::Data<StatusContext>,
     pub log_level: Arc<dyn LogLevel>,
     /// Bytes of a request body.
     pub max_body: usize,
@@ -43,24 +45,14 @@ pub async fn handle(
     let revisions = shared.api.store.store().revisions();
     let result = answer(&shared, &http, payload).await;
     let revision = *revisions.borrow();
-    match result {
-        Ok(Handled::Answer(answer)) => reply::respond(&http, Ok(answer), revision, started),
-        Ok(Handled::Page(response)) => response,
-        Err(error) => reply::respond(&http, Err(error), revision, started),
-    }
-}
-
-/// An answer of ours, or a page that another module has built.
-enum Handled {
-    Answer(Answer),
-    Page(HttpResponse),
+    reply::respond(&http, result, revision, started)
 }
 
 async fn answer(
     shared: &Shared,
     http: &HttpRequest,
     payload: web::Payload,
-) -> Result<Handled, ApiError> {
+) -> Result<Answer, ApiError> {
     let segments = request::segments(http.uri().path()).ok_or(ApiError::NotFound)?;
     let endpoint = endpoint::resolve(&segments).ok_or(ApiError::NotFound)?;
     let method = http.method().as_str();
@@ -68,15 +60,9 @@ async fn answer(
         return Err(ApiError::MethodNotAllowed);
     }
     if method == "OPTIONS" {
-        return Ok(Handled::Answer(Answer::Options(endpoint.methods())));
+        return Ok(Answer::Options(endpoint.methods()));
     }
     let arguments = request::arguments(http.query_string())?;
-    match endpoint {
-        Endpoint::Status => return Ok(Handled::Page(shared.status.status(&arguments).await)),
-        Endpoint::Metrics => return Ok(Handled::Page(shared.status.metrics().await)),
-        Endpoint::DebugActors => return Ok(Handled::Page(shared.status.actors().await)),
-        _ => {}
-    }
     let body = match method {
         "POST" | "PUT" | "PATCH" => {
             let content_type = http.headers().get(header::CONTENT_TYPE);
@@ -85,7 +71,7 @@ async fn answer(
         }
         _ => Body::None,
     };
-    dispatch(shared, endpoint, method, &arguments, body).await.map(Handled::Answer)
+    dispatch(shared, endpoint, method, &arguments, body).await
 }
 
 /// The whole body, or 413.
@@ -111,6 +97,17 @@ async fn dispatch(
     let api = &shared.api;
     match endpoint {
         Endpoint::Root => api.root(&shared.node).await,
+        Endpoint::Status => {
+            let argument = |name| paging::argument(arguments, name);
+            let scale = status::Scale::parse(argument("unit"), argument("scale"))
+                .map_err(ApiError::BadRequest)?;
+            Ok(Answer::Json(200, status::status_document(&shared.status, scale).await))
+        }
+        Endpoint::Metrics => {
+            let body = status::metrics_text(&shared.status).await;
+            Ok(Answer::Text { content_type: metrics::CONTENT_TYPE, body })
+        }
+        Endpoint::DebugActors => Ok(Answer::Json(200, status::actors(&shared.status).await)),
         Endpoint::Endpoints => Ok(api.endpoints()),
         Endpoint::EnabledPlugins => Ok(api.plugins_enabled()),
         Endpoint::PluginConfigSchema(name) => api.plugin_config_schema(&name),
@@ -138,8 +135,6 @@ async fn dispatch(
         }
         Endpoint::AllTargets(key) => api.all_targets(&key, arguments).await,
         Endpoint::UpstreamHealth(key) => api.upstream_health(&key, arguments, shared.node.id).await,
-        // Answered before the body is read.
-        Endpoint::Status | Endpoint::Metrics | Endpoint::DebugActors => Err(ApiError::NotFound),
     }
 }
 

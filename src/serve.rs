@@ -1,0 +1,133 @@
+//! Starts an actix-web server on the listens of a setting: the Admin API, the status API and
+//! the cluster listeners. (The proxy's own sockets are `data_plane::listener`'s.)
+
+use crate::settings::Listen;
+use actix_web::dev::{Extensions, ServerHandle};
+use actix_web::web::ServiceConfig;
+use actix_web::{App, HttpServer};
+use rustls::ServerConfig;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::any::Any;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+/// Pending connections where the setting does not say.
+const BACKLOG: u32 = 1024;
+
+/// Why a listener cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error("{setting}: cannot listen on {address}: {source}")]
+    Bind {
+        setting: &'static str,
+        address: SocketAddr,
+        source: std::io::Error,
+    },
+    #[error("{setting}: {reason}")]
+    Tls {
+        setting: &'static str,
+        reason: String,
+    },
+}
+
+/// What is served where.
+pub struct Site<'a> {
+    /// The key that the listens come from; errors and logs name it.
+    pub setting: &'static str,
+    pub listens: &'a [Listen],
+    /// For the listens with `ssl`.
+    pub tls: Option<ServerConfig>,
+    pub workers: usize,
+    /// How long requests may still take at a graceful stop.
+    pub drain: Duration,
+    /// Sees every new connection before its first request.
+    pub on_connect: fn(&dyn Any, &mut Extensions),
+}
+
+/// A running server.
+#[derive(Clone)]
+pub struct Running {
+    handle: ServerHandle,
+    /// Where it listens; with the port that the system chose for port 0.
+    pub addresses: Vec<SocketAddr>,
+}
+
+impl Running {
+    /// Stops; graceful lets requests in flight finish, for as long as the site allows.
+    pub async fn stop(&self, graceful: bool) {
+        self.handle.stop(graceful).await;
+    }
+}
+
+/// Nothing to see.
+pub fn ignore_connections(_: &dyn Any, _: &mut Extensions) {}
+
+/// Opens a listening socket.
+///
+/// # Errors
+/// [`ServeError::Bind`], which names setting and address.
+pub fn bind(setting: &'static str, listen: &Listen) -> Result<TcpListener, ServeError> {
+    let address = listen.address();
+    let open = || -> std::io::Result<TcpListener> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        if let (true, Some(only)) = (address.is_ipv6(), listen.ipv6only) {
+            socket.set_only_v6(only)?;
+        }
+        socket.bind(&address.into())?;
+        let backlog = listen.backlog.unwrap_or(BACKLOG);
+        socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+        socket.set_nonblocking(true)?;
+        Ok(socket.into())
+    };
+    open().map_err(|source| ServeError::Bind {
+        setting,
+        address,
+        source,
+    })
+}
+
+/// Starts a server on its own worker threads; it runs until it is stopped.
+///
+/// # Errors
+/// See [`ServeError`].
+pub fn serve<F>(site: Site<'_>, configure: F) -> Result<Running, ServeError>
+where
+    F: Fn(&mut ServiceConfig) + Clone + Send + 'static,
+{
+    let mut server = HttpServer::new(move || App::new().configure(configure.clone()))
+        .workers(site.workers)
+        .disable_signals()
+        .shutdown_timeout(site.drain.as_secs())
+        .on_connect(site.on_connect);
+    for listen in site.listens {
+        let socket = bind(site.setting, listen)?;
+        let failed = |source| ServeError::Bind {
+            setting: site.setting,
+            address: listen.address(),
+            source,
+        };
+        server = match (&site.tls, listen.ssl) {
+            (Some(tls), true) => server.listen_rustls_0_23(socket, tls.clone()).map_err(failed)?,
+            (None, true) => {
+                return Err(ServeError::Tls {
+                    setting: site.setting,
+                    reason: "ssl without a certificate".to_owned(),
+                });
+            }
+            (_, false) => server.listen(socket).map_err(failed)?,
+        };
+    }
+    let addresses = server.addrs();
+    for address in &addresses {
+        tracing::info!(setting = site.setting, %address, "listening");
+    }
+    let server = server.run();
+    let handle = server.handle();
+    actix_rt::spawn(async move {
+        if let Err(err) = server.await {
+            tracing::error!(%err, "a server ended");
+        }
+    });
+    Ok(Running { handle, addresses })
+}
