@@ -1,1 +1,42 @@
 //! What a valid entity is: pure data and functions.
+//!
+//! One description (`data/schemas.json`) drives validation, defaults, form decoding and
+//! `GET /schemas/*`. No IO, no clock and no randomness of its own: [`Env`] brings them.
+
+mod certificates;
+mod checks;
+mod custom_checks;
+mod definition;
+pub mod describe;
+mod entity;
+mod env;
+mod expression;
+mod fill;
+pub mod form;
+mod foreign;
+mod keys;
+mod load;
+mod lua_pattern;
+pub mod lua_text;
+mod number;
+mod plugin_list;
+mod read;
+mod shorthand;
+mod transform;
+mod ttl;
+mod validate;
+mod validators;
+mod violations;
+
+#[cfg(test)]
+mod vectors;
+
+pub use definition::{Field, FieldKind, Foreign, OnDelete, Record};
+pub use entity::Entity;
+pub use env::{Env, Random, Role, RouterFlavor};
+pub use foreign::Lookup;
+pub use load::{entities, entity};
+pub use plugin_list::{PLUGINS, PluginInfo, plugin};
+pub use ttl::{OptionViolation, Ttl};
+pub use validators::{normalize_host_port, normalize_target};
+pub use violations::Violations;

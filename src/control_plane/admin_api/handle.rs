@@ -100,7 +100,7 @@ async fn dispatch(
         Endpoint::Status => {
             let argument = |name| paging::argument(arguments, name);
             let scale = status::Scale::parse(argument("unit"), argument("scale"))
-                .map_err(ApiError::BadRequest)?;
+                .map_err(|err| ApiError::BadRequest(err.to_string()))?;
             Ok(Answer::Json(200, status::status_document(&shared.status, scale).await))
         }
         Endpoint::Metrics => {
