@@ -312,24 +312,24 @@ pub const ALL: &[&Metric] = &[
 
 /// What Kong 3.9 exports and this program does not, with the reason.
 pub const LEFT_OUT: &[(&str, &str)] = &[
-    (
-        "kong_memory_lua_shared_dict_bytes",
-        "there are no shared dictionaries; `process_resident_memory_bytes` is the memory",
-    ),
-    (
-        "kong_memory_lua_shared_dict_total_bytes",
-        "there are no shared dictionaries, and nothing is reserved in advance",
-    ),
+    ("kong_memory_lua_shared_dict_bytes", NO_DICTIONARIES),
+    ("kong_memory_lua_shared_dict_total_bytes", NO_DICTIONARIES),
     (
         "kong_nginx_timers",
-        "there are no nginx timers; actors are shown by `/debug/actors`",
+        "there are no nginx timers; `/debug/actors` shows what runs in the background",
     ),
-    (
-        "kong_stream_sessions_total, kong_session_duration_ms",
-        "TCP, TLS and UDP proxying is not there yet",
-    ),
-    ("kong_ai_llm_*", "the AI plugins are not there"),
+    ("kong_stream_sessions_total", NO_STREAMS),
+    ("kong_session_duration_ms", NO_STREAMS),
+    ("kong_ai_llm_requests_total", NO_AI),
+    ("kong_ai_llm_cost_total", NO_AI),
+    ("kong_ai_llm_tokens_total", NO_AI),
+    ("kong_ai_llm_provider_latency_ms", NO_AI),
 ];
+
+const NO_DICTIONARIES: &str =
+    "there are no shared dictionaries; `process_resident_memory_bytes` is all memory";
+const NO_STREAMS: &str = "TCP, TLS and UDP are not proxied";
+const NO_AI: &str = "there are no AI plugins";
 
 /// The documentation of all metrics: what `docs/metrics.md` holds.
 pub fn markdown() -> String {
@@ -400,6 +400,72 @@ mod tests {
                 "{}",
                 metric.name
             );
+        }
+    }
+
+    /// What a real Kong 3.9.3 exported, one set of labels per family.
+    const KONG: [&str; 2] = [
+        include_str!("data/kong_data_plane.txt"),
+        include_str!("data/kong_control_plane.txt"),
+    ];
+
+    fn labels_of(series: &str) -> Vec<&str> {
+        let Some((_, labels)) = series.split_once('{') else {
+            return Vec::new();
+        };
+        labels
+            .trim_end_matches('}')
+            .split("\",")
+            .filter_map(|label| Some(label.split_once('=')?.0))
+            .filter(|name| *name != "le")
+            .collect()
+    }
+
+    #[test]
+    fn every_family_of_kong_is_exported_alike_or_left_out_with_a_reason() {
+        let mut compared = 0;
+        for scrape in KONG {
+            let mut family = None;
+            for line in scrape.lines() {
+                let words: Vec<&str> = line.splitn(4, ' ').collect();
+                match words[..] {
+                    ["#", "HELP", name, help] => {
+                        family = ALL.iter().find(|metric| metric.name == name);
+                        let left_out = LEFT_OUT.iter().any(|(left_out, _)| *left_out == name);
+                        assert_ne!(family.is_some(), left_out, "{name}");
+                        if let Some(metric) = family {
+                            assert_eq!(metric.help, help, "{name}");
+                        }
+                    }
+                    ["#", "TYPE", name, kind] => {
+                        if let Some(metric) = family {
+                            assert_eq!(metric.kind.name(), kind, "{name}");
+                        }
+                    }
+                    [series, _] => {
+                        if let Some(metric) = family {
+                            assert_eq!(labels_of(series), metric.labels, "{series}");
+                            compared += 1;
+                        }
+                    }
+                    _ => panic!("not understood: {line}"),
+                }
+            }
+        }
+        assert!(compared > 60, "{compared} samples compared");
+    }
+
+    #[test]
+    fn buckets_are_kongs() {
+        for metric in ALL.iter().filter(|metric| !metric.buckets.is_empty()) {
+            let prefix = format!("{}_bucket{{", metric.name);
+            let found: Vec<f64> = KONG[0]
+                .lines()
+                .filter(|line| line.starts_with(&prefix))
+                .filter_map(|line| line.split_once("le=\"")?.1.split_once('"')?.0.parse().ok())
+                .filter(|bound: &f64| bound.is_finite())
+                .collect();
+            assert_eq!(found, metric.buckets, "{}", metric.name);
         }
     }
 
