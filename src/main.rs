@@ -1,1 +1,5 @@
-fn main() {}
+//! The only binary; everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    langur::cli::main()
+}

@@ -1,1 +1,93 @@
 //! The command line: one file per command.
+
+mod args;
+mod check;
+mod error;
+mod exit;
+mod health;
+mod hybrid;
+mod logging;
+pub mod migrations;
+pub mod quickstart;
+pub mod start;
+mod version;
+
+pub use error::CliError;
+pub use exit::Exit;
+
+use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "langur",
+    about = "An API gateway with separated control planes and data planes",
+    version,
+    after_help = exit::help()
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a node until it is told to stop.
+    Start(start::Args),
+    /// Run a control plane, a data plane and an echo upstream to try things out.
+    Quickstart(quickstart::Args),
+    /// Check a settings file.
+    Check(check::Args),
+    /// The control plane's database schema.
+    Migrations(migrations::Args),
+    /// The link between control planes and data planes.
+    Hybrid(hybrid::Args),
+    /// Ask the node that these settings describe whether it is ready.
+    Health(health::Args),
+    /// Show the version.
+    Version(version::Args),
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    run(std::env::args_os()).into()
+}
+
+/// Runs one command line and says what to exit with.
+fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version arrive here too. Nothing is left to do if the terminal is gone.
+            let _ = error.print();
+            return if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Ok
+            };
+        }
+    };
+    crate::tls::install_provider();
+    let result = match cli.command {
+        Command::Start(args) => start::command(&args),
+        Command::Quickstart(args) => quickstart::command(&args),
+        Command::Check(args) => check::command(&args),
+        Command::Migrations(args) => migrations::command(&args),
+        Command::Hybrid(args) => hybrid::command(&args),
+        Command::Health(args) => health::command(&args),
+        Command::Version(args) => version::command(&args),
+    };
+    match result {
+        Ok(()) => Exit::Ok,
+        Err(error) => {
+            for line in error.lines() {
+                eprintln!("langur: {line}");
+            }
+            error.exit()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

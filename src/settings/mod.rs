@@ -2,12 +2,14 @@
 //!
 //! `keys` is the one table of all keys; everything else follows from it: checks, documentation,
 //! the report of the effective configuration. Reading is pure: texts in, [`Settings`] or every
-//! violation out. Nothing in here reads a file or the environment, but `identity`.
+//! violation out. Nothing in here reads a file
+//! but `identity` and `credentials`.
 
 mod address;
 mod analytics;
 mod certificates;
 mod cluster;
+mod credentials;
 pub mod docs;
 mod grammar;
 pub mod identity;
@@ -16,6 +18,7 @@ mod keys;
 mod labels;
 mod listen;
 mod listeners;
+mod log_control;
 mod node;
 mod problems;
 mod proxy;
@@ -31,11 +34,13 @@ pub use address::{HostPort, PortMap, TrustedPeer};
 pub use analytics::{Analytics, Metrics};
 pub use certificates::{CertificatePair, Certificates, Trusted};
 pub use cluster::{Cluster, ClusterMtls, TELEMETRY_PORT};
+pub use credentials::CredentialError;
 pub use grammar::MAX_TEXT;
 pub use key::{Effect, Key, Kind};
 pub use keys::{SECTIONS, Section};
 pub use listen::Listen;
 pub use listeners::Listeners;
+pub use log_control::LogControl;
 pub use node::{LogFormat, LogLevel, Node, PluginSelection, Role};
 pub use problems::SettingsError;
 pub use proxy::{

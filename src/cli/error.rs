@@ -1,0 +1,59 @@
+//! Why a command failed, and what it exits with.
+
+use super::Exit;
+use super::start::StartError;
+use crate::settings::{CredentialError, SettingsError};
+use crate::tls::TlsError;
+use std::io;
+use thiserror::Error;
+
+/// The error of any command.
+#[derive(Debug, Error)]
+pub enum CliError {
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error("{}", join(.0))]
+    Credentials(Vec<CredentialError>),
+    #[error("{path}: {source}")]
+    Read { path: String, source: io::Error },
+    #[error("{0}")]
+    Usage(String),
+    #[error("{0}")]
+    AlreadyThere(String),
+    #[error("{0}")]
+    Unavailable(String),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error("cannot write: {0}")]
+    Write(#[source] io::Error),
+    #[error("cannot log: {0}")]
+    Logging(String),
+    #[error(transparent)]
+    Start(#[from] StartError),
+}
+
+impl CliError {
+    pub fn exit(&self) -> Exit {
+        match self {
+            CliError::Settings(_) | CliError::Credentials(_) => Exit::Config,
+            CliError::Read { .. } => Exit::NoInput,
+            CliError::Usage(_) => Exit::Usage,
+            CliError::AlreadyThere(_) => Exit::CannotCreate,
+            CliError::Unavailable(_) => Exit::Unavailable,
+            CliError::Tls(TlsError::Io { .. }) => Exit::CannotCreate,
+            CliError::Tls(_) | CliError::Logging(_) => Exit::Failure,
+            CliError::Write(_) => Exit::Io,
+            CliError::Start(error) => error.exit(),
+        }
+    }
+
+    /// What is printed: one line for each thing that is wrong.
+    pub fn lines(&self) -> Vec<String> {
+        self.to_string().lines().map(str::to_owned).collect()
+    }
+}
+
+fn join(errors: &[CredentialError]) -> String {
+    let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}

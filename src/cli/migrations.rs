@@ -1,0 +1,74 @@
+//! `langur migrations`: the schema of the control plane's database, by hand.
+
+use super::args::SettingsArgs;
+use super::start::StartError;
+use super::{CliError, logging};
+use crate::settings::{Database, Settings};
+use clap::Subcommand;
+use std::sync::Arc;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    action: ActionArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum ActionArgs {
+    /// Apply what is pending; `langur start` does the same by itself.
+    #[command(visible_alias = "bootstrap")]
+    Up(SettingsArgs),
+    /// Show each migration and whether it is applied.
+    List(SettingsArgs),
+    /// Delete all tables and everything in them.
+    Reset {
+        #[command(flatten)]
+        settings: SettingsArgs,
+        /// Yes, delete everything.
+        #[arg(short, long)]
+        yes: bool,
+    },
+}
+
+/// What to do with the schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    Up,
+    List,
+    Reset,
+}
+
+/// Reads the settings, refuses what makes no sense, and runs.
+pub fn command(args: &Args) -> Result<(), CliError> {
+    let (action, from) = match &args.action {
+        ActionArgs::Up(from) => (Action::Up, from),
+        ActionArgs::List(from) => (Action::List, from),
+        ActionArgs::Reset { yes: false, .. } => {
+            return Err(CliError::Usage(
+                "migrations reset deletes everything: confirm with --yes".to_owned(),
+            ));
+        }
+        ActionArgs::Reset { settings, .. } => (Action::Reset, settings),
+    };
+    let (settings, warnings) = from.load()?;
+    if matches!(settings.database, Database::Off) {
+        return Err(CliError::Usage(
+            "database = off: this node has no database to migrate".to_owned(),
+        ));
+    }
+    logging::init(&settings.node)?;
+    for warning in warnings {
+        tracing::warn!(warning, "settings");
+    }
+    let system = actix_rt::System::new();
+    system.block_on(run(Arc::new(settings), action))?;
+    Ok(())
+}
+
+/// Carries the action out and prints what was done.
+///
+/// # Errors
+/// The database cannot be reached or refuses.
+pub async fn run(settings: Arc<Settings>, _action: Action) -> Result<(), StartError> {
+    Err(StartError::NotInThisBuild(settings.node.role.as_str()))
+}

@@ -1,0 +1,65 @@
+//! Command lines and what they exit with.
+
+use super::*;
+use clap::CommandFactory as _;
+
+fn exit(line: &[&str]) -> Exit {
+    let line = ["langur"].iter().chain(line);
+    run(line.map(OsString::from))
+}
+
+#[test]
+fn the_command_line_is_consistent() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn exit_codes() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let good = file("good.conf", "log_level = debug");
+    let bad = file("bad.conf", "log_level = loud");
+    let no_key = file(
+        "no_key.conf",
+        "role = data_plane\ncluster_cert = /no/cert\ncluster_cert_key = /no/key",
+    );
+    let dp = file("dp.conf", "role = data_plane");
+    let dir = directory.path().to_str().unwrap();
+    for (line, expected) in [
+        (&["version"][..], Exit::Ok),
+        (&["--help"], Exit::Ok),
+        (&["--version"], Exit::Ok),
+        (&[], Exit::Usage),
+        (&["nope"], Exit::Usage),
+        (&["start", "--set", "x"], Exit::Usage),
+        (&["start", "--set", "nope=1"], Exit::Config),
+        (&["start", "-c", &bad], Exit::Config),
+        (&["start", "-c", "/no/such/file"], Exit::NoInput),
+        (&["check", &good], Exit::Ok),
+        (&["check", &bad], Exit::Config),
+        (&["check", &no_key], Exit::Config),
+        (&["check", &dp], Exit::Config),
+        (&["check", "/no/such/file"], Exit::NoInput),
+        (&["check", &good, "--set", "role=data_plane"], Exit::Config),
+        (&["migrations", "reset"], Exit::Usage),
+        (&["migrations", "up", "--set", "database=off"], Exit::Usage),
+        (&["hybrid", "gen_cert", dir], Exit::Ok),
+        (&["hybrid", "gen_cert", dir], Exit::CannotCreate),
+        (&["hybrid", "gen_cert", "--days", "0"], Exit::Usage),
+        (&["health", "-c", &bad], Exit::Config),
+    ] {
+        assert_eq!(exit(line), expected, "{line:?}");
+    }
+}
+
+#[test]
+fn every_exit_code_is_explained_in_the_help() {
+    let help = Cli::command().render_help().to_string();
+    for exit in Exit::ALL {
+        assert!(help.contains(exit.meaning()), "{help}");
+    }
+}
