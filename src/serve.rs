@@ -69,7 +69,11 @@ pub fn ignore_connections(_: &dyn Any, _: &mut Extensions) {}
 pub fn bind(setting: &'static str, listen: &Listen) -> Result<TcpListener, ServeError> {
     let address = listen.address();
     let open = || -> std::io::Result<TcpListener> {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
         socket.set_reuse_address(true)?;
         if let (true, Some(only)) = (address.is_ipv6(), listen.ipv6only) {
             socket.set_only_v6(only)?;
@@ -108,7 +112,9 @@ where
             source,
         };
         server = match (&site.tls, listen.ssl) {
-            (Some(tls), true) => server.listen_rustls_0_23(socket, tls.clone()).map_err(failed)?,
+            (Some(tls), true) => server
+                .listen_rustls_0_23(socket, tls.clone())
+                .map_err(failed)?,
             (None, true) => {
                 return Err(ServeError::Tls {
                     setting: site.setting,

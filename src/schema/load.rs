@@ -90,8 +90,14 @@ fn load_entity(raw: &Map<String, Value>, name: &str, definition: &Value) -> Resu
         subschema_error: text("subschema_error").map(Into::into),
         transformations: list(definition.get("transformations"))
             .map(|t| super::transform::Transformation {
-                input: strings(t.get("input")).iter().map(|p| Path::new(p)).collect(),
-                needs: strings(t.get("needs")).iter().map(|p| Path::new(p)).collect(),
+                input: strings(t.get("input"))
+                    .iter()
+                    .map(|p| Path::new(p))
+                    .collect(),
+                needs: strings(t.get("needs"))
+                    .iter()
+                    .map(|p| Path::new(p))
+                    .collect(),
             })
             .collect(),
         shapes,
@@ -138,8 +144,11 @@ fn plugin_shape(raw: &Map<String, Value>, definition: &Map<String, Value>) -> Re
         let with_plugin = |err| format!("{plugin}: {err}");
         let schema = as_object(schema)?;
         let loader = Loader::new("plugins", plugin);
-        let mut subschema =
-            Subschema::new(loader.record(schema, Some(definition)).map_err(with_plugin)?);
+        let mut subschema = Subschema::new(
+            loader
+                .record(schema, Some(definition))
+                .map_err(with_plugin)?,
+        );
         let mut traditional = schema.clone();
         let mut differs = false;
         for (path, difference) in differences {
@@ -180,7 +189,11 @@ impl<'a> Loader<'a> {
     }
 
     /// A record; `base` has the fields its checks may name beside its own.
-    fn record(&self, raw: &Map<String, Value>, base: Option<&Map<String, Value>>) -> Result<Record> {
+    fn record(
+        &self,
+        raw: &Map<String, Value>,
+        base: Option<&Map<String, Value>>,
+    ) -> Result<Record> {
         self.record_at(raw, base, "")
     }
 
@@ -419,7 +432,10 @@ fn rank(name: &str) -> usize {
         "custom_validator",
         "mutually_exclusive_subsets",
     ];
-    ORDER.iter().position(|rule| *rule == name).unwrap_or(ORDER.len())
+    ORDER
+        .iter()
+        .position(|rule| *rule == name)
+        .unwrap_or(ORDER.len())
 }
 
 fn join(path: &str, name: &str) -> String {
@@ -445,7 +461,10 @@ fn list(value: Option<&Value>) -> impl Iterator<Item = &Value> {
 
 /// The texts of a list; an empty Lua table may have become `{}`.
 pub(super) fn strings(value: Option<&Value>) -> Vec<Box<str>> {
-    list(value).filter_map(Value::as_str).map(Into::into).collect()
+    list(value)
+        .filter_map(Value::as_str)
+        .map(Into::into)
+        .collect()
 }
 
 fn values(value: &Value) -> Vec<Value> {
@@ -455,7 +474,10 @@ fn values(value: &Value) -> Vec<Value> {
 fn patterns(value: &Value) -> Result<Vec<(Pattern, Option<Box<str>>)>> {
     list(Some(value))
         .map(|entry| {
-            let pattern = entry.get("pattern").and_then(Value::as_str).unwrap_or_default();
+            let pattern = entry
+                .get("pattern")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
             let err = entry.get("err").and_then(Value::as_str).map(Into::into);
             Ok((Pattern::new(pattern)?, err))
         })
@@ -467,7 +489,9 @@ fn flag(raw: &Map<String, Value>, name: &str) -> bool {
 }
 
 fn number(value: &Value) -> Result<f64> {
-    value.as_f64().ok_or_else(|| format!("{value} is no number"))
+    value
+        .as_f64()
+        .ok_or_else(|| format!("{value} is no number"))
 }
 
 fn length(value: &Value) -> Result<usize> {
@@ -482,7 +506,9 @@ fn text(value: &Value) -> Result<&str> {
 }
 
 pub(super) fn as_object(value: &Value) -> Result<&Map<String, Value>> {
-    value.as_object().ok_or_else(|| format!("{value} is no object"))
+    value
+        .as_object()
+        .ok_or_else(|| format!("{value} is no object"))
 }
 
 fn object<'v>(raw: &'v Map<String, Value>, name: &str) -> Result<&'v Map<String, Value>> {

@@ -35,7 +35,9 @@ impl Random for SystemRandom {
     fn token(&self) -> String {
         use rand::Rng;
         let mut random = rand::rng();
-        (0..32).map(|_| char::from(random.sample(rand::distr::Alphanumeric))).collect()
+        (0..32)
+            .map(|_| char::from(random.sample(rand::distr::Alphanumeric)))
+            .collect()
     }
 }
 
@@ -46,7 +48,10 @@ pub fn schema_of(kind: Kind) -> Result<&'static Entity, ApiError> {
 
 /// The id of a document.
 pub fn id_of(document: &Document) -> Result<Uuid, ApiError> {
-    let id = document.get("id").and_then(Value::as_str).and_then(|id| Uuid::parse_str(id).ok());
+    let id = document
+        .get("id")
+        .and_then(Value::as_str)
+        .and_then(|id| Uuid::parse_str(id).ok());
     id.ok_or(ApiError::Internal)
 }
 
@@ -60,7 +65,9 @@ pub fn as_id(key: &str) -> Option<Uuid> {
 
 impl Api {
     pub fn env(&self) -> Env<'_> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         Env {
             now_ms: i64::try_from(now.as_millis()).unwrap_or(i64::MAX),
             random: &SystemRandom,
@@ -89,12 +96,17 @@ impl Api {
             return Ok(Key::Id(id));
         }
         let entity = schema_of(kind)?;
-        let name = entity.endpoint_key.as_deref().ok_or(ApiError::InvalidPrimaryKey)?;
+        let name = entity
+            .endpoint_key
+            .as_deref()
+            .ok_or(ApiError::InvalidPrimaryKey)?;
         let value = Value::String(key.to_owned());
-        entity.check_key(&value, &self.env()).map_err(|why| ApiError::InvalidUnique {
-            field: name.to_owned(),
-            why,
-        })?;
+        entity
+            .check_key(&value, &self.env())
+            .map_err(|why| ApiError::InvalidUnique {
+                field: name.to_owned(),
+                why,
+            })?;
         Ok(Key::Unique(name, value))
     }
 
@@ -111,7 +123,11 @@ impl Api {
 
     /// The entity with an id, or 404.
     pub async fn by_id(&self, kind: Kind, id: Uuid) -> Result<Document, ApiError> {
-        self.store.store().get(kind, &Key::Id(id)).await?.ok_or(ApiError::NotFound)
+        self.store
+            .store()
+            .get(kind, &Key::Id(id))
+            .await?
+            .ok_or(ApiError::NotFound)
     }
 
     /// A new entity; `forced` fields override what the body says.
@@ -122,7 +138,9 @@ impl Api {
         forced: &[(&str, Value)],
     ) -> Result<Value, ApiError> {
         let mut writes = Vec::new();
-        let document = self.new_document(kind, body, forced, None, &mut writes).await?;
+        let document = self
+            .new_document(kind, body, forced, None, &mut writes)
+            .await?;
         writes.insert(0, Write::Insert { kind, document });
         self.commit_first(kind, writes).await
     }
@@ -149,7 +167,9 @@ impl Api {
         }
         let mut writes = Vec::new();
         let before = existing.as_ref();
-        let document = self.new_document(kind, body, &forced, before, &mut writes).await?;
+        let document = self
+            .new_document(kind, body, &forced, before, &mut writes)
+            .await?;
         writes.insert(0, Write::Upsert { kind, document });
         self.commit_first(kind, writes).await
     }
@@ -165,14 +185,16 @@ impl Api {
         more: &mut Vec<Write>,
     ) -> Result<Document, ApiError> {
         let entity = schema_of(kind)?;
-        let mut input = input::document(entity, body, None);
+        let mut input = input::document(entity, body, None, &self.env());
         for (field, value) in forced {
             input.insert((*field).to_owned(), value.clone());
         }
         let names_protocols = input.contains_key("protocols");
         self.prepare(entity, &mut input).await?;
         let snis = input.get("snis").cloned();
-        let mut document = entity.insert(input, &self.env()).map_err(ApiError::Schema)?;
+        let mut document = entity
+            .insert(input, &self.env())
+            .map_err(ApiError::Schema)?;
         entity.transform(&mut document, None, &self.env());
         if kind == Kind::Plugins && names_protocols {
             self.check_plugin_protocols(&document).await?;
@@ -181,15 +203,22 @@ impl Api {
             let asked = snis.filter(|snis| !snis.is_null());
             let asked = asked.or_else(|| existing.map(|_| json!([])));
             document.remove("snis");
-            self.change_snis(id_of(&document)?, asked.as_ref(), more).await?;
+            self.change_snis(id_of(&document)?, asked.as_ref(), more)
+                .await?;
         }
         Ok(document)
     }
 
     /// What is done to every input before validation.
-    async fn prepare(&self, entity: &Entity, input: &mut Map<String, Value>) -> Result<(), ApiError> {
-        schema::Ttl::check(entity, input)
-            .map_err(|err| ApiError::InvalidOption { option: err.name, why: err.text.to_owned() })?;
+    async fn prepare(
+        &self,
+        entity: &Entity,
+        input: &mut Map<String, Value>,
+    ) -> Result<(), ApiError> {
+        schema::Ttl::check(entity, input).map_err(|err| ApiError::InvalidOption {
+            option: err.name,
+            why: err.text.to_owned(),
+        })?;
         entity.prepare(input).map_err(ApiError::Schema)?;
         input::resolve_parents(self.store.store(), entity, input, &self.env()).await
     }
@@ -198,15 +227,19 @@ impl Api {
     pub async fn update(&self, kind: Kind, id: Uuid, body: Body) -> Result<Value, ApiError> {
         let entity = schema_of(kind)?;
         let mut stored = self.by_id(kind, id).await?;
-        let name = stored.get("name").and_then(Value::as_str).filter(|_| kind == Kind::Plugins);
-        let mut patch = input::document(entity, body, name);
+        let name = stored
+            .get("name")
+            .and_then(Value::as_str)
+            .filter(|_| kind == Kind::Plugins);
+        let mut patch = input::document(entity, body, name, &self.env());
         patch.remove("id");
         self.prepare(entity, &mut patch).await?;
         let snis = patch.get("snis").cloned();
         for _ in 0..PATCH_ATTEMPTS {
             let read = Row::from_json(&stored);
-            let mut document =
-                entity.update(patch.clone(), &stored, &self.env()).map_err(ApiError::Schema)?;
+            let mut document = entity
+                .update(patch.clone(), &stored, &self.env())
+                .map_err(ApiError::Schema)?;
             entity.transform(&mut document, Some(&patch), &self.env());
             if kind == Kind::Plugins {
                 self.check_plugin_protocols(&document).await?;
@@ -214,10 +247,23 @@ impl Api {
             let mut writes = Vec::new();
             if kind == Kind::Certificates {
                 document.remove("snis");
-                let asked = snis.as_ref().map(|snis| if snis.is_null() { json!([]) } else { snis.clone() });
+                let asked = snis.as_ref().map(|snis| {
+                    if snis.is_null() {
+                        json!([])
+                    } else {
+                        snis.clone()
+                    }
+                });
                 self.change_snis(id, asked.as_ref(), &mut writes).await?;
             }
-            writes.insert(0, Write::Update { kind, document, read: Some(read) });
+            writes.insert(
+                0,
+                Write::Update {
+                    kind,
+                    document,
+                    read: Some(read),
+                },
+            );
             match self.store.write(writes).await {
                 Err(StoreError::Conflict { .. }) => stored = self.by_id(kind, id).await?,
                 result => return self.shown_first(kind, result).await,
@@ -252,14 +298,20 @@ impl From<StoreError> for ApiError {
     fn from(err: StoreError) -> ApiError {
         match err {
             StoreError::UniqueViolation { fields, .. } => ApiError::Unique(fields),
-            StoreError::ForeignKeyMissing { field, reference, id, .. } => ApiError::ForeignKeyMissing {
+            StoreError::ForeignKeyMissing {
+                field,
+                reference,
+                id,
+                ..
+            } => ApiError::ForeignKeyMissing {
                 field: field.to_owned(),
                 reference: reference.to_string(),
                 id: id.to_string(),
             },
-            StoreError::ReferencedBy { kind, by, .. } => {
-                ApiError::Referenced { kind: kind.to_string(), by: by.to_string() }
-            }
+            StoreError::ReferencedBy { kind, by, .. } => ApiError::Referenced {
+                kind: kind.to_string(),
+                by: by.to_string(),
+            },
             StoreError::ListedBy { id, by_id, .. } => ApiError::CaCertificateReferenced {
                 id: id.to_string(),
                 service: by_id.to_string(),

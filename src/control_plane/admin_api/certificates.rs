@@ -13,14 +13,17 @@ use uuid::Uuid;
 impl Api {
     /// The SNIs of a certificate.
     async fn snis(&self, certificate: Uuid) -> Result<Vec<Document>, ApiError> {
-        self.all_children(Kind::Snis, "certificate", certificate).await
+        self.all_children(Kind::Snis, "certificate", certificate)
+            .await
     }
 
     /// The names of a certificate's SNIs, sorted.
     pub async fn sni_names(&self, certificate: Uuid) -> Result<Vec<String>, ApiError> {
         let snis = self.snis(certificate).await?;
-        let mut names: Vec<String> =
-            snis.iter().filter_map(|sni| sni.get("name")?.as_str().map(str::to_owned)).collect();
+        let mut names: Vec<String> = snis
+            .iter()
+            .filter_map(|sni| sni.get("name")?.as_str().map(str::to_owned))
+            .collect();
         names.sort();
         Ok(names)
     }
@@ -36,7 +39,12 @@ impl Api {
         writes: &mut Vec<Write>,
     ) -> Result<(), ApiError> {
         let Some(asked) = asked else { return Ok(()) };
-        let names: Vec<&str> = asked.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let names: Vec<&str> = asked
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
         let refused = |why: String| ApiError::Schema(Violations::of("snis", why));
         let mut wanted = BTreeSet::new();
         for name in &names {
@@ -45,27 +53,41 @@ impl Api {
             }
         }
         for name in &names {
-            let owner = self.store.store().get(Kind::Snis, &Key::Unique("name", json!(name))).await?;
-            let owner = owner.as_ref().and_then(|sni| sni.get("certificate")?.get("id")?.as_str());
+            let owner = self
+                .store
+                .store()
+                .get(Kind::Snis, &Key::Unique("name", json!(name)))
+                .await?;
+            let owner = owner
+                .as_ref()
+                .and_then(|sni| sni.get("certificate")?.get("id")?.as_str());
             match owner {
                 Some(owner) if owner == certificate.to_string() => {}
                 Some(owner) => {
-                    let text = format!("{name} already associated with existing certificate '{owner}'");
+                    let text =
+                        format!("{name} already associated with existing certificate '{owner}'");
                     return Err(refused(text));
                 }
                 None => {
                     let sni = json!({"name": name, "certificate": {"id": certificate}});
                     let sni = sni.as_object().cloned().unwrap_or_default();
-                    let document =
-                        schema_of(Kind::Snis)?.insert(sni, &self.env()).map_err(ApiError::Schema)?;
-                    writes.push(Write::Insert { kind: Kind::Snis, document });
+                    let document = schema_of(Kind::Snis)?
+                        .insert(sni, &self.env())
+                        .map_err(ApiError::Schema)?;
+                    writes.push(Write::Insert {
+                        kind: Kind::Snis,
+                        document,
+                    });
                 }
             }
         }
         for sni in self.snis(certificate).await? {
             let name = sni.get("name").and_then(Value::as_str).unwrap_or_default();
             if !wanted.contains(name) {
-                writes.push(Write::Delete { kind: Kind::Snis, id: id_of(&sni)? });
+                writes.push(Write::Delete {
+                    kind: Kind::Snis,
+                    id: id_of(&sni)?,
+                });
             }
         }
         Ok(())
@@ -80,7 +102,9 @@ impl Api {
             return Ok(id);
         }
         let sni = self.find(Kind::Snis, key).await?;
-        let id = sni.as_ref().and_then(|sni| sni.get("certificate")?.get("id")?.as_str());
+        let id = sni
+            .as_ref()
+            .and_then(|sni| sni.get("certificate")?.get("id")?.as_str());
         let id = id.and_then(|id| Uuid::parse_str(id).ok());
         id.ok_or_else(|| ApiError::NotFoundBecause("SNI not found".to_owned()))
     }
@@ -95,7 +119,12 @@ impl Api {
         let mut found = Vec::new();
         let mut after = None;
         loop {
-            let request = PageRequest { after, size: 1000, tags: None, filter: Some((field, parent)) };
+            let request = PageRequest {
+                after,
+                size: 1000,
+                tags: None,
+                filter: Some((field, parent)),
+            };
             let page = self.store.store().page(child, &request).await?;
             found.extend(page.documents);
             match page.next {

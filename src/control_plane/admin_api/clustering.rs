@@ -13,13 +13,18 @@ impl Api {
     pub async fn data_planes(&self, arguments: &[(String, String)]) -> Result<Answer, ApiError> {
         let query = paging::page_query(arguments)?;
         let all = self.store.store().data_planes().await?;
-        let mut rows = all.into_iter().filter(|row| query.after.is_none_or(|after| row.id > after));
+        let mut rows = all
+            .into_iter()
+            .filter(|row| query.after.is_none_or(|after| row.id > after));
         let page: Vec<_> = rows.by_ref().take(query.size).collect();
         let last = page.last().map(|row| row.id);
         let next = rows.next().and(last).map(paging::token);
         let data = page.into_iter().map(data_plane).collect();
         let suffix = paging::suffix(&query);
-        Ok(Answer::Json(200, paging::page("/clustering/data-planes", data, next, &suffix)))
+        Ok(Answer::Json(
+            200,
+            paging::page("/clustering/data-planes", data, next, &suffix),
+        ))
     }
 
     /// `GET /clustering/status`, deprecated.
@@ -47,7 +52,10 @@ impl Api {
 }
 
 fn data_plane(row: DataPlanePresence) -> Value {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs();
     json!({
         "id": row.id,
         "ip": row.ip,

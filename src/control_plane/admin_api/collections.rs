@@ -28,18 +28,24 @@ impl Api {
         if !is_read(method) {
             return Ok(Answer::Json(201, self.create(kind, body, &[]).await?));
         }
-        if let (Kind::Consumers, Some(custom_id)) = (kind, paging::argument(arguments, "custom_id")) {
+        if let (Kind::Consumers, Some(custom_id)) = (kind, paging::argument(arguments, "custom_id"))
+        {
             return self.consumers_by_custom_id(custom_id).await;
         }
         let query = paging::page_query(arguments)?;
         let path = format!("/{}", super::endpoint::path_name(kind));
         let suffix = paging::suffix(&query);
-        Ok(Answer::Json(200, self.page(kind, &query, None, &path, &suffix).await?))
+        Ok(Answer::Json(
+            200,
+            self.page(kind, &query, None, &path, &suffix).await?,
+        ))
     }
 
     async fn consumers_by_custom_id(&self, custom_id: &str) -> Result<Answer, ApiError> {
         if custom_id.is_empty() {
-            return Err(ApiError::BadRequest("custom_id must be an unempty string".to_owned()));
+            return Err(ApiError::BadRequest(
+                "custom_id must be an unempty string".to_owned(),
+            ));
         }
         let key = Key::Unique("custom_id", json!(custom_id));
         let mut data = Vec::new();
@@ -65,13 +71,23 @@ impl Api {
         // Nested lists ignore tag filters.
         let tags = tags.filter(|_| parent.is_none());
         let size = query.size as u64;
-        let request = PageRequest { after: query.after, size, tags, filter: parent };
+        let request = PageRequest {
+            after: query.after,
+            size,
+            tags,
+            filter: parent,
+        };
         let page = self.store.store().page(kind, &request).await?;
         let mut data = Vec::with_capacity(page.documents.len());
         for document in page.documents {
             data.push(self.show(kind, document).await?);
         }
-        Ok(paging::page(path, data, page.next.map(paging::token), suffix))
+        Ok(paging::page(
+            path,
+            data,
+            page.next.map(paging::token),
+            suffix,
+        ))
     }
 
     /// `/services/{key}`.
@@ -88,7 +104,10 @@ impl Api {
         match method {
             "PUT" => Ok(Answer::Json(200, self.replace(kind, key, body, &[]).await?)),
             "PATCH" => match self.find(kind, key).await? {
-                Some(found) => Ok(Answer::Json(200, self.update(kind, id_of(&found)?, body).await?)),
+                Some(found) => Ok(Answer::Json(
+                    200,
+                    self.update(kind, id_of(&found)?, body).await?,
+                )),
                 // A plugin's name is needed to read the body, so it is looked for first.
                 None if kind == Kind::Plugins => Err(ApiError::NotFound),
                 None => Err(self.missing(kind, key)?),
@@ -113,7 +132,10 @@ impl Api {
             Key::Unique(field, value) => (field, value, false),
         };
         let fields = [(field.to_owned(), value)].into_iter().collect();
-        Ok(ApiError::Missing { fields, by_primary_key })
+        Ok(ApiError::Missing {
+            fields,
+            by_primary_key,
+        })
     }
 
     /// `/certificates/{key}`, where the key may be the name of an SNI.
@@ -124,19 +146,29 @@ impl Api {
             // PUT by a new SNI makes a certificate for it.
             Err(ApiError::NotFoundBecause(_)) if method == "PUT" => {
                 let entity = schema_of(kind)?;
-                let mut input = super::input::document(entity, body, None);
-                let mut snis = input.get("snis").and_then(Value::as_array).cloned().unwrap_or_default();
+                let mut input = super::input::document(entity, body, None, &self.env());
+                let mut snis = input
+                    .get("snis")
+                    .and_then(Value::as_array)
+                    .cloned()
+                    .unwrap_or_default();
                 if !snis.contains(&json!(key)) {
                     snis.push(json!(key));
                 }
                 input.insert("snis".to_owned(), Value::Array(snis));
-                return Ok(Answer::Json(200, self.create(kind, Body::Json(input), &[]).await?));
+                return Ok(Answer::Json(
+                    200,
+                    self.create(kind, Body::Json(input), &[]).await?,
+                ));
             }
             Err(err) => return Err(err),
         };
         let text = id.to_string();
         match method {
-            "PUT" => Ok(Answer::Json(200, self.replace(kind, &text, body, &[]).await?)),
+            "PUT" => Ok(Answer::Json(
+                200,
+                self.replace(kind, &text, body, &[]).await?,
+            )),
             "DELETE" => {
                 self.delete(kind, id).await?;
                 Ok(Answer::NoContent)
@@ -176,13 +208,18 @@ impl Api {
             return Ok(Answer::Json(201, self.create(child, body, &forced).await?));
         }
         let nested = &schema_of(child)?.nested_name;
-        let path =
-            format!("/{}/{}/{nested}", super::endpoint::path_name(parent), paging::escape(key));
+        let path = format!(
+            "/{}/{}/{nested}",
+            super::endpoint::path_name(parent),
+            paging::escape(key)
+        );
         if child == Kind::Targets {
             return self.active_targets(parent_id, &path, arguments).await;
         }
         let query = paging::page_query(arguments)?;
-        let page = self.page(child, &query, Some((field, parent_id)), &path, "").await?;
+        let page = self
+            .page(child, &query, Some((field, parent_id)), &path, "")
+            .await?;
         Ok(Answer::Json(200, page))
     }
 
@@ -205,11 +242,17 @@ impl Api {
         match method {
             "PUT" => {
                 let forced = [(field, pointer)];
-                Ok(Answer::Json(200, self.replace(child, child_key, body, &forced).await?))
+                Ok(Answer::Json(
+                    200,
+                    self.replace(child, child_key, body, &forced).await?,
+                ))
             }
             "PATCH" => {
                 let own = own.ok_or(ApiError::NotFound)?;
-                Ok(Answer::Json(200, self.update(child, id_of(&own)?, body).await?))
+                Ok(Answer::Json(
+                    200,
+                    self.update(child, id_of(&own)?, body).await?,
+                ))
             }
             "DELETE" => {
                 let own = own.ok_or(ApiError::NotFound)?;
@@ -235,11 +278,15 @@ impl Api {
         let pointer = owner.get(field).and_then(|value| value.get("id")?.as_str());
         let parent_id = pointer.and_then(|id| Uuid::parse_str(id).ok());
         match (method, parent_id) {
-            ("PUT", None) => self.make_parent((child, &owner), (field, parent), body).await,
-            (_, None) => Err(ApiError::NotFound),
-            ("PUT", Some(id)) => {
-                Ok(Answer::Json(200, self.replace(parent, &id.to_string(), body, &[]).await?))
+            ("PUT", None) => {
+                self.make_parent((child, &owner), (field, parent), body)
+                    .await
             }
+            (_, None) => Err(ApiError::NotFound),
+            ("PUT", Some(id)) => Ok(Answer::Json(
+                200,
+                self.replace(parent, &id.to_string(), body, &[]).await?,
+            )),
             ("PATCH", Some(id)) => Ok(Answer::Json(200, self.update(parent, id, body).await?)),
             ("DELETE", Some(_)) => Err(ApiError::MethodNotAllowed),
             (_, Some(id)) => {
@@ -257,19 +304,33 @@ impl Api {
         body: Body,
     ) -> Result<Answer, ApiError> {
         let mut more = Vec::new();
-        let document = self.new_document(parent, body, &[], None, &mut more).await?;
-        let patch = [(field.to_owned(), json!({ "id": id_of(&document)? }))].into_iter().collect();
-        let linked =
-            schema_of(child)?.update(patch, owner, &self.env()).map_err(ApiError::Schema)?;
+        let document = self
+            .new_document(parent, body, &[], None, &mut more)
+            .await?;
+        let patch = [(field.to_owned(), json!({ "id": id_of(&document)? }))]
+            .into_iter()
+            .collect();
+        let linked = schema_of(child)?
+            .update(patch, owner, &self.env())
+            .map_err(ApiError::Schema)?;
         let read = Some(Row::from_json(owner));
-        let mut writes = vec![Write::Insert { kind: parent, document }];
+        let mut writes = vec![Write::Insert {
+            kind: parent,
+            document,
+        }];
         writes.append(&mut more);
-        writes.push(Write::Update { kind: child, document: linked, read });
+        writes.push(Write::Update {
+            kind: child,
+            document: linked,
+            read,
+        });
         Ok(Answer::Json(200, self.commit_first(parent, writes).await?))
     }
 }
 
 fn points_to(document: &Document, field: &str, parent: Uuid) -> bool {
-    let id = document.get(field).and_then(|value| value.get("id")?.as_str());
+    let id = document
+        .get(field)
+        .and_then(|value| value.get("id")?.as_str());
     id.and_then(|id| Uuid::parse_str(id).ok()) == Some(parent)
 }

@@ -29,10 +29,26 @@ pub enum Endpoint {
     Collection(Kind),
     Entity(Kind, String),
     /// The children of a parent, by the child's foreign field.
-    Children { parent: Kind, key: String, child: Kind, field: &'static str },
-    Child { parent: Kind, key: String, child: Kind, field: &'static str, child_key: String },
+    Children {
+        parent: Kind,
+        key: String,
+        child: Kind,
+        field: &'static str,
+    },
+    Child {
+        parent: Kind,
+        key: String,
+        child: Kind,
+        field: &'static str,
+        child_key: String,
+    },
     /// The parent that a child's foreign field points to.
-    Parent { child: Kind, key: String, field: &'static str, parent: Kind },
+    Parent {
+        child: Kind,
+        key: String,
+        field: &'static str,
+        parent: Kind,
+    },
     /// `/upstreams/{u}/targets/all`.
     AllTargets(String),
     UpstreamHealth(String),
@@ -101,15 +117,31 @@ fn generated(parts: &[&str]) -> Option<Endpoint> {
         [] => Some(Endpoint::Collection(kind)),
         [_] => Some(Endpoint::Entity(kind, key(0)?)),
         [_, below] => match child(kind, below) {
-            Some((child, field)) => Some(Endpoint::Children { parent: kind, key: key(0)?, child, field }),
+            Some((child, field)) => Some(Endpoint::Children {
+                parent: kind,
+                key: key(0)?,
+                child,
+                field,
+            }),
             None => {
                 let (field, parent) = parent(kind, below)?;
-                Some(Endpoint::Parent { child: kind, key: key(0)?, field, parent })
+                Some(Endpoint::Parent {
+                    child: kind,
+                    key: key(0)?,
+                    field,
+                    parent,
+                })
             }
         },
         [_, below, _] => {
             let (child, field) = child(kind, below)?;
-            Some(Endpoint::Child { parent: kind, key: key(0)?, child, field, child_key: key(2)? })
+            Some(Endpoint::Child {
+                parent: kind,
+                key: key(0)?,
+                child,
+                field,
+                child_key: key(2)?,
+            })
         }
         _ => None,
     }
@@ -122,7 +154,9 @@ fn top_level() -> impl Iterator<Item = Kind> {
 
 /// The first path segment of a kind, without the slash.
 pub fn path_name(kind: Kind) -> &'static str {
-    schema::entity(kind.as_str()).map_or(kind.as_str(), |entity| entity.admin_path.trim_start_matches('/'))
+    schema::entity(kind.as_str()).map_or(kind.as_str(), |entity| {
+        entity.admin_path.trim_start_matches('/')
+    })
 }
 
 /// The child kind with this nested name and its field that points to `parent`.
@@ -180,15 +214,22 @@ pub fn all_paths() -> Vec<String> {
         let base = format!("/{}", path_name(kind));
         let entity = format!("{base}/{{{kind}}}");
         for below in Kind::ALL {
-            let Some(child_schema) = schema::entity(below.as_str()) else { continue };
-            if child_schema.foreign_fields().any(|(_, f)| &*f.reference == kind.as_str()) {
+            let Some(child_schema) = schema::entity(below.as_str()) else {
+                continue;
+            };
+            if child_schema
+                .foreign_fields()
+                .any(|(_, f)| &*f.reference == kind.as_str())
+            {
                 let nested = &child_schema.nested_name;
                 paths.push(format!("{entity}/{nested}"));
                 paths.push(format!("{entity}/{nested}/{{{below}}}"));
             }
         }
         if let Some(own) = schema::entity(kind.as_str()) {
-            let fields = own.foreign_fields().filter(|(f, _)| parent(kind, &f.name).is_some());
+            let fields = own
+                .foreign_fields()
+                .filter(|(f, _)| parent(kind, &f.name).is_some());
             paths.extend(fields.map(|(f, _)| format!("{entity}/{}", f.name)));
         }
         paths.push(entity);
@@ -212,7 +253,10 @@ mod tests {
         let key = || "k".to_owned();
         check("/", Some(Endpoint::Root));
         check("/services/", Some(Endpoint::Collection(Kind::Services)));
-        check("/key-auths/k", Some(Endpoint::Entity(Kind::KeyauthCredentials, key())));
+        check(
+            "/key-auths/k",
+            Some(Endpoint::Entity(Kind::KeyauthCredentials, key())),
+        );
         check("/plugins/enabled", Some(Endpoint::EnabledPlugins));
         check("/plugins/k", Some(Endpoint::Entity(Kind::Plugins, key())));
         check(
@@ -243,7 +287,10 @@ mod tests {
                 parent: Kind::Services,
             }),
         );
-        check("/upstreams/k/targets/all", Some(Endpoint::AllTargets(key())));
+        check(
+            "/upstreams/k/targets/all",
+            Some(Endpoint::AllTargets(key())),
+        );
         check("/targets", None);
         check("/snis/k/certificate", None);
         check("/default/services", None);

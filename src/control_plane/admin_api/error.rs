@@ -24,25 +24,47 @@ pub enum ApiError {
     /// Code 3.
     PrimaryKeyViolation(Map<String, Value>),
     /// Code 4: the parent does not exist.
-    ForeignKeyMissing { field: String, reference: String, id: String },
+    ForeignKeyMissing {
+        field: String,
+        reference: String,
+        id: String,
+    },
     /// Code 4: a child still points here.
-    Referenced { kind: String, by: String },
+    Referenced {
+        kind: String,
+        by: String,
+    },
     /// Code 5.
     Unique(Map<String, Value>),
     /// Code 6: PATCH of something that is not there; the fields it was looked up by.
-    Missing { fields: Map<String, Value>, by_primary_key: bool },
+    Missing {
+        fields: Map<String, Value>,
+        by_primary_key: bool,
+    },
     /// Code 7.
-    InvalidOffset { token: String, why: &'static str },
+    InvalidOffset {
+        token: String,
+        why: &'static str,
+    },
     /// Code 9.
     InvalidSize(&'static str),
     /// Code 10: the key in the path fails its field's validator.
-    InvalidUnique { field: String, why: String },
+    InvalidUnique {
+        field: String,
+        why: String,
+    },
     /// Code 11.
-    InvalidOption { option: &'static str, why: String },
+    InvalidOption {
+        option: &'static str,
+        why: String,
+    },
     /// Code 13: parents given by a unique field that no parent has.
     Unresolved(Map<String, Value>),
     /// Code 19: a CA certificate that services still list.
-    CaCertificateReferenced { id: String, service: String },
+    CaCertificateReferenced {
+        id: String,
+        service: String,
+    },
     /// The store's queue is full: try again.
     Busy,
     /// The database cannot be reached or failed; the cause is logged, not told.
@@ -85,13 +107,22 @@ impl ApiError {
             ApiError::InvalidPrimaryKey => {
                 let fields = object([("id", "expected a valid UUID".into())]);
                 let key = lua(&fields);
-                (1, "invalid primary key".into(), format!("invalid primary key: '{key}'"), Some(fields))
+                (
+                    1,
+                    "invalid primary key".into(),
+                    format!("invalid primary key: '{key}'"),
+                    Some(fields),
+                )
             }
             ApiError::PrimaryKeyViolation(key) => {
                 let text = format!("primary key violation on key '{}'", lua(key));
                 (3, "primary key violation".into(), text, Some(key.clone()))
             }
-            ApiError::ForeignKeyMissing { field, reference, id } => {
+            ApiError::ForeignKeyMissing {
+                field,
+                reference,
+                id,
+            } => {
                 let key = object([("id", id.clone().into())]);
                 let text = format!(
                     "the foreign key '{}' does not reference an existing '{reference}' entity.",
@@ -107,16 +138,27 @@ impl ApiError {
             }
             ApiError::Unique(fields) => {
                 let text = format!("UNIQUE violation detected on '{}'", lua(fields));
-                (5, "unique constraint violation".into(), text, Some(fields.clone()))
+                (
+                    5,
+                    "unique constraint violation".into(),
+                    text,
+                    Some(fields.clone()),
+                )
             }
-            ApiError::Missing { fields, by_primary_key } => {
+            ApiError::Missing {
+                fields,
+                by_primary_key,
+            } => {
                 let by = if *by_primary_key { "primary key " } else { "" };
                 let text = format!("could not find the entity with {by}'{}'", lua(fields));
                 (6, "not found".into(), text, Some(fields.clone()))
             }
-            ApiError::InvalidOffset { token, why } => {
-                (7, "invalid offset".into(), format!("'{token}' is not a valid offset: {why}"), None)
-            }
+            ApiError::InvalidOffset { token, why } => (
+                7,
+                "invalid offset".into(),
+                format!("'{token}' is not a valid offset: {why}"),
+                None,
+            ),
             ApiError::InvalidSize(why) => (9, "invalid size".into(), (*why).to_owned(), None),
             ApiError::InvalidUnique { field, why } => {
                 (10, format!("invalid unique {field}"), why.clone(), None)
@@ -129,13 +171,24 @@ impl ApiError {
                     "options": { *option: why },
                 });
             }
-            ApiError::Unresolved(fields) => (13, "foreign keys unresolved".into(), unresolved(fields), Some(fields.clone())),
+            ApiError::Unresolved(fields) => (
+                13,
+                "foreign keys unresolved".into(),
+                unresolved(fields),
+                Some(fields.clone()),
+            ),
             ApiError::CaCertificateReferenced { id, service } => {
-                let text = format!("ca certificate {id} is still referenced by services (id = {service})");
+                let text =
+                    format!("ca certificate {id} is still referenced by services (id = {service})");
                 (19, "referenced by others".into(), text, None)
             }
             // Answered by `body` before it comes here.
-            _ => (8, "database error".into(), "An unexpected error occurred".into(), None),
+            _ => (
+                8,
+                "database error".into(),
+                "An unexpected error occurred".into(),
+                None,
+            ),
         };
         let mut body = json!({"code": code, "name": name, "message": message});
         if let Some(fields) = fields {
@@ -146,7 +199,10 @@ impl ApiError {
 }
 
 fn object<const N: usize>(entries: [(&str, Value); N]) -> Map<String, Value> {
-    entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+    entries
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect()
 }
 
 fn lua(fields: &Map<String, Value>) -> String {
@@ -159,7 +215,9 @@ fn unresolved(fields: &Map<String, Value>) -> String {
         .iter()
         .flat_map(|(field, inner)| {
             let inner = inner.as_object().into_iter().flatten();
-            inner.map(move |(key, why)| format!("{field}.{key}: {}", why.as_str().unwrap_or_default()))
+            inner.map(move |(key, why)| {
+                format!("{field}.{key}: {}", why.as_str().unwrap_or_default())
+            })
         })
         .collect();
     texts.sort();

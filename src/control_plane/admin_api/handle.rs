@@ -101,11 +101,17 @@ async fn dispatch(
             let argument = |name| paging::argument(arguments, name);
             let scale = status::Scale::parse(argument("unit"), argument("scale"))
                 .map_err(|err| ApiError::BadRequest(err.to_string()))?;
-            Ok(Answer::Json(200, status::status_document(&shared.status, scale).await))
+            Ok(Answer::Json(
+                200,
+                status::status_document(&shared.status, scale).await,
+            ))
         }
         Endpoint::Metrics => {
             let body = status::metrics_text(&shared.status).await;
-            Ok(Answer::Text { content_type: metrics::CONTENT_TYPE, body })
+            Ok(Answer::Text {
+                content_type: metrics::CONTENT_TYPE,
+                body,
+            })
         }
         Endpoint::DebugActors => Ok(Answer::Json(200, status::actors(&shared.status).await)),
         Endpoint::Endpoints => Ok(api.endpoints()),
@@ -120,18 +126,40 @@ async fn dispatch(
         Endpoint::Tag(tag) => api.tags(Some(&tag), arguments).await,
         Endpoint::DataPlanes => api.data_planes(arguments).await,
         Endpoint::ClusterStatus => api.cluster_status().await,
-        Endpoint::LogLevel => Ok(message(&format!("log level: {}", shared.log_level.current()))),
+        Endpoint::LogLevel => Ok(message(&format!(
+            "log level: {}",
+            shared.log_level.current()
+        ))),
         Endpoint::SetLogLevel(level) => set_log_level(shared, &level),
         Endpoint::Collection(kind) => api.collection(kind, method, arguments, body).await,
         Endpoint::Entity(kind, key) => api.entity(kind, &key, method, body).await,
-        Endpoint::Children { parent, key, child, field } => {
-            api.children((parent, &key), (child, field), method, arguments, body).await
+        Endpoint::Children {
+            parent,
+            key,
+            child,
+            field,
+        } => {
+            api.children((parent, &key), (child, field), method, arguments, body)
+                .await
         }
-        Endpoint::Child { parent, key, child, field, child_key } => {
-            api.child((parent, &key), (child, field), &child_key, method, body).await
+        Endpoint::Child {
+            parent,
+            key,
+            child,
+            field,
+            child_key,
+        } => {
+            api.child((parent, &key), (child, field), &child_key, method, body)
+                .await
         }
-        Endpoint::Parent { child, key, field, parent } => {
-            api.parent((child, &key), (field, parent), method, body).await
+        Endpoint::Parent {
+            child,
+            key,
+            field,
+            parent,
+        } => {
+            api.parent((child, &key), (field, parent), method, body)
+                .await
         }
         Endpoint::AllTargets(key) => api.all_targets(&key, arguments).await,
         Endpoint::UpstreamHealth(key) => api.upstream_health(&key, arguments, shared.node.id).await,

@@ -57,9 +57,11 @@ impl Api {
     }
 
     fn enabled_plugins(&self) -> impl Iterator<Item = &'static schema::PluginInfo> {
-        schema::PLUGINS
-            .iter()
-            .filter(|plugin| self.plugins.as_ref().is_none_or(|on| on.contains(plugin.name)))
+        schema::PLUGINS.iter().filter(|plugin| {
+            self.plugins
+                .as_ref()
+                .is_none_or(|on| on.contains(plugin.name))
+        })
     }
 
     /// The names of all configured plugins.
@@ -67,9 +69,14 @@ impl Api {
         let mut names = BTreeSet::new();
         let mut after = None;
         loop {
-            let request = PageRequest { after, size: 1000, ..PageRequest::default() };
+            let request = PageRequest {
+                after,
+                size: 1000,
+                ..PageRequest::default()
+            };
             let page = self.store.store().page(Kind::Plugins, &request).await?;
-            let name = |plugin: &Map<String, Value>| plugin.get("name")?.as_str().map(str::to_owned);
+            let name =
+                |plugin: &Map<String, Value>| plugin.get("name")?.as_str().map(str::to_owned);
             names.extend(page.documents.iter().filter_map(name));
             match page.next {
                 Some(next) => after = Some(next),
@@ -86,12 +93,16 @@ impl Api {
 
     /// `GET /schemas/{entity}`.
     pub fn entity_schema(&self, name: &str) -> Result<Answer, ApiError> {
-        found(describe::entity(name), || format!("No entity named '{name}'"))
+        found(describe::entity(name), || {
+            format!("No entity named '{name}'")
+        })
     }
 
     /// `GET /schemas/plugins/{name}`.
     pub fn plugin_schema(&self, name: &str) -> Result<Answer, ApiError> {
-        found(describe::plugin(name), || format!("No plugin named '{name}'"))
+        found(describe::plugin(name), || {
+            format!("No plugin named '{name}'")
+        })
     }
 
     /// `GET /schemas/vaults/{name}`.
@@ -113,9 +124,14 @@ impl Api {
     pub fn validate(&self, name: &str, body: Body) -> Result<Answer, ApiError> {
         let missing = || ApiError::NotFoundBecause(format!("No entity named '{name}'"));
         let entity = schema::entity(name).ok_or_else(missing)?;
-        let input = super::input::document(entity, body, None);
-        entity.insert(input, &self.env()).map_err(ApiError::Schema)?;
-        Ok(Answer::Json(200, json!({"message": "schema validation successful"})))
+        let input = super::input::document(entity, body, None, &self.env());
+        entity
+            .insert(input, &self.env())
+            .map_err(ApiError::Schema)?;
+        Ok(Answer::Json(
+            200,
+            json!({"message": "schema validation successful"}),
+        ))
     }
 
     /// `GET /endpoints`.

@@ -9,11 +9,16 @@ use serde_json::{Map, Value, json};
 
 /// The body's fields; a form's types follow from the schema. `plugin` is the stored name of
 /// the plugin that a PATCH changes: its schema types the form's `config`.
-pub fn document(entity: &Entity, body: Body, plugin: Option<&str>) -> Map<String, Value> {
+pub fn document(
+    entity: &Entity,
+    body: Body,
+    plugin: Option<&str>,
+    env: &Env<'_>,
+) -> Map<String, Value> {
     match body {
         Body::None => Map::new(),
         Body::Json(map) => map,
-        Body::Form(pairs) => schema::form::decode(entity, &pairs, plugin),
+        Body::Form(pairs) => schema::form::decode(entity, &pairs, plugin, env),
     }
 }
 
@@ -29,11 +34,14 @@ pub async fn resolve_parents(
 ) -> Result<(), ApiError> {
     let mut unresolved = Map::new();
     for lookup in entity.lookups(input, env) {
-        let Some(parent) = Kind::parse(&lookup.reference) else { continue };
-        let by: &'static str = match schema::entity(&lookup.reference).and_then(|e| e.field(&lookup.by)) {
-            Some(field) => &field.name,
-            None => continue,
+        let Some(parent) = Kind::parse(&lookup.reference) else {
+            continue;
         };
+        let by: &'static str =
+            match schema::entity(&lookup.reference).and_then(|e| e.field(&lookup.by)) {
+                Some(field) => &field.name,
+                None => continue,
+            };
         let key = Key::Unique(by, Value::String(lookup.value.clone()));
         match store.get(parent, &key).await? {
             Some(found) => {
@@ -41,7 +49,9 @@ pub async fn resolve_parents(
                 input.insert(lookup.field.to_string(), json!({ "id": id }));
             }
             None => {
-                let asked: Map<_, _> = [(by.to_owned(), Value::String(lookup.value))].into_iter().collect();
+                let asked: Map<_, _> = [(by.to_owned(), Value::String(lookup.value))]
+                    .into_iter()
+                    .collect();
                 let why = format!(
                     "the foreign key cannot be resolved with '{}' for an existing '{parent}' entity",
                     lua_text::one_line(&asked)
@@ -50,5 +60,9 @@ pub async fn resolve_parents(
             }
         }
     }
-    if unresolved.is_empty() { Ok(()) } else { Err(ApiError::Unresolved(unresolved)) }
+    if unresolved.is_empty() {
+        Ok(())
+    } else {
+        Err(ApiError::Unresolved(unresolved))
+    }
 }

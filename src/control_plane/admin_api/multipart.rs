@@ -24,7 +24,10 @@ pub fn parts(content_type: &str, bytes: &[u8]) -> Result<Vec<(String, String)>, 
         let (head, value) = section.split_once("\r\n\r\n").ok_or_else(refused)?;
         let name = head
             .lines()
-            .filter(|line| line.to_ascii_lowercase().starts_with("content-disposition:"))
+            .filter(|line| {
+                line.to_ascii_lowercase()
+                    .starts_with("content-disposition:")
+            })
             .find_map(|line| parameter(line, "name"))
             .ok_or_else(refused)?;
         let value = value.strip_suffix("\r\n").unwrap_or(value);
@@ -54,7 +57,10 @@ mod tests {
         let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
         assert_eq!(
             parts("multipart/form-data; boundary=X", body.as_bytes()).ok(),
-            Some(vec![pair("cert", "-----BEGIN\r\nEND"), pair("snis[]", "a.com")])
+            Some(vec![
+                pair("cert", "-----BEGIN\r\nEND"),
+                pair("snis[]", "a.com")
+            ])
         );
         assert!(parts("multipart/form-data", body.as_bytes()).is_err());
         assert!(parts("multipart/form-data; boundary=Y", body.as_bytes()).is_err());

@@ -33,7 +33,11 @@ pub enum Tags {
 
 /// The last value that was given for an argument of a query string.
 pub fn argument<'a>(arguments: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    arguments.iter().rev().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+    arguments
+        .iter()
+        .rev()
+        .find(|(found, _)| found == name)
+        .map(|(_, value)| value.as_str())
 }
 
 /// `size`, `offset` and `tags` of a query string.
@@ -45,7 +49,10 @@ pub fn page_query(arguments: &[(String, String)]) -> Result<PageQuery, ApiError>
     let asked_tags = argument(arguments, "tags");
     Ok(PageQuery {
         size: asked_size.unwrap_or(DEFAULT_SIZE),
-        after: argument(arguments, "offset").map(offset).transpose()?.flatten(),
+        after: argument(arguments, "offset")
+            .map(offset)
+            .transpose()?
+            .flatten(),
         tags: asked_tags.map(tags).transpose()?,
         asked_size,
         asked_tags: asked_tags.map(str::to_owned),
@@ -54,10 +61,15 @@ pub fn page_query(arguments: &[(String, String)]) -> Result<PageQuery, ApiError>
 
 /// `size`: an integer between 1 and 1000.
 pub fn size(text: &str) -> Result<usize, ApiError> {
-    let number: f64 = text.trim().parse().map_err(|_| ApiError::InvalidSize("size must be a number"))?;
+    let number: f64 = text
+        .trim()
+        .parse()
+        .map_err(|_| ApiError::InvalidSize("size must be a number"))?;
     let whole = number.fract() == 0.0 && (1.0..=MAX_SIZE as f64).contains(&number);
     if !whole {
-        return Err(ApiError::InvalidSize("size must be an integer between 1 and 1000"));
+        return Err(ApiError::InvalidSize(
+            "size must be an integer between 1 and 1000",
+        ));
     }
     Ok(number as usize)
 }
@@ -65,22 +77,32 @@ pub fn size(text: &str) -> Result<usize, ApiError> {
 /// The id in an offset token: base64 of a JSON array that starts with it. A token of
 /// another shape points behind everything, as Kong treats it.
 pub fn offset(token: &str) -> Result<Option<Uuid>, ApiError> {
-    let refused = |why| ApiError::InvalidOffset { token: token.to_owned(), why };
+    let refused = |why| ApiError::InvalidOffset {
+        token: token.to_owned(),
+        why,
+    };
     let bytes = decode_token(token).ok_or_else(|| refused("bad base64 encoding"))?;
     let json: Value = serde_json::from_slice(&bytes).map_err(|_| refused("bad json encoding"))?;
-    let id = json.get(0).and_then(Value::as_str).and_then(|id| Uuid::parse_str(id).ok());
+    let id = json
+        .get(0)
+        .and_then(Value::as_str)
+        .and_then(|id| Uuid::parse_str(id).ok());
     Ok(Some(id.unwrap_or(Uuid::max())))
 }
 
 fn decode_token(token: &str) -> Option<Vec<u8>> {
     // Kong's decoder takes a token whose length leaves bits over; a strict one does not.
     let bare = token.trim_end_matches('=');
-    STANDARD_NO_PAD.decode(bare).or_else(|_| STANDARD.decode(token)).ok().or_else(|| {
-        let kept = bare.len() - bare.len() % 4;
-        let alphabet = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
-        let plausible = bare.bytes().all(alphabet);
-        plausible.then(|| STANDARD_NO_PAD.decode(&bare[..kept]).unwrap_or_default())
-    })
+    STANDARD_NO_PAD
+        .decode(bare)
+        .or_else(|_| STANDARD.decode(token))
+        .ok()
+        .or_else(|| {
+            let kept = bare.len() - bare.len() % 4;
+            let alphabet = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
+            let plausible = bare.bytes().all(alphabet);
+            plausible.then(|| STANDARD_NO_PAD.decode(&bare[..kept]).unwrap_or_default())
+        })
 }
 
 /// The token for the rows after `last`.
@@ -90,7 +112,12 @@ pub fn token(last: Uuid) -> String {
 
 /// The tags of a filter, or why it is none (code 11).
 pub fn tags(text: &str) -> Result<Tags, ApiError> {
-    let refused = |why: &str| Err(ApiError::InvalidOption { option: "tags", why: why.to_owned() });
+    let refused = |why: &str| {
+        Err(ApiError::InvalidOption {
+            option: "tags",
+            why: why.to_owned(),
+        })
+    };
     if text.is_empty() {
         return refused("cannot be null");
     }
@@ -106,7 +133,11 @@ pub fn tags(text: &str) -> Result<Tags, ApiError> {
     if list.len() > MAX_TAGS {
         return refused("cannot query more than 5 tags");
     }
-    Ok(if separator == '/' { Tags::Any(list) } else { Tags::All(list) })
+    Ok(if separator == '/' {
+        Tags::Any(list)
+    } else {
+        Tags::All(list)
+    })
 }
 
 /// A page's body: `offset` is absent on the last page, `next` is null there.
@@ -120,7 +151,10 @@ pub fn page(path: &str, data: Vec<Value>, next_token: Option<String>, suffix: &s
 
 /// What a top-level list repeats of its query in `next`.
 pub fn suffix(query: &PageQuery) -> String {
-    let tags = query.asked_tags.as_ref().map(|tags| format!("&tags={}", escape(tags)));
+    let tags = query
+        .asked_tags
+        .as_ref()
+        .map(|tags| format!("&tags={}", escape(tags)));
     let size = query.asked_size.map(|size| format!("&size={size}"));
     [tags, size].into_iter().flatten().collect()
 }
@@ -153,7 +187,11 @@ mod tests {
     fn offsets() {
         let id = Uuid::from_u128(7);
         assert_eq!(offset(&token(id)).ok().flatten(), Some(id));
-        assert_eq!(offset("eyJ4IjoxfQ==").ok().flatten(), Some(Uuid::max()), "an object");
+        assert_eq!(
+            offset("eyJ4IjoxfQ==").ok().flatten(),
+            Some(Uuid::max()),
+            "an object"
+        );
         let why = |text: &str| match offset(text) {
             Err(ApiError::InvalidOffset { why, .. }) => why,
             other => panic!("{text}: {other:?}"),
@@ -165,8 +203,14 @@ mod tests {
 
     #[test]
     fn tag_filters() {
-        assert_eq!(tags("a,b").ok(), Some(Tags::All(vec!["a".into(), "b".into()])));
-        assert_eq!(tags("a/b").ok(), Some(Tags::Any(vec!["a".into(), "b".into()])));
+        assert_eq!(
+            tags("a,b").ok(),
+            Some(Tags::All(vec!["a".into(), "b".into()]))
+        );
+        assert_eq!(
+            tags("a/b").ok(),
+            Some(Tags::Any(vec!["a".into(), "b".into()]))
+        );
         assert_eq!(tags("ü x").ok(), Some(Tags::All(vec!["ü x".into()])));
         for text in ["", "a,b/c", "a,,b", "\u{fffd}", "a,b,c,d,e,f"] {
             assert!(tags(text).is_err(), "{text}");

@@ -17,13 +17,19 @@ impl Api {
         let refused = |why: &str| Err(ApiError::Schema(Violations::of("protocols", why)));
         if let Some(route) = reference(plugin, "route") {
             // A parent that does not exist is the foreign key's business.
-            let Ok(route) = self.by_id(Kind::Routes, route).await else { return Ok(()) };
+            let Ok(route) = self.by_id(Kind::Routes, route).await else {
+                return Ok(());
+            };
             if protocols(&route).is_disjoint(&own) {
                 return refused("must match the associated route's protocols");
             }
         } else if let Some(service) = reference(plugin, "service") {
             let routes = self.all_children(Kind::Routes, "service", service).await?;
-            if !routes.is_empty() && routes.iter().all(|route| protocols(route).is_disjoint(&own)) {
+            if !routes.is_empty()
+                && routes
+                    .iter()
+                    .all(|route| protocols(route).is_disjoint(&own))
+            {
                 return refused(
                     "must match the protocols of at least one route pointing to this Plugin's service",
                 );
@@ -39,5 +45,8 @@ fn reference(document: &Document, field: &str) -> Option<Uuid> {
 
 fn protocols(document: &Document) -> BTreeSet<&str> {
     let list = document.get("protocols").and_then(Value::as_array);
-    list.into_iter().flatten().filter_map(Value::as_str).collect()
+    list.into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect()
 }

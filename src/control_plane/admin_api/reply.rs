@@ -16,7 +16,10 @@ pub enum Answer {
     Json(u16, Value),
     /// JSON with extra headers.
     JsonWith(u16, Value, Vec<(&'static str, String)>),
-    Text { content_type: &'static str, body: String },
+    Text {
+        content_type: &'static str,
+        body: String,
+    },
     NoContent,
     /// The answer to OPTIONS: which methods there are.
     Options(&'static str),
@@ -68,18 +71,26 @@ fn common_headers(
     revision: Revision,
     started: Instant,
 ) {
-    let origin = request.headers().get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
+    let origin = request
+        .headers()
+        .get(header::ORIGIN)
+        .and_then(|origin| origin.to_str().ok());
     builder
         .insert_header((header::SERVER, SERVER))
         .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.unwrap_or("*")))
         .insert_header((header::ACCESS_CONTROL_ALLOW_CREDENTIALS, "true"))
-        .insert_header(("X-Kong-Admin-Latency", started.elapsed().as_millis().to_string()))
+        .insert_header((
+            "X-Kong-Admin-Latency",
+            started.elapsed().as_millis().to_string(),
+        ))
         .insert_header(("X-Langur-Revision", revision.to_string()));
 }
 
 /// actix leaves the body of an answer to HEAD out and keeps its length.
 fn json(builder: &mut HttpResponseBuilder, body: &Value) -> HttpResponse {
-    builder.content_type("application/json; charset=utf-8").body(body.to_string())
+    builder
+        .content_type("application/json; charset=utf-8")
+        .body(body.to_string())
 }
 
 fn options(
@@ -88,8 +99,12 @@ fn options(
     methods: &'static str,
 ) -> HttpResponse {
     debug_assert_eq!(request.method(), Method::OPTIONS);
-    let asked = request.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS);
-    let allowed = asked.and_then(|value| value.to_str().ok()).unwrap_or("Content-Type");
+    let asked = request
+        .headers()
+        .get(header::ACCESS_CONTROL_REQUEST_HEADERS);
+    let allowed = asked
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("Content-Type");
     builder
         .insert_header((header::ALLOW, methods))
         .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, methods))

@@ -1,10 +1,8 @@
 //! An Admin API request, decoded: path segments, arguments, body.
 
 use super::error::ApiError;
+use crate::schema::form;
 use serde_json::{Map, Value};
-
-/// More query or form arguments than this are refused.
-const MAX_ARGUMENTS: usize = 1000;
 
 /// A request body.
 #[derive(Debug, PartialEq)]
@@ -26,7 +24,9 @@ pub fn segments(raw_path: &str) -> Option<Vec<String>> {
     }
     path.split('/')
         .map(|segment| {
-            let text = percent_encoding::percent_decode_str(segment).decode_utf8().ok()?;
+            let text = percent_encoding::percent_decode_str(segment)
+                .decode_utf8()
+                .ok()?;
             (!text.is_empty()).then(|| text.into_owned())
         })
         .collect()
@@ -37,24 +37,7 @@ pub fn segments(raw_path: &str) -> Option<Vec<String>> {
 /// # Errors
 /// More than 1000 of them.
 pub fn arguments(text: &str) -> Result<Vec<(String, String)>, ApiError> {
-    let pairs: Vec<_> = text
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-        .take(MAX_ARGUMENTS + 1)
-        .map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (unescape(name), unescape(value))
-        })
-        .collect();
-    if pairs.len() > MAX_ARGUMENTS {
-        return Err(ApiError::BadRequest("Too many arguments".into()));
-    }
-    Ok(pairs)
-}
-
-fn unescape(text: &str) -> String {
-    let spaced = text.replace('+', " ");
-    percent_encoding::percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
+    form::pairs(text).map_err(|err| ApiError::BadRequest(err.to_string()))
 }
 
 /// The body by its content type, which is compared as Kong does: case-sensitively, by prefix.
@@ -97,7 +80,10 @@ mod tests {
         check("/", Some(&[]));
         check("/services/", Some(&["services"]));
         check("/services/%73%31", Some(&["services", "s1"]));
-        check("/consumers/with%2Fslash/key-auth", Some(&["consumers", "with/slash", "key-auth"]));
+        check(
+            "/consumers/with%2Fslash/key-auth",
+            Some(&["consumers", "with/slash", "key-auth"]),
+        );
         check("/services//s1", None);
         check("/services/%ff", None);
         check("services", None);
@@ -105,9 +91,12 @@ mod tests {
 
     #[test]
     fn bodies() {
-        let form = body(Some("application/x-www-form-urlencoded"), b"a=1&b.c=x+y%26&d");
+        let form = body(
+            Some("application/x-www-form-urlencoded"),
+            b"a=1&b.c=x+y%26&d",
+        );
         let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
-        let expected = vec![pair("a", "1"), pair("b.c", "x y&"), pair("d", "")];
+        let expected = vec![pair("a", "1"), pair("b.c", "x y&"), pair("d", "true")];
         assert_eq!(form.ok(), Some(Body::Form(expected)));
         assert_eq!(body(None, b"").ok(), Some(Body::None));
         let status = |content_type, bytes| body(content_type, bytes).map_err(|err| err.status());
@@ -115,8 +104,11 @@ mod tests {
         assert_eq!(status(Some("Application/JSON"), b"{}"), Err(415));
         assert_eq!(status(Some("application/json"), b""), Err(400));
         assert_eq!(status(Some("application/json"), b"[1]"), Err(400));
-        assert_eq!(status(Some("application/json; charset=utf-8"), b"{}"), Ok(Body::Json(Map::new())));
-        let many = "a=1&".repeat(MAX_ARGUMENTS + 1);
+        assert_eq!(
+            status(Some("application/json; charset=utf-8"), b"{}"),
+            Ok(Body::Json(Map::new()))
+        );
+        let many = "a=1&".repeat(form::MAX_ARGUMENTS + 1);
         assert_eq!(arguments(&many).map_err(|err| err.status()), Err(400));
     }
 }

@@ -41,7 +41,8 @@ impl Api {
         let page = &tagged[start..tagged.len().min(start + size.unwrap_or(100))];
         let is_last = start + page.len() == tagged.len();
         let next = page.last().filter(|_| !is_last);
-        let token = next.map(|last| STANDARD_NO_PAD.encode(json!([last.id, last.ordinality]).to_string()));
+        let token =
+            next.map(|last| STANDARD_NO_PAD.encode(json!([last.id, last.ordinality]).to_string()));
         let data = page
             .iter()
             .map(|tag| json!({"tag": tag.tag, "entity_name": tag.kind, "entity_id": tag.id}))
@@ -55,9 +56,12 @@ impl Api {
     }
 
     fn check_tag(&self, tag: &str) -> Result<(), ApiError> {
-        let tags = schema_of(Kind::Services)?.field("tags").ok_or(ApiError::Internal)?;
-        tags.check_element(&json!(tag), &self.env())
-            .map_err(|why| ApiError::InvalidUnique { field: "tag".to_owned(), why })
+        schema_of(Kind::Services)?
+            .check_tag(&json!(tag), &self.env())
+            .map_err(|why| ApiError::InvalidUnique {
+                field: "tag".to_owned(),
+                why,
+            })
     }
 
     async fn tagged(&self, only: Option<&str>) -> Result<Vec<Tagged>, ApiError> {
@@ -66,7 +70,12 @@ impl Api {
             let mut after = None;
             loop {
                 let tags = only.map(|tag| TagFilter::All(vec![tag.to_owned()]));
-                let request = PageRequest { after, size: 1000, tags, filter: None };
+                let request = PageRequest {
+                    after,
+                    size: 1000,
+                    tags,
+                    filter: None,
+                };
                 let page = self.store.store().page(kind, &request).await?;
                 for document in &page.documents {
                     let id = super::api::id_of(document)?;
@@ -76,7 +85,12 @@ impl Api {
                         texts
                             .zip(1..)
                             .filter(|(tag, _)| only.is_none_or(|only| only == *tag))
-                            .map(|(tag, ordinality)| Tagged { id, ordinality, kind, tag: tag.to_owned() }),
+                            .map(|(tag, ordinality)| Tagged {
+                                id,
+                                ordinality,
+                                kind,
+                                tag: tag.to_owned(),
+                            }),
                     );
                 }
                 match page.next {
@@ -91,11 +105,18 @@ impl Api {
 
 /// The place that a token names.
 fn after(token: &str) -> Result<(Uuid, u64), ApiError> {
-    let refused = |why| ApiError::InvalidOffset { token: token.to_owned(), why };
-    let bytes =
-        STANDARD_NO_PAD.decode(token.trim_end_matches('=')).map_err(|_| refused("bad base64 encoding"))?;
+    let refused = |why| ApiError::InvalidOffset {
+        token: token.to_owned(),
+        why,
+    };
+    let bytes = STANDARD_NO_PAD
+        .decode(token.trim_end_matches('='))
+        .map_err(|_| refused("bad base64 encoding"))?;
     let json: Value = serde_json::from_slice(&bytes).map_err(|_| refused("bad json encoding"))?;
-    let id = json.get(0).and_then(Value::as_str).and_then(|id| Uuid::parse_str(id).ok());
+    let id = json
+        .get(0)
+        .and_then(Value::as_str)
+        .and_then(|id| Uuid::parse_str(id).ok());
     let ordinality = json.get(1).and_then(Value::as_u64);
     Ok((id.unwrap_or(Uuid::max()), ordinality.unwrap_or(u64::MAX)))
 }

@@ -15,8 +15,15 @@ use uuid::Uuid;
 impl Api {
     /// The targets of an upstream, newest first, one per address.
     async fn targets(&self, upstream: Uuid) -> Result<Vec<Value>, ApiError> {
-        let mut found = self.all_children(Kind::Targets, "upstream", upstream).await?;
-        let age = |target: &Document| target.get("created_at").and_then(Value::as_f64).unwrap_or(0.0);
+        let mut found = self
+            .all_children(Kind::Targets, "upstream", upstream)
+            .await?;
+        let age = |target: &Document| {
+            target
+                .get("created_at")
+                .and_then(Value::as_f64)
+                .unwrap_or(0.0)
+        };
         let id = |target: &Document| target.get("id").map(Value::to_string);
         found.sort_by(|a, b| age(b).total_cmp(&age(a)).then_with(|| id(b).cmp(&id(a))));
         let mut seen = BTreeSet::new();
@@ -36,14 +43,19 @@ impl Api {
         path: &str,
         arguments: &[(String, String)],
     ) -> Result<Answer, ApiError> {
-        let size = paging::argument(arguments, "size").map(paging::size).transpose()?.unwrap_or(100);
+        let size = paging::argument(arguments, "size")
+            .map(paging::size)
+            .transpose()?
+            .unwrap_or(100);
         let token = paging::argument(arguments, "offset");
         let start = match token {
             None => 0,
-            Some(token) => token.parse::<usize>().map_err(|_| ApiError::InvalidOffset {
-                token: token.to_owned(),
-                why: "bad base64 encoding",
-            })?,
+            Some(token) => token
+                .parse::<usize>()
+                .map_err(|_| ApiError::InvalidOffset {
+                    token: token.to_owned(),
+                    why: "bad base64 encoding",
+                })?,
         };
         let all = self.targets(upstream).await?;
         let next = start.saturating_add(size);
@@ -61,7 +73,15 @@ impl Api {
         let upstream = self.parent_id(Kind::Upstreams, key).await?;
         let query = paging::page_query(arguments)?;
         let path = format!("/upstreams/{}/targets/all", paging::escape(key));
-        let page = self.page(Kind::Targets, &query, Some(("upstream", upstream)), &path, "").await?;
+        let page = self
+            .page(
+                Kind::Targets,
+                &query,
+                Some(("upstream", upstream)),
+                &path,
+                "",
+            )
+            .await?;
         Ok(Answer::Json(200, page))
     }
 
@@ -77,7 +97,10 @@ impl Api {
             return Ok(Answer::Json(200, json!({"next": null, "node_id": node})));
         }
         let data = self.targets(upstream).await?;
-        Ok(Answer::Json(200, json!({"data": data, "next": null, "node_id": node})))
+        Ok(Answer::Json(
+            200,
+            json!({"data": data, "next": null, "node_id": node}),
+        ))
     }
 
     /// `/upstreams/{u}/targets/{id or host:port}`.
@@ -91,14 +114,22 @@ impl Api {
         let pointer = ("upstream", json!({ "id": upstream }));
         let by = match as_id(key) {
             Some(id) => ("id", json!(id)),
-            None => ("target", json!(normalize_target(key).ok_or(ApiError::NotFound)?)),
+            None => (
+                "target",
+                json!(normalize_target(key).ok_or(ApiError::NotFound)?),
+            ),
         };
-        let found = self.store.store().find(Kind::Targets, &[by, pointer]).await?;
+        let found = self
+            .store
+            .store()
+            .find(Kind::Targets, &[by, pointer])
+            .await?;
         let found = found.ok_or(ApiError::NotFound)?;
         match method {
-            "PUT" | "PATCH" => {
-                Ok(Answer::Json(200, self.update(Kind::Targets, id_of(&found)?, body).await?))
-            }
+            "PUT" | "PATCH" => Ok(Answer::Json(
+                200,
+                self.update(Kind::Targets, id_of(&found)?, body).await?,
+            )),
             "DELETE" => {
                 self.delete(Kind::Targets, id_of(&found)?).await?;
                 Ok(Answer::NoContent)
