@@ -16,6 +16,8 @@ pub enum CliError {
     Credentials(Vec<CredentialError>),
     #[error("{path}: {source}")]
     Read { path: String, source: io::Error },
+    #[error("{path}: {source}")]
+    Create { path: String, source: io::Error },
     #[error("{0}")]
     Usage(String),
     #[error("{0}")]
@@ -38,7 +40,7 @@ impl CliError {
             CliError::Settings(_) | CliError::Credentials(_) => Exit::Config,
             CliError::Read { .. } => Exit::NoInput,
             CliError::Usage(_) => Exit::Usage,
-            CliError::AlreadyThere(_) => Exit::CannotCreate,
+            CliError::AlreadyThere(_) | CliError::Create { .. } => Exit::CannotCreate,
             CliError::Unavailable(_) => Exit::Unavailable,
             CliError::Tls(TlsError::Io { .. }) => Exit::CannotCreate,
             CliError::Tls(_) | CliError::Logging(_) => Exit::Failure,

@@ -77,8 +77,8 @@ pub async fn run(plan: Plan, _log: LogControl) -> Result<(), StartError> {
 }
 
 fn plan(args: &Args) -> Result<Plan, CliError> {
-    let directory = std::path::absolute(&args.dir).map_err(|e| read_error(&args.dir, e))?;
-    std::fs::create_dir_all(&directory).map_err(|e| read_error(&directory, e))?;
+    let directory = std::path::absolute(&args.dir).map_err(|e| create_error(&args.dir, e))?;
+    std::fs::create_dir_all(&directory).map_err(|e| create_error(&directory, e))?;
     let cert = directory.join("cluster.crt");
     let key = directory.join("cluster.key");
     if !cert.exists() || !key.exists() {
@@ -150,8 +150,8 @@ fn load(pairs: Vec<(&str, String)>) -> Result<Arc<Settings>, CliError> {
     Ok(Arc::new(settings))
 }
 
-fn read_error(path: &Path, source: std::io::Error) -> CliError {
-    CliError::Read {
+fn create_error(path: &Path, source: std::io::Error) -> CliError {
+    CliError::Create {
         path: path.display().to_string(),
         source,
     }

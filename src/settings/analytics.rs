@@ -1,6 +1,7 @@
 //! Request records for the control plane, and which metrics are exported.
 
 use super::problems::Problems;
+use super::units;
 use super::values::Values;
 use std::time::Duration;
 
@@ -43,7 +44,7 @@ impl Analytics {
                 .violation("analytics_buffer_size_limit must be an integer between 1 and 10000000");
         }
         Analytics {
-            flush_interval: Duration::try_from_secs_f64(interval).unwrap_or_default(),
+            flush_interval: units::seconds(interval),
             buffer_size_limit: limit as usize,
             debug: values.boolean("analytics_debug"),
         }

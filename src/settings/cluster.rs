@@ -5,6 +5,7 @@ use super::labels;
 use super::listeners::Listeners;
 use super::node::Role;
 use super::problems::Problems;
+use super::units;
 use super::values::Values;
 use crate::tls::Material;
 use std::collections::BTreeMap;
@@ -114,7 +115,7 @@ fn purge_delay(values: &Values, problems: &mut Problems) -> Duration {
     if seconds < MIN_PURGE_DELAY {
         problems.violation("cluster_data_plane_purge_delay must be 60 or greater");
     }
-    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+    units::seconds(seconds)
 }
 
 fn max_payload(values: &Values, problems: &mut Problems) -> usize {

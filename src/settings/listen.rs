@@ -14,6 +14,7 @@ pub struct Listen {
     pub http2: bool,
     /// Every connection must begin with a PROXY protocol header (v1 or v2).
     pub proxy_protocol: bool,
+    /// Known, without effect, as are `bind` and `reuseport`: see [`Listen::bind`].
     pub deferred: bool,
     pub bind: bool,
     pub reuseport: bool,

@@ -7,6 +7,7 @@
 
 mod address;
 mod analytics;
+mod bind;
 mod certificates;
 mod cluster;
 mod credentials;

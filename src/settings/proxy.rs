@@ -166,9 +166,7 @@ fn upstream_keepalive(values: &Values, problems: &mut Problems) -> UpstreamKeepa
     UpstreamKeepalive {
         pool_size: at_least_zero("upstream_keepalive_pool_size") as usize,
         max_requests: at_least_zero("upstream_keepalive_max_requests") as u64,
-        idle_timeout: Duration::try_from_secs_f64(idle)
-            .ok()
-            .filter(|timeout| !timeout.is_zero()),
+        idle_timeout: Some(units::seconds(idle)).filter(|timeout| !timeout.is_zero()),
     }
 }
 

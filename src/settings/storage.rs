@@ -3,6 +3,7 @@
 use super::node::Node;
 use super::problems::Problems;
 use super::secret::Secret;
+use super::units;
 use super::values::Values;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -113,7 +114,7 @@ fn postgres(values: &Values, problems: &mut Problems) -> Postgres {
         password: values.text("pg_password").map(Secret::new),
         database: owned("pg_database"),
         schema: values.text("pg_schema").map(str::to_owned),
-        timeout: Duration::from_millis(timeout.unwrap_or_default() as u64),
+        timeout: units::seconds(timeout.unwrap_or_default() / 1000.0),
         ssl: values.boolean("pg_ssl"),
         ssl_verify: values.boolean("pg_ssl_verify"),
         pool_size: pool_size.map_or(DEFAULT_POOL_SIZE, |size| size as u32),

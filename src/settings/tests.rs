@@ -1,6 +1,7 @@
 //! Whole loads: roles, contradictions, defaults, the report.
 
 use super::*;
+use proptest::prelude::*;
 use serde_json::json;
 
 fn load(text: &str) -> Result<(Settings, Vec<String>), SettingsError> {
@@ -330,5 +331,18 @@ fn the_example_files_load_without_a_warning() {
         let (settings, warnings) = load(text).unwrap();
         assert_eq!(settings.node.role, role);
         assert_eq!(warnings, [""; 0]);
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_value_of_any_key_panics(
+        index in any::<proptest::sample::Index>(),
+        role in "(control_plane|data_plane|traditional)",
+        value in "([ -~]{0,30}|-?[0-9]{1,20}[kmgsdy]?|[0-9.:,\\[\\]a-f]{1,20} ssl)",
+    ) {
+        let all: Vec<_> = keys::all().collect();
+        let key = index.get(&all).name;
+        let _ = load(&format!("role = {role}\ndatabase = postgres\n{key} = {value}"));
     }
 }

@@ -15,8 +15,21 @@ pub fn size(text: &str) -> Option<u64> {
     whole_number(digits)?.checked_mul(factor)
 }
 
-/// A time: one or more numbers, each with a unit, of falling size; or bare seconds.
+/// The longest time a setting can mean, a hundred years: adding it to a clock cannot overflow.
+pub const MAX_TIME: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// A number of seconds, held between zero and [`MAX_TIME`].
+pub fn seconds(number: f64) -> Duration {
+    Duration::from_secs_f64(number.clamp(0.0, MAX_TIME.as_secs_f64()))
+}
+
+/// A time of at most [`MAX_TIME`]: one or more numbers, each with a unit, of falling size; or
+/// bare seconds.
 pub fn time(text: &str) -> Option<Duration> {
+    any_time(text).filter(|time| *time <= MAX_TIME)
+}
+
+fn any_time(text: &str) -> Option<Duration> {
     if let Some(seconds) = whole_number(text) {
         return Some(Duration::from_secs(seconds));
     }
@@ -114,8 +127,22 @@ mod tests {
             ("s", None),
             ("1s2", None),
             ("99999999999999999999s", None),
+            ("100y", Some(MAX_TIME.as_millis() as u64)),
+            ("101y", None),
+            ("99999999999999", None),
         ] {
             assert_eq!(time(text), expected.map(Duration::from_millis), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_seconds() {
+        for (number, expected) in [
+            (0.5, Duration::from_millis(500)),
+            (-1.0, Duration::ZERO),
+            (1e300, MAX_TIME),
+        ] {
+            assert_eq!(seconds(number), expected);
         }
     }
 
