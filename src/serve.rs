@@ -6,13 +6,9 @@ use actix_web::dev::{Extensions, ServerHandle};
 use actix_web::web::ServiceConfig;
 use actix_web::{App, HttpServer};
 use rustls::ServerConfig;
-use socket2::{Domain, Protocol, Socket, Type};
 use std::any::Any;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
-
-/// Pending connections where the setting does not say.
-const BACKLOG: u32 = 1024;
 
 /// Why a listener cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -67,26 +63,9 @@ pub fn ignore_connections(_: &dyn Any, _: &mut Extensions) {}
 /// # Errors
 /// [`ServeError::Bind`], which names setting and address.
 pub fn bind(setting: &'static str, listen: &Listen) -> Result<TcpListener, ServeError> {
-    let address = listen.address();
-    let open = || -> std::io::Result<TcpListener> {
-        let socket = Socket::new(
-            Domain::for_address(address),
-            Type::STREAM,
-            Some(Protocol::TCP),
-        )?;
-        socket.set_reuse_address(true)?;
-        if let (true, Some(only)) = (address.is_ipv6(), listen.ipv6only) {
-            socket.set_only_v6(only)?;
-        }
-        socket.bind(&address.into())?;
-        let backlog = listen.backlog.unwrap_or(BACKLOG);
-        socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-        socket.set_nonblocking(true)?;
-        Ok(socket.into())
-    };
-    open().map_err(|source| ServeError::Bind {
+    listen.bind().map_err(|source| ServeError::Bind {
         setting,
-        address,
+        address: listen.address(),
         source,
     })
 }

@@ -5,7 +5,6 @@
 
 pub mod batch;
 pub mod counters;
-pub mod link;
 pub mod metrics;
 pub mod process;
 pub mod record;

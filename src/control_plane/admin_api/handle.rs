@@ -7,13 +7,12 @@ use super::info::Node;
 use super::paging;
 use super::reply::{self, Answer};
 use super::request::{self, Body};
-use crate::control_plane::config_store::Store;
+use crate::settings::{LogControl, LogLevel};
 use crate::telemetry::metrics;
 use crate::telemetry::status::{self, StatusContext};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::StreamExt;
-use std::sync::Arc;
 use std::time::Instant;
 
 /// What the handlers of one listener share.
@@ -23,17 +22,9 @@ pub struct Shared {
     pub node: Node,
     /// `/status`, `/metrics` and `/debug/actors`, the same as on the status listener.
     pub status: web::Data<StatusContext>,
-    pub log_level: Arc<dyn LogLevel>,
+    pub log: LogControl,
     /// Bytes of a request body.
     pub max_body: usize,
-}
-
-/// The log level of the process, changed at run time.
-pub trait LogLevel: Send + Sync {
-    fn current(&self) -> String;
-    /// # Errors
-    /// No such level.
-    fn set(&self, level: &str) -> Result<(), String>;
 }
 
 pub async fn handle(
@@ -126,10 +117,10 @@ async fn dispatch(
         Endpoint::Tag(tag) => api.tags(Some(&tag), arguments).await,
         Endpoint::DataPlanes => api.data_planes(arguments).await,
         Endpoint::ClusterStatus => api.cluster_status().await,
-        Endpoint::LogLevel => Ok(message(&format!(
-            "log level: {}",
-            shared.log_level.current()
-        ))),
+        Endpoint::LogLevel => {
+            let level = shared.log.level().as_str();
+            Ok(message(&format!("log level: {level}")))
+        }
         Endpoint::SetLogLevel(level) => set_log_level(shared, &level),
         Endpoint::Collection(kind) => api.collection(kind, method, arguments, body).await,
         Endpoint::Entity(kind, key) => api.entity(kind, &key, method, body).await,
@@ -170,15 +161,11 @@ fn message(text: &str) -> Answer {
     Answer::Json(200, serde_json::json!({ "message": text }))
 }
 
-fn set_log_level(shared: &Shared, level: &str) -> Result<Answer, ApiError> {
-    if shared.log_level.current() == level {
-        return Ok(message(&format!("log level is already {level}")));
-    }
-    shared.log_level.set(level).map_err(ApiError::BadRequest)?;
-    Ok(message("log level changed"))
-}
-
-/// Whether the database answers, for readiness.
-pub async fn database_is_reachable(store: &Store) -> bool {
-    store.latest_revision().await.is_ok()
+fn set_log_level(shared: &Shared, name: &str) -> Result<Answer, ApiError> {
+    let unknown = || ApiError::BadRequest(format!("unknown log level: {name}"));
+    let level = LogLevel::parse(name).ok_or_else(unknown)?;
+    Ok(match shared.log.set(level) {
+        true => message("log level changed"),
+        false => message(&format!("log level is already {name}")),
+    })
 }

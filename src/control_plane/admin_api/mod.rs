@@ -18,7 +18,7 @@ mod tags;
 mod targets;
 
 pub use api::Api;
-pub use handle::{LogLevel, Shared, database_is_reachable};
+pub use handle::Shared;
 pub use info::{KONG_VERSION, Node};
 
 use crate::actor::{Guarded, Observe};

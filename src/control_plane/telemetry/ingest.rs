@@ -2,8 +2,8 @@
 
 use super::counts::{Counts, group};
 use super::{FleetMetrics, Ingested, StoreFailure, TelemetryStore};
+use crate::link::{Link, LinkError};
 use crate::telemetry::batch::{Answer, Batch, BatchError, decode_batch};
-use crate::telemetry::link::{Link, LinkError};
 use std::sync::Arc;
 use uuid::Uuid;
 

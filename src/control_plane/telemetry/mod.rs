@@ -6,6 +6,7 @@
 //! plane sends the batch again, here or to another control plane.
 
 mod counts;
+mod database;
 mod fleet;
 mod ingest;
 mod store;

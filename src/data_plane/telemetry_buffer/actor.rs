@@ -2,8 +2,8 @@
 
 use super::{Input, Output, Rings, SharedBuffer, Totals, WINDOW};
 use crate::actor::{Backoff, Guarded, Observe, RestartPolicy};
+use crate::link::{Connect, Link, LinkError};
 use crate::telemetry::batch::Answer;
-use crate::telemetry::link::{Connect, Link, LinkError};
 use crate::telemetry::metrics::{MetricOptions, Metrics, RequestMetrics};
 use actix::fut::wrap_future;
 use actix::{

@@ -1,6 +1,6 @@
 //! What a node says about itself, and when it is ready.
 
-use crate::telemetry::link::LocalFuture;
+use crate::link::LocalFuture;
 use uuid::Uuid;
 
 /// Kong's hash of an empty configuration.

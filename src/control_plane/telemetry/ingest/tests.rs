@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::control_plane::telemetry::{Count, CountKey, StoreFuture};
+use crate::link::memory_pair;
 use crate::telemetry::batch::{BatchKey, encode_batch};
-use crate::telemetry::link::memory_pair;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::record::{ConsumerLabels, Record, RouteLabels};
 use bytes::Bytes;

@@ -3,8 +3,8 @@
 use super::*;
 use crate::actor::{Registry, Slot, guard};
 use crate::data_plane::telemetry_buffer::{BufferOptions, Recorder};
+use crate::link::{LocalFuture, MemoryEnd, memory_pair};
 use crate::telemetry::batch::{BatchKey, decode_batch};
-use crate::telemetry::link::{LocalFuture, MemoryEnd, memory_pair};
 use crate::telemetry::record::{Record, RouteLabels};
 use uuid::Uuid;
 

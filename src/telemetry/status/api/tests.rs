@@ -1,7 +1,7 @@
 //! Every answer of the status API, over actix's own test service.
 
 use super::*;
-use crate::telemetry::link::LocalFuture;
+use crate::link::LocalFuture;
 use crate::telemetry::status::{NodeState, WorkerReadiness};
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use actix_web::{App, http::StatusCode};
