@@ -1,8 +1,8 @@
 //! The rules between fields.
 
+use super::build::{self, strings};
 use super::custom_checks::CustomCheck;
 use super::definition::{Field, Path};
-use super::load::{self, strings};
 use super::validate::{self, REQUIRED, Scope};
 use super::violations::{add_entity_error, quoted};
 use serde_json::{Map, Value};
@@ -57,8 +57,8 @@ impl Check {
     ///
     /// # Errors
     /// What is wrong with the schema file.
-    pub fn load(raw: &Value, scope: &load::Scope<'_>, at: &str) -> Result<Check, String> {
-        let (name, arg) = load::as_object(raw)?
+    pub fn load(raw: &Value, scope: &build::Scope<'_>, at: &str) -> Result<Check, String> {
+        let (name, arg) = build::as_object(raw)?
             .iter()
             .next()
             .ok_or("an empty check")?;
@@ -66,7 +66,11 @@ impl Check {
             strings(list).iter().map(|path| Path::new(path)).collect()
         };
         let text = |key: &str| arg.get(key).and_then(Value::as_str);
-        let path = |key: &str| text(key).map(Path::new).ok_or(format!("a check without {key}"));
+        let path = |key: &str| {
+            text(key)
+                .map(Path::new)
+                .ok_or(format!("a check without {key}"))
+        };
         let overlay = |key: &str| arg.get(key).ok_or(format!("a check without {key}"));
         let err = |key: &str| text(key).map(Into::into);
         let set = |key: &str| arg.get(key) == Some(&Value::Bool(true));
@@ -108,9 +112,8 @@ impl Check {
                 let sources = paths(arg.get("field_sources"));
                 let names: Vec<&str> = sources.iter().map(|path| &*path.text).collect();
                 Check::Custom {
-                    check: CustomCheck::find(scope.owner(), &names).ok_or_else(|| {
-                        format!("nobody knows the check of {names:?} at {at:?}")
-                    })?,
+                    check: CustomCheck::find(scope.owner(), &names)
+                        .ok_or_else(|| format!("nobody knows the check of {names:?} at {at:?}"))?,
                     sources,
                     with_missing_fields: set("run_with_missing_fields"),
                     with_invalid_fields: set("run_with_invalid_fields"),
@@ -202,7 +205,10 @@ pub(super) fn run(
     if !absent.is_empty() {
         let when = if scope.updating { " when updating" } else { "" };
         for path in absent {
-            path.set(errors, format!("field required for entity check{when}").into());
+            path.set(
+                errors,
+                format!("field required for entity check{when}").into(),
+            );
         }
         return;
     }
@@ -225,17 +231,22 @@ fn find(
     let set = |path: &&Path| path.get(data).is_some_and(is_nonempty);
     let count = |paths: &[Path]| paths.iter().filter(|path| set(path)).count();
     match check {
-        Check::AtLeastOneOf(paths) => (count(paths) == 0)
-            .then(|| at_least_one_text(paths, scope)),
+        Check::AtLeastOneOf(paths) => (count(paths) == 0).then(|| at_least_one_text(paths, scope)),
         Check::OnlyOneOf(paths) => (count(paths) != 1).then(|| {
-            format!("exactly one of these fields must be non-empty: {}", names(paths))
+            format!(
+                "exactly one of these fields must be non-empty: {}",
+                names(paths)
+            )
         }),
         Check::MutuallyRequired(paths) => {
             let set = count(paths);
             (set != 0 && set != paths.len()).then(|| mutually_required_text(paths))
         }
         Check::MutuallyExclusive(paths) => (count(paths) > 1).then(|| {
-            format!("only one or none of these fields must be set: {}", names(paths))
+            format!(
+                "only one or none of these fields must be set: {}",
+                names(paths)
+            )
         }),
         Check::Distinct(paths) => {
             let values: Vec<&Value> = paths
@@ -304,7 +315,11 @@ pub(super) fn mutually_required_text(paths: &[Path]) -> String {
 }
 
 fn at_least_one_text(paths: &[Path], scope: &Scope<'_>) -> String {
-    let when = if scope.updating { "when updating, " } else { "" };
+    let when = if scope.updating {
+        "when updating, "
+    } else {
+        ""
+    };
     let names = names(paths);
     format!("{when}at least one of these fields must be non-empty: {names}")
 }

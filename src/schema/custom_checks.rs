@@ -80,7 +80,9 @@ impl CustomCheck {
             },
             CustomCheck::HttpProxy => {
                 let url = config("proxy_url")?.as_str()?;
-                let is_http = url.split_once("://").is_some_and(|(scheme, _)| scheme == "http");
+                let is_http = url
+                    .split_once("://")
+                    .is_some_and(|(scheme, _)| scheme == "http");
                 (!is_http).then_some("proxy_url scheme must be http".to_owned())
             }
             CustomCheck::CacheDictionary => {
@@ -95,7 +97,9 @@ impl CustomCheck {
                 let logs = data.get("logging")?.get("log_statistics") == Some(&Value::Bool(true));
                 let unsupported = (route_type, provider) == ("llm/v1/completions", "anthropic");
                 (logs && unsupported).then(|| {
-                    format!("{provider} does not support statistics when route_type is {route_type}")
+                    format!(
+                        "{provider} does not support statistics when route_type is {route_type}"
+                    )
                 })
             }
         }

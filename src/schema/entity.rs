@@ -293,7 +293,10 @@ impl Entity {
         let subschema = self.subschema(shape, data, env);
         if let (Some(key), None) = (&self.subschema_key, subschema) {
             // Without its subschema nothing else can be said about the entity.
-            return Err(Violations::of(key, self.subschema_violation(data.get(&**key))));
+            return Err(Violations::of(
+                key,
+                self.subschema_violation(data.get(&**key)),
+            ));
         }
         let scope = Scope {
             env,

@@ -12,13 +12,28 @@ const MATCHERS: &str =
 /// What is wrong with the route's matchers.
 pub(super) fn check(route: &Map<String, Value>) -> Option<String> {
     let set = |name: &str| route.get(name).is_some_and(super::checks::is_nonempty);
-    let nonzero = |name: &str| route.get(name).and_then(Value::as_i64).is_some_and(|n| n != 0);
-    let classic = ["methods", "hosts", "paths", "headers", "snis", "sources", "destinations"]
-        .iter()
-        .any(|name| set(name));
+    let nonzero = |name: &str| {
+        route
+            .get(name)
+            .and_then(Value::as_i64)
+            .is_some_and(|n| n != 0)
+    };
+    let classic = [
+        "methods",
+        "hosts",
+        "paths",
+        "headers",
+        "snis",
+        "sources",
+        "destinations",
+    ]
+    .iter()
+    .any(|name| set(name));
     if set("expression") {
         if classic {
-            return Some(format!("cannot set 'expression' with {MATCHERS} simultaneously"));
+            return Some(format!(
+                "cannot set 'expression' with {MATCHERS} simultaneously"
+            ));
         }
         if nonzero("regex_priority") {
             return Some("cannot set 'regex_priority' with 'expression' simultaneously".to_owned());
@@ -27,7 +42,9 @@ pub(super) fn check(route: &Map<String, Value>) -> Option<String> {
         return None;
     }
     if classic && nonzero("priority") {
-        return Some(format!("cannot set 'priority' with {MATCHERS} simultaneously"));
+        return Some(format!(
+            "cannot set 'priority' with {MATCHERS} simultaneously"
+        ));
     }
     first_refused(route)
 }
@@ -46,7 +63,9 @@ enum Piece {
 
 fn first_refused(route: &Map<String, Value>) -> Option<String> {
     let patterns = patterns(route);
-    let err = patterns.iter().find_map(|pattern| Regex::new(pattern).err())?;
+    let err = patterns
+        .iter()
+        .find_map(|pattern| Regex::new(pattern).err())?;
     // The error is placed by its pattern: the first piece that fails.
     let mut written = String::new();
     for piece in pieces(route) {
@@ -152,12 +171,19 @@ fn pieces(route: &Map<String, Value>) -> Vec<Piece> {
     if !hosts.is_empty() {
         parts.push(vec![Piece::Text(format!("({})", hosts.join(" || ")))]);
     }
-    let paths: Vec<Piece> = separated(
-        texts(route.get("paths")).map(|path| match path.strip_prefix('~') {
-            Some(pattern) => ("http.path ~ ".to_owned(), Piece::Regex(path_pattern(pattern))),
-            None => (format!("http.path ^= {}", literal(path)), Piece::Text(String::new())),
-        }),
-    );
+    let paths: Vec<Piece> =
+        separated(
+            texts(route.get("paths")).map(|path| match path.strip_prefix('~') {
+                Some(pattern) => (
+                    "http.path ~ ".to_owned(),
+                    Piece::Regex(path_pattern(pattern)),
+                ),
+                None => (
+                    format!("http.path ^= {}", literal(path)),
+                    Piece::Text(String::new()),
+                ),
+            }),
+        );
     if !paths.is_empty() {
         parts.push(paths);
     }
@@ -165,17 +191,15 @@ fn pieces(route: &Map<String, Value>) -> Vec<Piece> {
     for (name, values) in headers.into_iter().flatten() {
         let field = name.to_lowercase().replace('-', "_");
         let field = format!("any(lower(http.headers.{field}))");
-        parts.push(separated(texts(Some(values)).map(|value| {
-            match value.strip_prefix("~*") {
-                Some(pattern) => {
-                    (format!("{field} ~ "), Piece::Regex(pattern.to_lowercase()))
-                }
+        parts.push(separated(texts(Some(values)).map(
+            |value| match value.strip_prefix("~*") {
+                Some(pattern) => (format!("{field} ~ "), Piece::Regex(pattern.to_lowercase())),
                 None => (
                     format!("{field} == {}", literal(&value.to_lowercase())),
                     Piece::Text(String::new()),
                 ),
-            }
-        })));
+            },
+        )));
     }
     let mut all = Vec::new();
     for (at, part) in parts.into_iter().enumerate() {
@@ -237,7 +261,10 @@ mod tests {
             let found = super::check(route.as_object().expect("a route"));
             assert_eq!(found.as_deref(), expected);
         };
-        check(json!({"paths": ["~/a/\\d+$", "/b"], "headers": {"x": ["~*a"]}}), None);
+        check(
+            json!({"paths": ["~/a/\\d+$", "/b"], "headers": {"x": ["~*a"]}}),
+            None,
+        );
         check(
             json!({"headers": {"x": ["~*("]}}),
             Some(
@@ -245,7 +272,9 @@ mod tests {
             ),
         );
         let around = super::check(
-            json!({"methods": ["GET"], "paths": ["~/(?=a)", "/b"]}).as_object().expect("a route"),
+            json!({"methods": ["GET"], "paths": ["~/(?=a)", "/b"]})
+                .as_object()
+                .expect("a route"),
         )
         .expect("refused");
         assert!(around.contains(r##"1 | (http.method == r#"GET"#) && (http.path ~ r#"^/(?=a)"# || http.path ^= r#"/b"#)"##), "{around}");

@@ -85,7 +85,11 @@ pub(super) fn lookups(entity: &Entity, input: &Map<String, Value>, env: &Env<'_>
         .collect()
 }
 
-fn key_errors(entity: &Entity, given: &Map<String, Value>, scope: &Scope<'_>) -> Map<String, Value> {
+fn key_errors(
+    entity: &Entity,
+    given: &Map<String, Value>,
+    scope: &Scope<'_>,
+) -> Map<String, Value> {
     let mut errors = Map::new();
     for name in &entity.primary_key {
         let violation = match (given.get(&**name), entity.field(name)) {

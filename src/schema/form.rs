@@ -157,8 +157,8 @@ impl Node {
             Node::Leaf(text) => return Value::String(text),
             Node::Branch(entries) => entries,
         };
-        let is_list = !entries.is_empty()
-            && entries.iter().all(|(key, _)| !matches!(key, Key::Name(_)));
+        let is_list =
+            !entries.is_empty() && entries.iter().all(|(key, _)| !matches!(key, Key::Name(_)));
         if !is_list {
             let mut next = 1;
             let name = |(key, node): (Key, Node)| {
@@ -226,7 +226,12 @@ fn infer(field: &Field, value: Value, env: &Env<'_>) -> Value {
                 object @ Value::Object(_) => return object,
                 scalar => vec![scalar],
             };
-            Value::Array(items.into_iter().map(|item| infer(element, item, env)).collect())
+            Value::Array(
+                items
+                    .into_iter()
+                    .map(|item| infer(element, item, env))
+                    .collect(),
+            )
         }
         (FieldKind::Map { values, .. }, value) => {
             let entries = match value {
@@ -239,7 +244,9 @@ fn infer(field: &Field, value: Value, env: &Env<'_>) -> Value {
                     .collect(),
                 scalar => return scalar,
             };
-            let inferred = entries.into_iter().map(|(key, item)| (key, infer(values, item, env)));
+            let inferred = entries
+                .into_iter()
+                .map(|(key, item)| (key, infer(values, item, env)));
             Value::Object(inferred.collect())
         }
         (FieldKind::Record(inner), Value::Object(mut map)) => {
@@ -268,7 +275,11 @@ fn infer_number(value: Value) -> Value {
     if let Some(hex) = digits.strip_prefix("0x").or(digits.strip_prefix("0X"))
         && let Ok(number) = i64::from_str_radix(hex, 16)
     {
-        return Value::from(if text.starts_with('-') { -number } else { number });
+        return Value::from(if text.starts_with('-') {
+            -number
+        } else {
+            number
+        });
     }
     let numeric = digits.starts_with(|c: char| c.is_ascii_digit() || c == '.');
     let float = text.parse::<f64>().ok().filter(|_| numeric);
@@ -291,16 +302,49 @@ mod tests {
         let check = |name: &str, form: &str, stored: Option<&str>, expected: Value| {
             let entity = entity(name).expect("an entity");
             let pairs = pairs(form).expect("short");
-            assert_eq!(Value::Object(decode(entity, &pairs, stored, &env())), expected, "{form}");
+            assert_eq!(
+                Value::Object(decode(entity, &pairs, stored, &env())),
+                expected,
+                "{form}"
+            );
         };
-        check("plugins", "config.minute=5", Some("rate-limiting"), json!({"config": {"minute": 5}}));
-        check("plugins", "config.minute=5", None, json!({"config": {"minute": "5"}}));
-        check("services", "port=0x50&retries=1e1", None, json!({"port": 80, "retries": 10}));
-        check("services", "port=inf&retries=nan", None, json!({"port": "inf", "retries": "nan"}));
-        check("services", "tags[2]=b&tags[1]=a", None, json!({"tags": ["a", "b"]}));
+        check(
+            "plugins",
+            "config.minute=5",
+            Some("rate-limiting"),
+            json!({"config": {"minute": 5}}),
+        );
+        check(
+            "plugins",
+            "config.minute=5",
+            None,
+            json!({"config": {"minute": "5"}}),
+        );
+        check(
+            "services",
+            "port=0x50&retries=1e1",
+            None,
+            json!({"port": 80, "retries": 10}),
+        );
+        check(
+            "services",
+            "port=inf&retries=nan",
+            None,
+            json!({"port": "inf", "retries": "nan"}),
+        );
+        check(
+            "services",
+            "tags[2]=b&tags[1]=a",
+            None,
+            json!({"tags": ["a", "b"]}),
+        );
         check("services", "tags[a=1", None, json!({"tags": {"[a": "1"}}));
-        check("upstreams", "healthchecks.active.headers[x-a][]=1", None,
-            json!({"healthchecks": {"active": {"headers": {"x-a": ["1"]}}}}));
+        check(
+            "upstreams",
+            "healthchecks.active.headers[x-a][]=1",
+            None,
+            json!({"healthchecks": {"active": {"headers": {"x-a": ["1"]}}}}),
+        );
         assert_eq!(super::pairs(&"a=1&".repeat(1001)), Err(TooManyArguments));
     }
 

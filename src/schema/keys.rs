@@ -17,7 +17,10 @@ use x509_parser::x509::SubjectPublicKeyInfo;
 /// The public half of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum PublicKey {
-    Rsa { modulus: Vec<u8>, exponent: Vec<u8> },
+    Rsa {
+        modulus: Vec<u8>,
+        exponent: Vec<u8>,
+    },
     /// The uncompressed point.
     Ec(Vec<u8>),
     Ed25519(Vec<u8>),
@@ -50,7 +53,11 @@ pub(super) fn check_public(pem: &str) -> Result<(), String> {
 pub(super) fn check_pem(pair: &Value) -> Result<(), String> {
     let half = |name: &str| pair.get(name).and_then(Value::as_str);
     let halves = [half("public_key"), half("private_key")];
-    if halves.iter().flatten().any(|text| text.starts_with("{vault://")) {
+    if halves
+        .iter()
+        .flatten()
+        .any(|text| text.starts_with("{vault://"))
+    {
         return Ok(());
     }
     let public = match halves[0] {
@@ -117,7 +124,9 @@ pub(super) fn private(pem: &str) -> Result<PublicKey, String> {
         PrivateKeyDer::Pkcs8(der) => pkcs8(der.secret_pkcs8_der()),
         _ => None,
     };
-    found.ok_or_else(|| "neither an RSA, nor an EC, nor an Ed25519 key with its public half".to_owned())
+    found.ok_or_else(|| {
+        "neither an RSA, nor an EC, nor an Ed25519 key with its public half".to_owned()
+    })
 }
 
 fn public(pem: &str) -> Option<PublicKey> {
@@ -195,7 +204,11 @@ mod tests {
 
     #[test]
     fn key_pairs() {
-        for algorithm in [&PKCS_ECDSA_P256_SHA256, &PKCS_ECDSA_P384_SHA384, &PKCS_ED25519] {
+        for algorithm in [
+            &PKCS_ECDSA_P256_SHA256,
+            &PKCS_ECDSA_P384_SHA384,
+            &PKCS_ED25519,
+        ] {
             let key = KeyPair::generate_for(algorithm).expect("a key");
             let other = KeyPair::generate_for(algorithm).expect("a key");
             let pair = |public: &KeyPair| {
@@ -240,6 +253,9 @@ mod tests {
         let unusable = Some("could not load JWK, likely not a valid key");
         check(r#"{"kid":"a","kty":"RSA"}"#, unusable);
         check(r#"{"kid":"a","kty":"RSA","n":"AQAB","e":"AQAB"}"#, None);
-        check(r#"{"kid":"a","kty":"EC","crv":"P-1","x":"AQ","y":"AQ"}"#, unusable);
+        check(
+            r#"{"kid":"a","kty":"EC","crv":"P-1","x":"AQ","y":"AQ"}"#,
+            unusable,
+        );
     }
 }

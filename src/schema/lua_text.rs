@@ -55,7 +55,12 @@ fn write_pretty(out: &mut String, value: &Value, depth: usize) {
                 false => (format!("[{}] = ", at + 1), item),
             };
             let present = |(_, item): &(usize, &Value)| !item.is_null();
-            items.iter().enumerate().filter(present).map(indexed).collect()
+            items
+                .iter()
+                .enumerate()
+                .filter(present)
+                .map(indexed)
+                .collect()
         }
         other => return out.push_str(&other.to_string()),
     };
@@ -75,9 +80,7 @@ fn write_pretty(out: &mut String, value: &Value, depth: usize) {
 }
 
 fn key_text(key: &str) -> String {
-    let is_name = key
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    let is_name = key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
         && !key.is_empty()
         && !key.as_bytes()[0].is_ascii_digit();
     if is_name && !KEYWORDS.contains(&key) {

@@ -80,7 +80,9 @@ mod tests {
 
     #[test]
     fn every_schema_has_its_entry_and_the_order_is_the_priority() {
-        let schemas = super::super::load::raw()["plugins"].as_object().expect("plugins");
+        let schemas = super::super::load::raw()["plugins"]
+            .as_object()
+            .expect("plugins");
         assert_eq!(schemas.len(), PLUGINS.len());
         assert!(schemas.keys().all(|name| plugin(name).is_some()));
         assert!(PLUGINS.is_sorted_by(|a, b| a.priority > b.priority));

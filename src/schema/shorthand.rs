@@ -183,7 +183,13 @@ fn service_url(data: &mut Map<String, Value>, value: &Value) {
     };
     let port = port.unwrap_or_else(|| Value::from(if protocol == "https" { 443 } else { 80 }));
     data.insert("protocol".to_owned(), Value::String(protocol));
-    data.insert("host".to_owned(), parsed.host.map_or(Value::Null, Value::String));
+    data.insert(
+        "host".to_owned(),
+        parsed.host.map_or(Value::Null, Value::String),
+    );
     data.insert("port".to_owned(), port);
-    data.insert("path".to_owned(), parsed.path.map_or(Value::Null, Value::String));
+    data.insert(
+        "path".to_owned(),
+        parsed.path.map_or(Value::Null, Value::String),
+    );
 }

@@ -101,11 +101,12 @@ pub(super) fn apply(
 
 /// The stored form of a basic-auth password: SHA-1 over the password and the consumer's id.
 fn sha1_hex(text: &str) -> String {
-    let digest = ring::digest::digest(
-        &ring::digest::SHA1_FOR_LEGACY_USE_ONLY,
-        text.as_bytes(),
-    );
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    let digest = ring::digest::digest(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes());
+    digest
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// The stored form of a hashed OAuth 2 secret, in PHC notation.

@@ -213,15 +213,14 @@ fn apply(rule: &Rule, value: &Value, scope: &Scope<'_>) -> Result<(), String> {
         Rule::Uuid => require(text.is_some_and(is_uuid), &|| {
             "expected a valid UUID".to_owned()
         }),
-        Rule::IsRegex => require(text.is_none_or(|text| regex::Regex::new(text).is_ok()), &|| {
-            format!("not a valid regex: {}", number::to_text(value))
+        Rule::IsRegex => require(
+            text.is_none_or(|text| regex::Regex::new(text).is_ok()),
+            &|| format!("not a valid regex: {}", number::to_text(value)),
+        ),
+        Rule::Between(low, high) => require(float.is_none_or(|n| n >= *low && n <= *high), &|| {
+            let (low, high) = (number::display(*low), number::display(*high));
+            format!("value should be between {low} and {high}")
         }),
-        Rule::Between(low, high) => {
-            require(float.is_none_or(|n| n >= *low && n <= *high), &|| {
-                let (low, high) = (number::display(*low), number::display(*high));
-                format!("value should be between {low} and {high}")
-            })
-        }
         Rule::LenEq(length) => require(size(value) == *length, &|| {
             format!("length must be {length}")
         }),

@@ -33,7 +33,8 @@ pub(super) fn object(value: &Value) -> Map<String, Value> {
 }
 
 fn rows(text: &'static str) -> impl Iterator<Item = Value> {
-    text.lines().map(|line| serde_json::from_str(line).expect("a row of JSON"))
+    text.lines()
+        .map(|line| serde_json::from_str(line).expect("a row of JSON"))
 }
 
 /// The recording had the loading of keys and certificates replaced by a stub that took
@@ -43,7 +44,9 @@ fn loadable(row: &mut Value) {
         *key = include_str!("data/test_rsa_public.pem").into();
         // The order of these two names was that of a hash table; a running Kong has the
         // order of the schema.
-        let text = row["expect"].to_string().replace("'pem', 'jwk'", "'jwk', 'pem'");
+        let text = row["expect"]
+            .to_string()
+            .replace("'pem', 'jwk'", "'jwk', 'pem'");
         row["expect"] = serde_json::from_str(&text).expect("JSON");
     }
     if let Some(certificate) = row.pointer_mut("/input/cert_alt") {
@@ -99,7 +102,12 @@ fn schema_vectors() {
         }
     }
     assert!(count > 100, "the file has {count} rows");
-    assert!(failures.is_empty(), "{} of {count}:\n{}", failures.len(), failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} of {count}:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
 }
 
 #[test]
@@ -112,9 +120,17 @@ fn form_vectors() {
         let pairs = form::pairs(row["form"].as_str().unwrap_or_default()).expect("a short form");
         let found = Value::Object(form::decode(entity, &pairs, None, &env()));
         if found != row["decoded"] {
-            failures.push(format!("{}\n  expected {}\n  found    {found}", row["form"], row["decoded"]));
+            failures.push(format!(
+                "{}\n  expected {}\n  found    {found}",
+                row["form"], row["decoded"]
+            ));
         }
     }
     assert!(count > 30, "the file has {count} rows");
-    assert!(failures.is_empty(), "{} of {count}:\n{}", failures.len(), failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} of {count}:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
 }

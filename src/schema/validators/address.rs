@@ -74,7 +74,11 @@ fn v6(text: &str) -> Result<Address, String> {
         None => (text, None),
     };
     let parsed: std::net::Ipv6Addr = host.parse().map_err(|_| bad())?;
-    let groups: Vec<String> = parsed.segments().iter().map(|g| format!("{g:04x}")).collect();
+    let groups: Vec<String> = parsed
+        .segments()
+        .iter()
+        .map(|g| format!("{g:04x}"))
+        .collect();
     Ok(Address {
         kind: Kind::V6,
         host: groups.join(":"),
@@ -250,10 +254,26 @@ mod tests {
         check("a:80", Some("a:80"));
         check("1.1.1.1:0", Some("1.1.1.1:0"));
         check("001.02.3.4", Some("1.2.3.4:8000"));
-        check("::1", Some("[0000:0000:0000:0000:0000:0000:0000:0001]:8000"));
-        check("[::1]:80", Some("[0000:0000:0000:0000:0000:0000:0000:0001]:80"));
+        check(
+            "::1",
+            Some("[0000:0000:0000:0000:0000:0000:0000:0001]:8000"),
+        );
+        check(
+            "[::1]:80",
+            Some("[0000:0000:0000:0000:0000:0000:0000:0001]:80"),
+        );
         check("a.b.", Some("a.b.:8000"));
-        for bad in ["", "a b", "1.1.1.1:99999", "300.1.1.1:80", "http://a.b", "a..b", "a-.b", "[::1", "."] {
+        for bad in [
+            "",
+            "a b",
+            "1.1.1.1:99999",
+            "300.1.1.1:80",
+            "http://a.b",
+            "a..b",
+            "a-.b",
+            "[::1",
+            ".",
+        ] {
             check(bad, None);
         }
     }
@@ -270,12 +290,24 @@ mod tests {
         check(host("a b"), Err("invalid value: a b"));
         check(wildcard_host("*.a"), Ok(()));
         check(wildcard_host("a.*"), Ok(()));
-        check(wildcard_host("a.*.b"), Err("wildcard must be leftmost or rightmost character"));
-        check(wildcard_host("*.*"), Err("only one wildcard must be specified"));
+        check(
+            wildcard_host("a.*.b"),
+            Err("wildcard must be leftmost or rightmost character"),
+        );
+        check(
+            wildcard_host("*.*"),
+            Err("only one wildcard must be specified"),
+        );
         check(wildcard_host("1.2.3.4"), Err("must not be an IP"));
         check(wildcard_host("a:80"), Err("must not have a port"));
-        check(ip_or_cidr("10.0.0.0/33"), Err("invalid ip or cidr range: '10.0.0.0/33'"));
+        check(
+            ip_or_cidr("10.0.0.0/33"),
+            Err("invalid ip or cidr range: '10.0.0.0/33'"),
+        );
         check(ip_or_cidr("::/128"), Ok(()));
-        check(upstream_name("a:80"), Err("Invalid name ('a:80'); no port allowed"));
+        check(
+            upstream_name("a:80"),
+            Err("Invalid name ('a:80'); no port allowed"),
+        );
     }
 }

@@ -12,8 +12,8 @@ use super::keys;
 use super::validate::Scope;
 use serde_json::Value;
 
-pub(super) use plugins::is_shared_dictionary;
 pub use address::{normalize_host_port, normalize_target};
+pub(super) use plugins::is_shared_dictionary;
 
 /// A rule that is code. The names are those of the schema file; the ones it only marks as
 /// custom are told apart by where they stand.

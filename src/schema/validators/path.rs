@@ -30,8 +30,12 @@ pub(super) fn router_path(text: &str) -> Result<(), String> {
 }
 
 fn regex_path(pattern: &str) -> Result<(), String> {
-    let Err(err) = Regex::new(&pattern.replace("?<", "?P<").replace("?P<=", "?<=").replace("?P<!", "?<!"))
-    else {
+    let Err(err) = Regex::new(
+        &pattern
+            .replace("?<", "?P<")
+            .replace("?P<=", "?<=")
+            .replace("?P<!", "?<!"),
+    ) else {
         return Ok(());
     };
     // Valid elsewhere, but not in our engine: the check of the whole route says so.
@@ -124,7 +128,8 @@ fn decode(text: &str) -> String {
             }
         }
     }
-    String::from_utf8(out).unwrap_or_else(|err| String::from_utf8_lossy(err.as_bytes()).into_owned())
+    String::from_utf8(out)
+        .unwrap_or_else(|err| String::from_utf8_lossy(err.as_bytes()).into_owned())
 }
 
 #[cfg(test)]
@@ -136,10 +141,23 @@ mod tests {
         let check = |text: &str, expected: Result<(), &str>| {
             assert_eq!(router_path(text), expected.map_err(str::to_owned), "{text}");
         };
-        for good in ["/", "/a", "/a b", "/a(b", "/a?x", "/üñ", "/a/", "/%2F", "~/a$", "~/(?=x)a", "~/(?<n>a)"] {
+        for good in [
+            "/",
+            "/a",
+            "/a b",
+            "/a(b",
+            "/a?x",
+            "/üñ",
+            "/a/",
+            "/%2F",
+            "~/a$",
+            "~/(?=x)a",
+            "~/(?<n>a)",
+        ] {
             check(good, Ok(()));
         }
-        let not_normal = |normal: &str| format!("non-normalized path, consider use '{normal}' instead");
+        let not_normal =
+            |normal: &str| format!("non-normalized path, consider use '{normal}' instead");
         check("/a%20b", Err(&not_normal("/a b")));
         check("/a/../b", Err(&not_normal("/b")));
         check("/a/.", Err(&not_normal("/a/")));
@@ -147,7 +165,9 @@ mod tests {
         check("/%zz", Err("invalid url-encoded value: '%zz'"));
         check(
             "~/(x",
-            Err("invalid regex: '/(x' (PCRE returned: pcre2_compile() failed: missing closing parenthesis in \"/(x\" at \"\")"),
+            Err(
+                "invalid regex: '/(x' (PCRE returned: pcre2_compile() failed: missing closing parenthesis in \"/(x\" at \"\")",
+            ),
         );
     }
 

@@ -18,9 +18,15 @@ pub(super) fn cors_origin(text: &str) -> Result<(), String> {
 /// Credentials come from one place.
 pub(super) fn http_log(config: &Value) -> Result<(), String> {
     let headers = config.get("headers").and_then(Value::as_object);
-    let has_authorization = headers
-        .is_some_and(|headers| headers.keys().any(|name| name.eq_ignore_ascii_case("authorization")));
-    let endpoint = config.get("http_endpoint").and_then(Value::as_str).unwrap_or_default();
+    let has_authorization = headers.is_some_and(|headers| {
+        headers
+            .keys()
+            .any(|name| name.eq_ignore_ascii_case("authorization"))
+    });
+    let endpoint = config
+        .get("http_endpoint")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     if has_authorization && url::parse(endpoint).user_info.is_some() {
         return Err("specifying both an 'Authorization' header and user info in 'http_endpoint' is not allowed".to_owned());
     }
@@ -34,7 +40,10 @@ pub(super) fn oauth2(config: &Value) -> Result<(), String> {
         "enable_client_credentials",
         "enable_password_grant",
     ];
-    match GRANTS.iter().any(|grant| config.get(grant) == Some(&Value::Bool(true))) {
+    match GRANTS
+        .iter()
+        .any(|grant| config.get(grant) == Some(&Value::Bool(true)))
+    {
         true => Ok(()),
         false => Err(format!(
             "at least one of these fields must be true: {}",
@@ -118,7 +127,9 @@ pub(super) fn redis_namespace(text: &str) -> Result<(), String> {
         "kong_acme:update_lock",
     ];
     match RESERVED.iter().find(|word| text.starts_with(**word)) {
-        Some(word) => Err(format!("namespace can't be prefixed with reserved word: {word}")),
+        Some(word) => Err(format!(
+            "namespace can't be prefixed with reserved word: {word}"
+        )),
         None => Ok(()),
     }
 }

@@ -2,7 +2,8 @@
 
 /// Letters, digits, `.-_~` and anything beyond ASCII.
 pub(super) fn utf8_name(text: &str) -> Result<(), String> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '~') || !c.is_ascii();
+    let allowed =
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '~') || !c.is_ascii();
     match text.chars().all(allowed) {
         true => Ok(()),
         false => Err(format!(

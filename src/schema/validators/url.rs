@@ -21,7 +21,9 @@ pub(crate) fn parse(text: &str) -> Parts {
     }
     if let Some((scheme, after)) = rest.split_once(':')
         && scheme.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
+        && scheme
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
     {
         parts.scheme = Some(scheme.to_owned());
         rest = after;
@@ -92,11 +94,23 @@ mod tests {
             let found = [&p.scheme, &p.host, &p.port, &p.path].map(Option::as_deref);
             assert_eq!(found, expected, "{text}");
         };
-        check("http://ex.test:8080/a", [Some("http"), Some("ex.test"), Some("8080"), Some("/a")]);
+        check(
+            "http://ex.test:8080/a",
+            [Some("http"), Some("ex.test"), Some("8080"), Some("/a")],
+        );
         check("invalid url", [None, None, None, Some("invalid url")]);
         check("//ex.test:443", [None, Some("ex.test"), Some("443"), None]);
-        check("http://[::1]:80/x", [Some("http"), Some("::1"), Some("80"), Some("/x")]);
-        check("http://u:p@h/x?y=1#z", [Some("http"), Some("h"), None, Some("/x")]);
-        check("userdata: NULL", [Some("userdata"), None, None, Some(" NULL")]);
+        check(
+            "http://[::1]:80/x",
+            [Some("http"), Some("::1"), Some("80"), Some("/x")],
+        );
+        check(
+            "http://u:p@h/x?y=1#z",
+            [Some("http"), Some("h"), None, Some("/x")],
+        );
+        check(
+            "userdata: NULL",
+            [Some("userdata"), None, None, Some(" NULL")],
+        );
     }
 }
