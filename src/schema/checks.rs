@@ -1,8 +1,8 @@
 //! The rules between fields.
 
+use super::build::{self, strings};
 use super::custom_checks::CustomCheck;
 use super::definition::{Field, Path};
-use super::load::{self, strings};
 use super::validate::{self, REQUIRED, Scope};
 use super::violations::{add_entity_error, quoted};
 use serde_json::{Map, Value};
@@ -57,8 +57,8 @@ impl Check {
     ///
     /// # Errors
     /// What is wrong with the schema file.
-    pub fn load(raw: &Value, scope: &load::Scope<'_>, at: &str) -> Result<Check, String> {
-        let (name, arg) = load::as_object(raw)?
+    pub fn load(raw: &Value, scope: &build::Scope<'_>, at: &str) -> Result<Check, String> {
+        let (name, arg) = build::as_object(raw)?
             .iter()
             .next()
             .ok_or("an empty check")?;

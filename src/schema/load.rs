@@ -1,16 +1,12 @@
 //! From the embedded `data/schemas.json` to typed schemas, once per process.
 
-use super::checks::Check;
-use super::definition::{Field, FieldKind, Foreign, OnDelete, Path, Record, Rule};
+use super::build::{Loader, Result, as_object, flag, list, strings};
+use super::definition::Path;
 use super::entity::{Entity, Shape, Subschema};
-use super::lua_pattern::Pattern;
-use super::shorthand::Shorthand;
-use super::validators::Validator;
+use super::env::Role;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::sync::LazyLock;
-
-type Result<T> = std::result::Result<T, String>;
 
 /// The parsed file, for `describe`, beside what was made of it.
 pub(super) struct Schemas {
@@ -35,6 +31,16 @@ pub fn entities() -> impl Iterator<Item = &'static Entity> {
 
 pub(super) fn raw() -> &'static Map<String, Value> {
     &SCHEMAS.raw
+}
+
+/// A plugin's definition as it is on nodes of that role.
+pub(super) fn raw_plugin(name: &str, role: Role) -> Option<Value> {
+    let definition = raw().get("plugins")?.get(name)?;
+    let traditional = match role {
+        Role::Traditional => traditional_variant(raw(), name, definition.as_object()?).ok()?,
+        _ => None,
+    };
+    Some(traditional.map_or_else(|| definition.clone(), Value::Object))
 }
 
 fn load(text: &str) -> Result<Schemas> {
@@ -138,7 +144,6 @@ fn route_shapes(raw: &Map<String, Value>, compatible: &Map<String, Value>) -> Re
 }
 
 fn plugin_shape(raw: &Map<String, Value>, definition: &Map<String, Value>) -> Result<Shape> {
-    let differences = object(raw, "role_differences")?;
     let mut subschemas = HashMap::default();
     for (plugin, schema) in object(raw, "plugins")? {
         let with_plugin = |err| format!("{plugin}: {err}");
@@ -149,21 +154,7 @@ fn plugin_shape(raw: &Map<String, Value>, definition: &Map<String, Value>) -> Re
                 .record(schema, Some(definition))
                 .map_err(with_plugin)?,
         );
-        let mut traditional = schema.clone();
-        let mut differs = false;
-        for (path, difference) in differences {
-            let parts: Vec<&str> = path.split('.').collect();
-            let [owner, inner @ .., attribute] = parts.as_slice() else {
-                return Err(format!("role difference {path}"));
-            };
-            if owner != plugin {
-                continue;
-            }
-            let value = difference.get("traditional").cloned().unwrap_or_default();
-            set_attribute(&mut traditional, inner, attribute, value)?;
-            differs = true;
-        }
-        if differs {
+        if let Some(traditional) = traditional_variant(raw, plugin, schema)? {
             let record = loader
                 .record(&traditional, Some(definition))
                 .map_err(with_plugin)?;
@@ -177,210 +168,25 @@ fn plugin_shape(raw: &Map<String, Value>, definition: &Map<String, Value>) -> Re
     })
 }
 
-/// Builds records and fields of one entity or plugin.
-struct Loader<'a> {
-    kind: &'a str,
-    owner: &'a str,
-}
-
-impl<'a> Loader<'a> {
-    fn new(kind: &'a str, owner: &'a str) -> Loader<'a> {
-        Loader { kind, owner }
-    }
-
-    /// A record; `base` has the fields its checks may name beside its own.
-    fn record(
-        &self,
-        raw: &Map<String, Value>,
-        base: Option<&Map<String, Value>>,
-    ) -> Result<Record> {
-        self.record_at(raw, base, "")
-    }
-
-    fn record_at(
-        &self,
-        raw: &Map<String, Value>,
-        base: Option<&Map<String, Value>>,
-        path: &str,
-    ) -> Result<Record> {
-        let mut record = Record::default();
-        for (name, definition) in named(raw.get("fields")) {
-            let mut field = self.field(name, definition, &join(path, name))?;
-            let explicit = definition.get("required").is_some();
-            if matches!(field.kind, FieldKind::Record(_)) && !explicit {
-                field.required = true;
-            }
-            record.index.insert(name.into(), record.fields.len());
-            record.fields.push(field);
-        }
-        for (name, definition) in named(raw.get("shorthand_fields")) {
-            let field = self.field(name, definition, &join(path, name))?;
-            let new_paths = strings(
-                definition
-                    .get("deprecation")
-                    .and_then(|d| d.get("replaced_with")),
-            );
-            let shorthand = Shorthand::new(self.kind, self.owner, field, &new_paths)
-                .ok_or_else(|| format!("nobody knows the alias {name}"))?;
-            record.shorthands.push(shorthand);
-        }
-        for check in list(raw.get("entity_checks")) {
-            let scope = Scope {
-                loader: self,
-                record: raw,
-                base,
-            };
-            record.checks.push(Check::load(check, &scope, path)?);
-        }
-        Ok(record)
-    }
-
-    fn field(&self, name: &str, raw: &Value, path: &str) -> Result<Field> {
-        let raw = as_object(raw)?;
-        let required_child = |key: &str, suffix: &str| -> Result<Box<Field>> {
-            let child = raw.get(key).ok_or_else(|| format!("{path}: no {key}"))?;
-            let mut child = self.field("", child, &format!("{path}{suffix}"))?;
-            child.required = true;
-            Ok(Box::new(child))
+/// A plugin's definition on a traditional node, where it differs from the others.
+fn traditional_variant(
+    raw: &Map<String, Value>,
+    plugin: &str,
+    definition: &Map<String, Value>,
+) -> Result<Option<Map<String, Value>>> {
+    let mut variant = None;
+    for (path, difference) in object(raw, "role_differences")? {
+        let parts: Vec<&str> = path.split('.').collect();
+        let [owner, inner @ .., attribute] = parts.as_slice() else {
+            return Err(format!("role difference {path}"));
         };
-        let kind = match raw.get("type").and_then(Value::as_str).unwrap_or_default() {
-            "string" => FieldKind::String,
-            "number" => FieldKind::Number,
-            "integer" => FieldKind::Integer,
-            "boolean" => FieldKind::Boolean,
-            "array" => FieldKind::Array(required_child("elements", "[]")?),
-            "set" => FieldKind::Set(required_child("elements", "[]")?),
-            "map" => FieldKind::Map {
-                keys: required_child("keys", "{key}")?,
-                values: required_child("values", "{}")?,
-            },
-            "record" => FieldKind::Record(Box::new(self.record_at(raw, None, path)?)),
-            "foreign" => FieldKind::Foreign(Foreign {
-                reference: raw
-                    .get("reference")
-                    .and_then(Value::as_str)
-                    .ok_or_else(|| format!("{path}: no reference"))?
-                    .into(),
-                on_delete: match raw.get("on_delete").and_then(Value::as_str) {
-                    Some("cascade") => OnDelete::Cascade,
-                    _ => OnDelete::Restrict,
-                },
-            }),
-            "json" => FieldKind::Json,
-            other => return Err(format!("{path}: unknown type {other:?}")),
-        };
-        Ok(Field {
-            name: name.into(),
-            required: flag(raw, "required"),
-            auto: flag(raw, "auto"),
-            unique: flag(raw, "unique"),
-            timestamp: flag(raw, "timestamp"),
-            uuid: flag(raw, "uuid"),
-            referenceable: flag(raw, "referenceable"),
-            encrypted: flag(raw, "encrypted"),
-            transient: flag(raw, "transient"),
-            is_abstract: flag(raw, "abstract"),
-            default: raw.get("default").cloned(),
-            must_be_null: raw.get("eq") == Some(&Value::Null),
-            rules: self.rules(raw, path)?,
-            err: raw.get("err").and_then(Value::as_str).map(Into::into),
-            kind,
-        })
-    }
-
-    fn rules(&self, raw: &Map<String, Value>, path: &str) -> Result<Vec<Rule>> {
-        let mut rules = Vec::new();
-        let is_string = raw.get("type").and_then(Value::as_str) == Some("string");
-        if is_string && raw.get("len_min").is_none() && raw.get("one_of").is_none() {
-            rules.push((rank("len_min"), Rule::LenMin(1)));
+        if *owner == plugin {
+            let value = difference.get("traditional").cloned().unwrap_or_default();
+            let variant = variant.get_or_insert_with(|| definition.clone());
+            set_attribute(variant, inner, attribute, value)?;
         }
-        for (name, value) in raw {
-            let rule = match name.as_str() {
-                "eq" if !value.is_null() => Rule::Eq(value.clone()),
-                "ne" => Rule::Ne(value.clone()),
-                "not_one_of" => Rule::NotOneOf(values(value)),
-                "one_of" => Rule::OneOf(values(value)),
-                "gt" => Rule::Gt(number(value)?),
-                "timestamp" if flag(raw, name) => Rule::Timestamp,
-                "uuid" if flag(raw, name) => Rule::Uuid,
-                "is_regex" if flag(raw, name) => Rule::IsRegex,
-                "between" => match values(value).as_slice() {
-                    [low, high] => Rule::Between(number(low)?, number(high)?),
-                    _ => return Err(format!("{path}: between")),
-                },
-                "len_eq" => Rule::LenEq(length(value)?),
-                "len_min" => match length(value)? {
-                    0 => continue,
-                    least => Rule::LenMin(least),
-                },
-                "len_max" => Rule::LenMax(length(value)?),
-                "starts_with" => Rule::StartsWith(text(value)?.into()),
-                "not_match" => Rule::NotMatch(Pattern::new(text(value)?)?),
-                "match" => Rule::Match(Pattern::new(text(value)?)?),
-                "match_none" => Rule::MatchNone(patterns(value)?),
-                "match_all" => Rule::MatchAll(patterns(value)?),
-                "match_any" => Rule::MatchAny(
-                    strings(value.get("patterns"))
-                        .iter()
-                        .map(|p| Pattern::new(p))
-                        .collect::<Result<_>>()?,
-                    value.get("err").and_then(Value::as_str).map(Into::into),
-                ),
-                "contains" => Rule::Contains(value.clone()),
-                "custom_validator" => {
-                    match Validator::find(text(value)?, self.kind, self.owner, path)
-                        .map_err(|name| format!("{path}: unknown validator {name}"))?
-                    {
-                        Some(validator) => Rule::Custom(validator),
-                        None => continue,
-                    }
-                }
-                "mutually_exclusive_subsets" => Rule::MutuallyExclusiveSubsets(
-                    values(value).iter().map(|v| strings(Some(v))).collect(),
-                ),
-                _ => continue,
-            };
-            rules.push((rank(name), rule));
-        }
-        rules.sort_by_key(|(rank, _)| *rank);
-        Ok(rules.into_iter().map(|(_, rule)| rule).collect())
     }
-}
-
-/// Where the fields that a check names are looked up while loading.
-pub(super) struct Scope<'a> {
-    loader: &'a Loader<'a>,
-    record: &'a Map<String, Value>,
-    base: Option<&'a Map<String, Value>>,
-}
-
-impl Scope<'_> {
-    /// The entity or plugin that is being loaded.
-    pub fn owner(&self) -> &str {
-        self.loader.owner
-    }
-
-    /// The field at the path with the attributes of `overlay` laid over its own.
-    pub fn merged(&self, path: &Path, overlay: &Value) -> Result<Field> {
-        let raw = find_raw(self.record, &path.parts)
-            .or_else(|| self.base.and_then(|base| find_raw(base, &path.parts)))
-            .ok_or_else(|| format!("a check names the unknown field {}", path.text))?;
-        let mut merged = as_object(raw)?.clone();
-        for (name, value) in as_object(overlay)? {
-            merged.insert(name.clone(), value.clone());
-        }
-        self.loader
-            .field(&path.text, &Value::Object(merged), &path.text)
-    }
-}
-
-fn find_raw<'v>(record: &'v Map<String, Value>, parts: &[Box<str>]) -> Option<&'v Value> {
-    let (first, rest) = parts.split_first()?;
-    let (_, field) = named(record.get("fields")).find(|(name, _)| *name == &**first)?;
-    match rest {
-        [] => Some(field),
-        _ => find_raw(field.as_object()?, rest),
-    }
+    Ok(variant)
 }
 
 /// Sets an attribute of a nested field; the last parts may be `elements`.
@@ -405,110 +211,6 @@ fn set_attribute(
     };
     let inner = inner.and_then(Value::as_object_mut).ok_or_else(missing)?;
     set_attribute(inner, rest, attribute, value)
-}
-
-/// The order in which rules are applied.
-fn rank(name: &str) -> usize {
-    const ORDER: [&str; 21] = [
-        "eq",
-        "ne",
-        "not_one_of",
-        "one_of",
-        "gt",
-        "timestamp",
-        "uuid",
-        "is_regex",
-        "between",
-        "len_eq",
-        "len_min",
-        "len_max",
-        "starts_with",
-        "not_match",
-        "match_none",
-        "match",
-        "match_all",
-        "match_any",
-        "contains",
-        "custom_validator",
-        "mutually_exclusive_subsets",
-    ];
-    ORDER
-        .iter()
-        .position(|rule| *rule == name)
-        .unwrap_or(ORDER.len())
-}
-
-fn join(path: &str, name: &str) -> String {
-    match path {
-        "" => name.to_owned(),
-        _ => format!("{path}.{name}"),
-    }
-}
-
-/// The `[{"name": definition}, ...]` lists of the file.
-fn named(list: Option<&Value>) -> impl Iterator<Item = (&str, &Value)> {
-    list.and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_object)
-        .filter_map(|entry| entry.iter().next())
-        .map(|(name, definition)| (name.as_str(), definition))
-}
-
-fn list(value: Option<&Value>) -> impl Iterator<Item = &Value> {
-    value.and_then(Value::as_array).into_iter().flatten()
-}
-
-/// The texts of a list; an empty Lua table may have become `{}`.
-pub(super) fn strings(value: Option<&Value>) -> Vec<Box<str>> {
-    list(value)
-        .filter_map(Value::as_str)
-        .map(Into::into)
-        .collect()
-}
-
-fn values(value: &Value) -> Vec<Value> {
-    value.as_array().cloned().unwrap_or_default()
-}
-
-fn patterns(value: &Value) -> Result<Vec<(Pattern, Option<Box<str>>)>> {
-    list(Some(value))
-        .map(|entry| {
-            let pattern = entry
-                .get("pattern")
-                .and_then(Value::as_str)
-                .unwrap_or_default();
-            let err = entry.get("err").and_then(Value::as_str).map(Into::into);
-            Ok((Pattern::new(pattern)?, err))
-        })
-        .collect()
-}
-
-fn flag(raw: &Map<String, Value>, name: &str) -> bool {
-    raw.get(name) == Some(&Value::Bool(true))
-}
-
-fn number(value: &Value) -> Result<f64> {
-    value
-        .as_f64()
-        .ok_or_else(|| format!("{value} is no number"))
-}
-
-fn length(value: &Value) -> Result<usize> {
-    value
-        .as_u64()
-        .and_then(|n| usize::try_from(n).ok())
-        .ok_or_else(|| format!("{value} is no length"))
-}
-
-fn text(value: &Value) -> Result<&str> {
-    value.as_str().ok_or_else(|| format!("{value} is no text"))
-}
-
-pub(super) fn as_object(value: &Value) -> Result<&Map<String, Value>> {
-    value
-        .as_object()
-        .ok_or_else(|| format!("{value} is no object"))
 }
 
 fn object<'v>(raw: &'v Map<String, Value>, name: &str) -> Result<&'v Map<String, Value>> {

@@ -3,6 +3,7 @@
 //! One description (`data/schemas.json`) drives validation, defaults, form decoding and
 //! `GET /schemas/*`. No IO, no clock and no randomness of its own: [`Env`] brings them.
 
+mod build;
 mod certificates;
 mod checks;
 mod custom_checks;
