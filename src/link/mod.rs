@@ -6,7 +6,7 @@ mod memory;
 mod server;
 
 pub use dialer::{Dialer, Target};
-pub use memory::{MemoryEnd, memory_pair};
+pub use memory::{InMemory, MemoryEnd, memory_pair};
 pub use server::accept;
 
 use bytes::Bytes;

@@ -16,6 +16,7 @@ use futures_util::{SinkExt, StreamExt};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 /// How often the rings are drained.
@@ -26,6 +27,9 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long opening a link may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a link that takes no more frames is still listened to.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 /// What a telemetry buffer works with; the same for every life of the actor.
 #[derive(Clone)]
@@ -150,9 +154,10 @@ impl TelemetryBuffer {
         let Some(link) = &self.link else {
             return;
         };
-        // The window bounds what is unanswered, so a full queue means a peer that answers
-        // what it was not sent.
-        if link.frames.try_send(frame).is_err() {
+        // Closed: the writer has failed, the reader is about to end the link, and the frame
+        // is sent again on the next one. Full: the window bounds what is unanswered, so the
+        // peer answers what it was not sent.
+        if let Err(TrySendError::Full(_)) = link.frames.try_send(frame) {
             self.end_link("the link takes no more frames", context);
         }
     }
@@ -208,7 +213,7 @@ impl TelemetryBuffer {
         let writer = context.spawn(wrap_future::<_, Self>(writer).map(
             move |result, this, context| {
                 if let Err(err) = result {
-                    this.link_failed(number, &err, context);
+                    this.writer_failed(number, err, context);
                 }
             },
         ));
@@ -227,6 +232,14 @@ impl TelemetryBuffer {
         });
         tracing::info!("telemetry link open");
         self.input(Input::LinkUp, context);
+    }
+
+    /// Answers may have come before the link broke: the reader gets them first and then finds
+    /// the end. It is not waited for for ever.
+    fn writer_failed(&mut self, number: u64, err: LinkError, context: &mut Context<Self>) {
+        context.run_later(LAST_ANSWERS, move |this, context| {
+            this.link_failed(number, &err, context);
+        });
     }
 
     fn link_failed(&mut self, number: u64, err: &LinkError, context: &mut Context<Self>) {

@@ -40,6 +40,10 @@ struct Node {
 }
 
 fn node() -> Node {
+    node_with(BufferOptions::default())
+}
+
+fn node_with(buffer: BufferOptions) -> Node {
     let rings = Rings::default();
     let recorder = rings.recorder();
     let (opened, links) = mpsc::unbounded_channel();
@@ -49,7 +53,7 @@ fn node() -> Node {
         healthy_after: Duration::from_secs(60),
     };
     let options = TelemetryOptions {
-        buffer: SharedBuffer::new(BufferOptions::default(), NODE, INCARNATION),
+        buffer: SharedBuffer::new(buffer, NODE, INCARNATION),
         rings,
         metrics: Arc::new(Metrics::new().expect("metrics")),
         metric_options: MetricOptions::default(),
@@ -181,6 +185,24 @@ async fn records_survive_a_restart_of_the_actor() {
     node.record(8);
     assert_eq!(batch(&mut link).await, (2, vec![8]));
     assert_eq!(node.slot.vitals().panics(), 1);
+}
+
+#[actix::test]
+async fn an_answer_that_came_before_the_link_broke_counts() {
+    let mut node = node_with(BufferOptions {
+        batch_limit: 2,
+        ..BufferOptions::default()
+    });
+    let mut link = node.link().await;
+    // More batches than the link holds: the writer is still sending when the link breaks.
+    (0..2 * WINDOW as u64).for_each(|n| node.record(n));
+    node.slot.ask(Drain).await.expect("drained");
+    let (sequence, records) = batch(&mut link).await;
+    answer(&mut link, sequence).await;
+    drop(link);
+    let mut link = node.link().await;
+    assert_eq!(batch(&mut link).await.0, sequence + 1);
+    assert_eq!(node.buffer.totals().delivered, records.len() as u64);
 }
 
 #[actix::test]
