@@ -46,7 +46,7 @@ start: no request is in the sum over all control planes twice. Requests that no 
 are not in Kong's request metrics; in the fleet's they have empty `service` and `route` labels.
 
 Latencies are measured in microseconds and exported in milliseconds with a fraction.
-`consumer` is empty unless metrics per consumer are switched on.
+`consumer` is empty unless `metrics_per_consumer` is on.
 
 ## Names
 

@@ -90,13 +90,13 @@ pub const HTTP_REQUESTS: Metric = counter(
         "workspace",
         "consumer",
     ],
-    "data plane, unless status_code_metrics is off",
+    "data plane, unless metrics_status_code is off",
     "HTTP status codes per consumer/service/route in Kong",
 );
 pub const BANDWIDTH: Metric = counter(
     "kong_bandwidth_bytes",
     &["service", "route", "direction", "workspace", "consumer"],
-    "data plane, unless bandwidth_metrics is off",
+    "data plane, unless metrics_bandwidth is off",
     "Total bandwidth (ingress/egress) throughput in bytes",
 );
 pub const KONG_LATENCY: Metric = histogram(
@@ -120,7 +120,7 @@ pub const REQUEST_LATENCY: Metric = histogram(
     LATENCY,
     "Total latency incurred during requests for each service/route in Kong",
 );
-const LATENCY: &str = "data plane, unless latency_metrics is off";
+const LATENCY: &str = "data plane, unless metrics_latency is off";
 const SLOW_BUCKETS: &[f64] = &[
     25.0, 50.0, 80.0, 100.0, 250.0, 400.0, 700.0, 1000.0, 2000.0, 5000.0, 10_000.0, 30_000.0,
     60_000.0,
@@ -128,7 +128,7 @@ const SLOW_BUCKETS: &[f64] = &[
 pub const UPSTREAM_TARGET_HEALTH: Metric = gauge(
     "kong_upstream_target_health",
     &["upstream", "target", "address", "state", "subsystem"],
-    "data plane, unless upstream_health_metrics is off",
+    "data plane, unless metrics_upstream_health is off",
     "Health status of targets of upstream. States = healthchecks_off|healthy|unhealthy|dns_error, value is 1 when state is populated.",
 );
 pub const CONNECTIONS: Metric = gauge(
