@@ -11,6 +11,7 @@ pub mod data_plane;
 pub mod http;
 pub mod link;
 pub mod model;
+pub mod node;
 pub mod plugins;
 pub mod schema;
 pub mod serve;

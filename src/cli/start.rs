@@ -1,13 +1,15 @@
-//! `langur start`: settings, logging, identity, then the planes of the role.
+//! `langur start`: settings, logging, identity, then the planes of the role, until a signal.
+//!
+//! SIGTERM and SIGQUIT drain: listeners close, requests in flight finish within
+//! `shutdown_timeout`. SIGINT stops at once; so does a second signal of any kind.
 
 use super::args::SettingsArgs;
 use super::{CliError, Exit, logging};
-use crate::settings::identity::IdentityError;
-use crate::settings::{CredentialError, Listen, LogControl, Settings};
-use std::io;
-use std::net::{SocketAddr, TcpListener};
+use crate::node::{Node, NodeError};
+use crate::settings::{LogControl, Settings};
 use std::sync::Arc;
 use thiserror::Error;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -21,23 +23,25 @@ pub enum StartError {
     #[error("role = \"{0}\" cannot be started by this build")]
     NotInThisBuild(&'static str),
     #[error(transparent)]
-    Identity(#[from] IdentityError),
-    #[error(transparent)]
-    Credential(#[from] CredentialError),
-    #[error("{key}: cannot listen on {address}: {source}")]
-    Listen {
-        key: &'static str,
-        address: SocketAddr,
-        source: io::Error,
-    },
+    Node(#[from] NodeError),
+    #[error("signals cannot be caught: {0}")]
+    Signals(std::io::Error),
 }
 
 impl StartError {
     pub fn exit(&self) -> Exit {
         match self {
-            StartError::NotInThisBuild(_) | StartError::Credential(_) => Exit::Config,
-            StartError::Identity(_) => Exit::CannotCreate,
-            StartError::Listen { .. } => Exit::System,
+            StartError::NotInThisBuild(_) => Exit::Config,
+            StartError::Signals(_) => Exit::System,
+            StartError::Node(error) => match error {
+                NodeError::Identity(_) => Exit::CannotCreate,
+                NodeError::Credential(_) | NodeError::Tls(_) | NodeError::Declarative(_) => {
+                    Exit::Config
+                }
+                NodeError::Serve(_) => Exit::System,
+                NodeError::Database(_) => Exit::Unavailable,
+                NodeError::Metrics(_) => Exit::Internal,
+            },
         }
     }
 }
@@ -58,47 +62,113 @@ pub fn command(args: &Args) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Opens every address of one setting.
-///
-/// # Errors
-/// An address cannot be bound; the error names the setting.
-pub fn bind(key: &'static str, listens: &[Listen]) -> Result<Vec<TcpListener>, StartError> {
-    let bind_one = |listen: &Listen| {
-        listen.bind().map_err(|source| StartError::Listen {
-            key,
-            address: listen.address(),
-            source,
-        })
-    };
-    listens.iter().map(bind_one).collect()
-}
-
 /// Runs the planes of the role until the process is told to stop.
 ///
 /// # Errors
 /// A part could not start.
-pub async fn run(settings: Arc<Settings>, _log: LogControl) -> Result<(), StartError> {
-    Err(StartError::NotInThisBuild(settings.node.role.as_str()))
+pub async fn run(settings: Arc<Settings>, log: LogControl) -> Result<(), StartError> {
+    let mut signals = Signals::catch()?;
+    let planes = Planes::start(settings, log).await?;
+    let stop = signals.next().await;
+    planes.stop(stop, &mut signals).await;
+    Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::settings::Sources;
+/// How a node is told to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Finish what is under way.
+    Drain,
+    Now,
+}
 
-    #[test]
-    fn a_taken_port_names_the_setting() {
-        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = taken.local_addr().unwrap();
-        let flags = [("status_listen".to_owned(), address.to_string())];
-        let sources = Sources {
-            flags: &flags,
-            ..Sources::default()
-        };
-        let (settings, _) = Settings::load(&sources).unwrap();
-        let error = bind("status_listen", &settings.listeners.status).unwrap_err();
-        let expected = format!("status_listen: cannot listen on {address}: ");
-        assert!(error.to_string().starts_with(&expected), "{error}");
-        assert_eq!(error.exit(), Exit::System);
+/// The signals that end a node.
+pub struct Signals {
+    terminate: Signal,
+    quit: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// # Errors
+    /// The system refuses.
+    pub fn catch() -> Result<Signals, StartError> {
+        let catch = |kind| signal(kind).map_err(StartError::Signals);
+        Ok(Signals {
+            terminate: catch(SignalKind::terminate())?,
+            quit: catch(SignalKind::quit())?,
+            interrupt: catch(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) -> Stop {
+        tokio::select! {
+            _ = self.terminate.recv() => Stop::Drain,
+            _ = self.quit.recv() => Stop::Drain,
+            _ = self.interrupt.recv() => Stop::Now,
+        }
+    }
+}
+
+/// The running planes of one node.
+pub struct Planes {
+    #[cfg(feature = "control-plane")]
+    control: Option<crate::control_plane::ControlPlane>,
+    status: Option<crate::serve::Running>,
+}
+
+impl Planes {
+    /// Starts what the role asks for.
+    ///
+    /// # Errors
+    /// A part could not start; what had started is gone with the process.
+    pub async fn start(settings: Arc<Settings>, log: LogControl) -> Result<Planes, StartError> {
+        let node = Node::new(settings, log)?;
+        let role = node.settings.node.role;
+        let mut parts = Vec::new();
+        #[cfg(feature = "control-plane")]
+        let mut control = None;
+        if role.has_control_plane() {
+            #[cfg(feature = "control-plane")]
+            {
+                let plane = crate::control_plane::ControlPlane::open(&node).await?;
+                parts.push(plane.status());
+                control = Some(plane);
+            }
+            #[cfg(not(feature = "control-plane"))]
+            return Err(StartError::NotInThisBuild(role.as_str()));
+        }
+        let pages = node.status_pages(parts);
+        let status = node.serve_status(pages.clone())?;
+        #[cfg(feature = "control-plane")]
+        if let Some(plane) = &mut control {
+            plane.serve(pages).await?;
+        }
+        tracing::info!(role = role.as_str(), node_id = %node.id, "started");
+        Ok(Planes {
+            #[cfg(feature = "control-plane")]
+            control,
+            status,
+        })
+    }
+
+    /// Stops everything. A second signal while draining stops at once.
+    pub async fn stop(self, stop: Stop, signals: &mut Signals) {
+        tracing::info!(?stop, "stopping");
+        tokio::select! {
+            () = self.stop_all(stop == Stop::Drain) => {}
+            _ = signals.next() => self.stop_all(false).await,
+        }
+    }
+
+    async fn stop_all(&self, graceful: bool) {
+        #[cfg(feature = "control-plane")]
+        if let Some(plane) = &self.control {
+            plane.stop(graceful).await;
+        }
+        if let Some(status) = &self.status {
+            status.stop(graceful).await;
+        }
     }
 }

@@ -3,5 +3,8 @@
 pub mod admin_api;
 pub mod cluster_registry;
 pub mod config_store;
+mod node;
 pub mod session;
 pub mod telemetry;
+
+pub use node::{ControlPlane, connect};

@@ -98,7 +98,8 @@ async fn dispatch(
             ))
         }
         Endpoint::Metrics => {
-            let body = status::metrics_text(&shared.status).await;
+            let text = status::metrics_text(&shared.status).await;
+            let body = text.map_err(|_| ApiError::Internal)?;
             Ok(Answer::Text {
                 content_type: metrics::CONTENT_TYPE,
                 body,

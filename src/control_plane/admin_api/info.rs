@@ -93,14 +93,14 @@ impl Api {
 
     /// `GET /schemas/{entity}`.
     pub fn entity_schema(&self, name: &str) -> Result<Answer, ApiError> {
-        found(describe::entity(name), || {
+        found(describe::entity(name, self.router_flavor), || {
             format!("No entity named '{name}'")
         })
     }
 
     /// `GET /schemas/plugins/{name}`.
     pub fn plugin_schema(&self, name: &str) -> Result<Answer, ApiError> {
-        found(describe::plugin(name), || {
+        found(describe::plugin(name, self.role), || {
             format!("No plugin named '{name}'")
         })
     }
@@ -112,7 +112,7 @@ impl Api {
 
     /// `GET /plugins/schema/{name}`: the schema of the plugin's `config` alone.
     pub fn plugin_config_schema(&self, name: &str) -> Result<Answer, ApiError> {
-        let whole = describe::plugin(name);
+        let whole = describe::plugin(name, self.role);
         let config = whole.as_ref().and_then(|schema| {
             let fields = schema.get("fields")?.as_array()?;
             fields.iter().find_map(|field| field.get("config")).cloned()

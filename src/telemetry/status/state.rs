@@ -83,6 +83,24 @@ pub enum TargetState {
 }
 
 impl NodeState {
+    /// What this part of a node says, and where it says nothing, what the other says.
+    #[must_use]
+    pub fn or(mut self, other: NodeState) -> NodeState {
+        self.data_planes.extend(other.data_planes);
+        self.targets.extend(other.targets);
+        NodeState {
+            database_reachable: self.database_reachable.or(other.database_reachable),
+            configuration_hash: self.configuration_hash.or(other.configuration_hash),
+            workers: self.workers.or(other.workers),
+            control_plane_connected: self
+                .control_plane_connected
+                .or(other.control_plane_connected),
+            cluster_cert_expiry: self.cluster_cert_expiry.or(other.cluster_cert_expiry),
+            telemetry_held: self.telemetry_held.or(other.telemetry_held),
+            ..self
+        }
+    }
+
     /// Whether the node may be sent traffic, or Kong's words for why not.
     ///
     /// # Errors

@@ -1,0 +1,193 @@
+//! A control plane put together from its settings.
+
+use super::admin_api::{self, AdminApi, Api, StopListening};
+use super::config_store::{
+    ConfigStore, ConfigStoreHandle, DatabaseSettings, PostgresSettings, PostgresTls,
+    PostgresTlsMode, Retention, SqliteSettings, Store,
+};
+use crate::actor::{RestartPolicy, Slot, guard};
+use crate::link::LocalFuture;
+use crate::node::{Node, NodeError};
+use crate::schema::{self, Role, RouterFlavor};
+use crate::serve;
+use crate::settings::{self, Database, Settings};
+use crate::telemetry::status::{NodeState, NodeStatus, StatusContext};
+use actix::Actor;
+use actix_web::web::Data;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long the database may take to say that it is there.
+const REACHABLE: Duration = Duration::from_secs(2);
+
+/// A control plane whose database is open; it serves nobody yet.
+pub struct ControlPlane {
+    node: Node,
+    store: Store,
+    writer: ConfigStoreHandle,
+    admin: Option<Slot<AdminApi>>,
+}
+
+impl ControlPlane {
+    /// Opens the database and applies pending migrations.
+    ///
+    /// # Errors
+    /// The database cannot be reached or refuses.
+    pub async fn open(node: &Node) -> Result<ControlPlane, NodeError> {
+        let store = connect(&node.settings).await?;
+        let failed = |err| NodeError::Database(format!("database: migrations failed: {err:?}"));
+        for step in store.migrate().await.map_err(failed)? {
+            tracing::info!(step, "migration applied");
+        }
+        let address = ConfigStore::new(store.clone(), Retention::default()).start();
+        Ok(ControlPlane {
+            node: node.clone(),
+            writer: ConfigStoreHandle::new(address, store.clone()),
+            store,
+            admin: None,
+        })
+    }
+
+    /// What this plane says on the status pages.
+    pub fn status(&self) -> Arc<dyn NodeStatus> {
+        Arc::new(Status {
+            store: self.store.clone(),
+        })
+    }
+
+    /// Opens the admin and cluster listeners.
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    pub async fn serve(&mut self, pages: Data<StatusContext>) -> Result<(), NodeError> {
+        self.admin = Some(self.serve_admin(pages)?);
+        Ok(())
+    }
+
+    fn serve_admin(&self, pages: Data<StatusContext>) -> Result<Slot<AdminApi>, NodeError> {
+        let settings = &self.node.settings;
+        let shared = admin_api::Shared {
+            api: Api {
+                store: self.writer.clone(),
+                role: Role::ControlPlane,
+                router_flavor: match settings.proxy.router_flavor {
+                    settings::RouterFlavor::Traditional => RouterFlavor::Traditional,
+                    settings::RouterFlavor::TraditionalCompatible => {
+                        RouterFlavor::TraditionalCompatible
+                    }
+                    settings::RouterFlavor::Expressions => RouterFlavor::Expressions,
+                },
+                plugins: Some(enabled_plugins(settings)),
+            },
+            node: admin_api::Node {
+                id: self.node.id,
+                hostname: self.node.hostname.clone(),
+                configuration: Arc::new(settings.report().into()),
+            },
+            status: pages,
+            log: self.node.log.clone(),
+            max_body: usize::try_from(settings.proxy.limits.admin_max_body_size)
+                .unwrap_or(usize::MAX),
+        };
+        let listens = &settings.listeners.admin;
+        let identities = || {
+            settings
+                .certificates
+                .admin_identities(&settings.node.prefix)
+        };
+        let tls = self.node.listener_tls(listens, identities)?;
+        let site = self.node.site("admin_listen", listens, tls);
+        let server = serve::serve(site, admin_api::configure(shared))?;
+        let policy = RestartPolicy::default();
+        Ok(guard(&self.node.actors, "AdminApi", policy, move || {
+            AdminApi::new(server.clone())
+        }))
+    }
+
+    /// Stops serving; graceful lets requests in flight finish.
+    pub async fn stop(&self, graceful: bool) {
+        if let Some(admin) = &self.admin {
+            // An actor that is gone has nothing to stop.
+            let _ = admin.ask(StopListening { graceful }).await;
+        }
+        self.store.close().await;
+    }
+}
+
+/// Opens the database that the settings name.
+///
+/// # Errors
+/// It cannot be reached; the sentence names the setting.
+pub async fn connect(settings: &Settings) -> Result<Store, NodeError> {
+    let (database, setting) = match &settings.database {
+        Database::Sqlite { path } => {
+            if let Some(folder) = path.parent() {
+                std::fs::create_dir_all(folder).map_err(|err| {
+                    let folder = folder.display();
+                    NodeError::Database(format!("sqlite_path: cannot create {folder}: {err}"))
+                })?;
+            }
+            (
+                DatabaseSettings::Sqlite(SqliteSettings::new(path)),
+                "sqlite_path",
+            )
+        }
+        Database::Postgres(postgres) => (DatabaseSettings::Postgres(pg(postgres)), "pg_host"),
+        Database::Off => {
+            let why = "database: a control plane needs one".to_owned();
+            return Err(NodeError::Database(why));
+        }
+    };
+    Store::connect(&database)
+        .await
+        .map_err(|err| NodeError::Database(format!("{setting}: {err:?}")))
+}
+
+fn pg(settings: &settings::Postgres) -> PostgresSettings {
+    PostgresSettings {
+        port: settings.port,
+        password: settings
+            .password
+            .as_ref()
+            .map(|secret| secret.expose().to_owned()),
+        schema: settings.schema.clone(),
+        tls: PostgresTls {
+            mode: match (settings.ssl, settings.ssl_verify) {
+                (false, _) => PostgresTlsMode::Disable,
+                (true, false) => PostgresTlsMode::Require,
+                (true, true) => PostgresTlsMode::VerifyFull,
+            },
+            ..PostgresTls::default()
+        },
+        connect_timeout: settings.timeout,
+        max_connections: settings.pool_size,
+        ..PostgresSettings::new(&settings.host, &settings.user, &settings.database)
+    }
+}
+
+/// The plugins that may be configured: the bundled ones, as far as `plugins` selects them.
+fn enabled_plugins(settings: &Settings) -> std::collections::BTreeSet<String> {
+    let selection = &settings.node.plugins;
+    schema::PLUGINS
+        .iter()
+        .map(|plugin| plugin.name)
+        .filter(|name| selection.bundled || selection.names.iter().any(|named| named == name))
+        .map(str::to_owned)
+        .collect()
+}
+
+struct Status {
+    store: Store,
+}
+
+impl NodeStatus for Status {
+    fn state(&self) -> LocalFuture<'_, NodeState> {
+        Box::pin(async {
+            let revision = tokio::time::timeout(REACHABLE, self.store.latest_revision()).await;
+            NodeState {
+                database_reachable: Some(matches!(revision, Ok(Ok(_)))),
+                ..NodeState::default()
+            }
+        })
+    }
+}

@@ -1,0 +1,168 @@
+//! What every node has, whatever its role: who it is, what it counts, who its actors are, and
+//! the status pages over all that.
+
+use crate::actor::Registry;
+use crate::link::LocalFuture;
+use crate::serve::{self, Running, ServeError, Site};
+use crate::settings::identity::{IdentityError, hostname, node_id};
+use crate::settings::{CredentialError, KONG_VERSION, Listen, LogControl, Settings};
+use crate::telemetry::counters::ConnectionCounters;
+use crate::telemetry::metrics::{MetricOptions, Metrics, NodeIdentity};
+use crate::telemetry::status::{self, NodeState, NodeStatus, StatusContext};
+use crate::tls::{self, TlsError};
+use actix_web::web::Data;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use uuid::Uuid;
+
+/// Worker threads of listeners that are not the proxy's.
+const WORKERS: usize = 2;
+
+/// Why a part of a node could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// The database cannot be reached or refuses; the sentence names the setting.
+    #[error("{0}")]
+    Database(String),
+    /// The declarative configuration cannot be used; every line is one violation.
+    #[error("{0}")]
+    Declarative(String),
+    #[error("metrics: {0}")]
+    Metrics(String),
+}
+
+/// A node without its planes.
+#[derive(Clone)]
+pub struct Node {
+    pub id: Uuid,
+    pub hostname: String,
+    pub settings: Arc<Settings>,
+    pub log: LogControl,
+    pub metrics: Arc<Metrics>,
+    pub metric_options: MetricOptions,
+    pub counters: Arc<ConnectionCounters>,
+    pub actors: Registry,
+}
+
+impl Node {
+    /// # Errors
+    /// The node's id cannot be read or written.
+    pub fn new(settings: Arc<Settings>, log: LogControl) -> Result<Node, NodeError> {
+        let metrics = Metrics::new().map_err(|err| NodeError::Metrics(err.to_string()))?;
+        let shown = settings.metrics;
+        Ok(Node {
+            id: node_id(&settings.node)?,
+            hostname: hostname(),
+            log,
+            metrics: Arc::new(metrics),
+            metric_options: MetricOptions {
+                status_code_metrics: shown.status_code,
+                latency_metrics: shown.latency,
+                bandwidth_metrics: shown.bandwidth,
+                upstream_health_metrics: shown.upstream_health,
+                per_consumer: shown.per_consumer,
+            },
+            counters: Arc::default(),
+            actors: Registry::default(),
+            settings,
+        })
+    }
+
+    /// What `/status`, `/metrics` and `/debug/actors` show of this node.
+    pub fn status_pages(&self, parts: Vec<Arc<dyn NodeStatus>>) -> Data<StatusContext> {
+        Data::new(StatusContext {
+            identity: NodeIdentity {
+                node_id: self.id,
+                version: KONG_VERSION.to_owned(),
+            },
+            counters: Arc::clone(&self.counters),
+            metrics: Arc::clone(&self.metrics),
+            metric_options: self.metric_options,
+            actors: self.actors.clone(),
+            node: Arc::new(Parts(parts)),
+            draining: AtomicBool::new(false),
+        })
+    }
+
+    /// Starts the status listener; `None` when it is off.
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    pub fn serve_status(&self, pages: Data<StatusContext>) -> Result<Option<Running>, NodeError> {
+        let listens = &self.settings.listeners.status;
+        if listens.is_empty() {
+            return Ok(None);
+        }
+        let certificates = &self.settings.certificates;
+        let identities = || certificates.status_identities(&self.settings.node.prefix);
+        let tls = self.listener_tls(listens, identities)?;
+        let site = self.site("status_listen", listens, tls);
+        let configure = move |config: &mut _| status::configure(pages.clone())(config);
+        Ok(Some(serve::serve(site, configure)?))
+    }
+
+    /// The TLS of a setting's `ssl` listens; `None` when there are none.
+    ///
+    /// # Errors
+    /// A certificate cannot be loaded or made.
+    pub fn listener_tls(
+        &self,
+        listens: &[Listen],
+        identities: impl FnOnce() -> Result<Vec<tls::Identity>, CredentialError>,
+    ) -> Result<Option<rustls::ServerConfig>, NodeError> {
+        if !listens.iter().any(|listen| listen.ssl) {
+            return Ok(None);
+        }
+        let http2 = listens.iter().any(|listen| listen.http2);
+        let versions = self.settings.certificates.versions;
+        Ok(Some(tls::listener_config(&identities()?, versions, http2)?))
+    }
+
+    /// A site of this node.
+    pub fn site<'a>(
+        &self,
+        setting: &'static str,
+        listens: &'a [Listen],
+        tls: Option<rustls::ServerConfig>,
+    ) -> Site<'a> {
+        Site {
+            setting,
+            listens,
+            tls,
+            workers: WORKERS,
+            drain: self.settings.node.shutdown_timeout,
+            on_connect: serve::ignore_connections,
+        }
+    }
+}
+
+/// The state of a node of several planes: each says what it knows.
+struct Parts(Vec<Arc<dyn NodeStatus>>);
+
+impl NodeStatus for Parts {
+    fn state(&self) -> LocalFuture<'_, NodeState> {
+        Box::pin(async {
+            let mut whole = NodeState::default();
+            for part in &self.0 {
+                whole = whole.or(part.state().await);
+            }
+            whole
+        })
+    }
+
+    fn before_scrape(&self) -> LocalFuture<'_, ()> {
+        Box::pin(async {
+            for part in &self.0 {
+                part.before_scrape().await;
+            }
+        })
+    }
+}
