@@ -30,6 +30,8 @@ mod validators;
 mod violations;
 
 #[cfg(test)]
+mod tests;
+#[cfg(test)]
 mod vectors;
 
 pub use definition::{Field, FieldKind, Foreign, OnDelete, Record};
