@@ -4,6 +4,7 @@ use super::definition::{Field, FieldKind, Foreign, Record};
 use super::env::{Env, Role, RouterFlavor};
 use super::fill;
 use super::foreign;
+use super::lua_text;
 use super::number;
 use super::read::{self, Form};
 use super::transform::{self, Transformation};
@@ -128,7 +129,7 @@ impl Entity {
     }
 
     /// A new entity in its stored form: every field, nulls explicit, no alias, `ttl` as
-    /// epoch seconds.
+    /// epoch seconds. Transient fields (the `snis` of a certificate) are validated and left out.
     ///
     /// # Errors
     /// Everything that is wrong with the input.
@@ -205,6 +206,20 @@ impl Entity {
         }
         ttl.show(self, &mut shown, env);
         shown
+    }
+
+    /// Checks one value by itself, such as the key in a path.
+    ///
+    /// # Errors
+    /// The first violation's text; a field that does not exist is one.
+    pub fn check_field(&self, name: &str, value: &Value, env: &Env<'_>) -> Result<(), String> {
+        let Some(field) = self.base(env.router_flavor).get(name) else {
+            return Err(validate::UNKNOWN.to_owned());
+        };
+        validate::field(field, value, &Scope::new(env)).map_err(|violation| match violation {
+            Value::String(text) => text,
+            deeper => lua_text::pretty(&deeper),
+        })
     }
 
     /// Derives what is stored in place of what was written: a hashed password, the digest
@@ -327,9 +342,10 @@ impl Entity {
         }
     }
 
-    /// The stored form of validated data: references hold the id alone, ids are lower case.
+    /// The stored form of validated data: no transient fields, references hold the id alone, ids are lower case.
     fn finish(&self, data: Map<String, Value>, ttl: Ttl, env: &Env<'_>) -> Map<String, Value> {
         let mut data = data;
+        data.retain(|name, _| !self.field(name).is_some_and(|field| field.transient));
         for (name, value) in &mut data {
             let Some(field) = self.field(name) else {
                 continue;

@@ -101,7 +101,9 @@ pub(super) fn whole_value(
         match (&*field.name, &given) {
             ("updated_at", _) => return Ok(now(field)),
             ("created_at", None | Some(Value::Null)) => return Ok(now(field)),
-            (_, None) if field.uuid => return Ok(Value::from(env.random.uuid().to_string())),
+            (_, None | Some(Value::Null)) if field.uuid => {
+                return Ok(Value::from(env.random.uuid().to_string()));
+            }
             (_, None) if matches!(field.kind, FieldKind::String) => {
                 return Ok(Value::from(env.random.token()));
             }

@@ -10,6 +10,9 @@ use serde_json::{Map, Number, Value};
 /// The most arguments of a form or a query.
 pub const MAX_ARGUMENTS: usize = 1000;
 
+/// The most steps of a name; what follows them is taken as one.
+const MAX_DEPTH: usize = 32;
+
 /// More than [`MAX_ARGUMENTS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("Too many arguments")]
@@ -83,14 +86,19 @@ fn keys(name: &str) -> Vec<Key> {
     let mut keys = Vec::new();
     let mut rest = name;
     loop {
+        if keys.len() >= MAX_DEPTH {
+            keys.push(Key::Name(rest.to_owned()));
+            return keys;
+        }
         let end = rest.find(['.', '[']).unwrap_or(rest.len());
         if end > 0 || keys.is_empty() {
             keys.push(Key::Name(rest[..end].to_owned()));
         }
         rest = &rest[end..];
         while let Some(inner) = rest.strip_prefix('[') {
-            let Some((key, after)) = inner.split_once(']') else {
-                // Not closed: the bracket is part of the name.
+            let closed = inner.split_once(']').filter(|_| keys.len() < MAX_DEPTH);
+            let Some((key, after)) = closed else {
+                // Not closed, or too deep: the bracket is part of the name.
                 keys.push(Key::Name(rest.to_owned()));
                 return keys;
             };
@@ -346,6 +354,12 @@ mod tests {
             json!({"healthchecks": {"active": {"headers": {"x-a": ["1"]}}}}),
         );
         assert_eq!(super::pairs(&"a=1&".repeat(1001)), Err(TooManyArguments));
+        for step in ["[a]", ".a", "[]"] {
+            let deep = format!("a{}=1", step.repeat(100_000));
+            let pairs = super::pairs(&deep).expect("short");
+            let services = entity("services").expect("an entity");
+            assert_eq!(decode(services, &pairs, None, &env()).len(), 1);
+        }
     }
 
     proptest! {

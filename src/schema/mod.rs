@@ -31,6 +31,10 @@ mod validators;
 mod violations;
 
 #[cfg(test)]
+mod plugin_tests;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
 mod vectors;
 
 pub use definition::{Field, FieldKind, Foreign, OnDelete, Record};
@@ -40,5 +44,6 @@ pub use foreign::Lookup;
 pub use load::{entities, entity};
 pub use plugin_list::{PLUGINS, PluginInfo, plugin};
 pub use ttl::{OptionViolation, Ttl};
+pub use validate::is_uuid;
 pub use validators::{normalize_host_port, normalize_target};
 pub use violations::Violations;

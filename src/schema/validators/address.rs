@@ -215,11 +215,7 @@ pub(super) fn ip_or_cidr(text: &str) -> Result<(), String> {
 
 /// The host of a route: its place of a `*` is checked before, a port is allowed.
 pub(super) fn route_host(text: &str) -> Result<(), String> {
-    match normalize(&text.replace('*', "abc")) {
-        Ok(_) => Ok(()),
-        Err(err) if err == BAD_PORT => Err(err),
-        Err(_) => Err(format!("invalid hostname: {text}")),
-    }
+    host_with_optional_port(&text.replace('*', "abc"))
 }
 
 pub(super) fn target(text: &str) -> Result<(), String> {

@@ -1,0 +1,202 @@
+//! The rules of single plugins and their aliases.
+
+use super::entity;
+use super::vectors::{env, object};
+use serde_json::{Value, json};
+
+/// The stored `config`, or the fields of the violations.
+fn configured(plugin: &str, config: &Value) -> Result<Value, Value> {
+    let plugins = entity("plugins").expect("plugins");
+    let input = object(&json!({"name": plugin, "config": config}));
+    match plugins.insert(input, &env()) {
+        Ok(row) => Ok(row["config"].clone()),
+        Err(violations) => Err(Value::Object(violations.fields)),
+    }
+}
+
+#[test]
+fn rules_of_a_whole_config() {
+    let check = |plugin: &str, config: Value, expected: Option<&str>| {
+        let found = configured(plugin, &config)
+            .err()
+            .map(|fields| fields["config"].clone());
+        assert_eq!(found, expected.map(Value::from), "{plugin} {config}");
+    };
+    check("rate-limiting", json!({"hour": 10, "day": 10}), None);
+    check(
+        "rate-limiting",
+        json!({"second": 3, "hour": 2}),
+        Some("The limit for hour(2.0) cannot be lower than the limit for second(3.0)"),
+    );
+    check(
+        "rate-limiting",
+        json!({"hour": 1, "sync_rate": 1}),
+        Some("sync_rate can only be used with the redis policy"),
+    );
+    let redis = |sync_rate: f64| json!({"hour": 1, "policy": "redis", "redis": {"host": "r"}, "sync_rate": sync_rate});
+    check("rate-limiting", redis(0.5), None);
+    check(
+        "rate-limiting",
+        redis(0.001),
+        Some("sync_rate must be greater than 0.02, or -1 to disable"),
+    );
+    check(
+        "request-termination",
+        json!({"body": "b", "content_type": "text/plain"}),
+        None,
+    );
+    check(
+        "request-termination",
+        json!({"content_type": "text/plain"}),
+        Some("content_type requires a body"),
+    );
+    check(
+        "request-termination",
+        json!({"body": "b", "echo": true}),
+        Some("echo cannot be used with content_type and body"),
+    );
+}
+
+#[test]
+fn rules_of_single_fields() {
+    let check = |plugin: &str, config: Value, pointer: &str, expected: Option<Value>| {
+        let found = configured(plugin, &config).err();
+        let found = found.and_then(|fields| fields["config"].pointer(pointer).cloned());
+        assert_eq!(found, expected, "{plugin} {config}");
+    };
+    let headers = |item: &str| json!({"add": {"headers": [item]}});
+    check("request-transformer", headers("a:b"), "/add/headers", None);
+    check(
+        "request-transformer",
+        headers("a b:c"),
+        "/add/headers",
+        Some(json!(["'a b' is not a valid header"])),
+    );
+    check(
+        "request-transformer",
+        headers("a:"),
+        "/add/headers",
+        Some(json!(["key 'a' has no value"])),
+    );
+    check(
+        "request-transformer",
+        json!({"rename": {"headers": ["a:b c"]}}),
+        "/rename/headers",
+        Some(json!(["'b c' is not a valid header"])),
+    );
+    let tags = |second: &str| {
+        json!({"http_endpoint": "http://z.test", "propagation": {"default_format": "b3"},
+            "static_tags": [{"name": "a", "value": "1"}, {"name": second, "value": "2"}]})
+    };
+    check("zipkin", tags("b"), "/static_tags", None);
+    check(
+        "zipkin",
+        tags("a"),
+        "/static_tags",
+        Some(json!("repeated tags are not allowed: a")),
+    );
+    check(
+        "bot-detection",
+        json!({"allow": ["("]}),
+        "/allow",
+        Some(json!(["not a valid regex: ("])),
+    );
+}
+
+#[test]
+fn rules_between_fields_that_are_code() {
+    let check = |plugin: &str, config: Value, expected: Option<&str>| {
+        let found = configured(plugin, &config)
+            .err()
+            .map(|fields| fields["@entity"].clone());
+        assert_eq!(
+            found,
+            expected.map(|text| json!([text])),
+            "{plugin} {config}"
+        );
+    };
+    let lambda = |proxy: &str| json!({"function_name": "f", "proxy_url": proxy});
+    check("aws-lambda", lambda("http://p.test:80"), None);
+    check(
+        "aws-lambda",
+        lambda("https://p.test"),
+        Some("proxy_url scheme must be http"),
+    );
+    let acme = |storage: &str| json!({"account_email": "a@b.test", "tos_accepted": true, "storage": storage});
+    check("acme", acme("kong"), None);
+    check(
+        "acme",
+        acme("shm"),
+        Some("\"shm\" storage can't be used in Hybrid mode"),
+    );
+    let cache = |name: &str| json!({"strategy": "memory", "memory": {"dictionary_name": name}});
+    check("proxy-cache", cache("kong_db_cache"), None);
+    check(
+        "proxy-cache",
+        cache("nope"),
+        Some("missing shared dict 'nope'"),
+    );
+    let model = |statistics: bool| {
+        json!({"route_type": "llm/v1/completions",
+            "auth": {"header_name": "a", "header_value": "b"},
+            "logging": {"log_statistics": statistics},
+            "model": {"provider": "anthropic", "name": "m", "options": {"anthropic_version": "1"}}})
+    };
+    check("ai-proxy", model(false), None);
+    let found = configured("ai-proxy", &model(true)).expect_err("refused");
+    assert_eq!(
+        found["config"]["@entity"],
+        json!(["anthropic does not support statistics when route_type is llm/v1/completions"])
+    );
+}
+
+#[test]
+fn aliases() {
+    let check = |plugin: &str, config: Value, field: &str, expected: Value| {
+        let config = configured(plugin, &config).expect("valid");
+        assert_eq!(config[field], expected, "{plugin} {field}");
+    };
+    check(
+        "session",
+        json!({"cookie_samesite": "off"}),
+        "cookie_same_site",
+        json!("Lax"),
+    );
+    check(
+        "session",
+        json!({"cookie_lifetime": 5}),
+        "rolling_timeout",
+        json!(5),
+    );
+    check(
+        "session",
+        json!({"cookie_idletime": null}),
+        "idling_timeout",
+        json!(0),
+    );
+    check(
+        "session",
+        json!({"cookie_renew": 5}),
+        "cookie_renew",
+        Value::Null,
+    );
+    check(
+        "session",
+        json!({}),
+        "secret",
+        json!("RANDOMSTRINGRANDOMSTRINGRANDOM00"),
+    );
+    check(
+        "opentelemetry",
+        json!({"endpoint": "http://t.test"}),
+        "traces_endpoint",
+        json!("http://t.test"),
+    );
+    let wrong = configured("session", &json!({"cookie_lifetime": "x"})).expect_err("refused");
+    assert_eq!(wrong, json!({"cookie_lifetime": "expected a number"}));
+    // An alias is never stored, and a null one does not undo its successor.
+    let redis = json!({"minute": 1, "redis_host": null, "redis": {"host": "r.test"}});
+    let stored = configured("rate-limiting", &redis).expect("valid");
+    assert_eq!(stored["redis"]["host"], "r.test");
+    assert!(stored.get("redis_host").is_none());
+}
