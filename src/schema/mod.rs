@@ -20,7 +20,6 @@ mod load;
 mod lua_pattern;
 pub mod lua_text;
 mod number;
-mod path_key;
 mod plugin_list;
 mod read;
 mod shorthand;

@@ -102,7 +102,7 @@ impl Api {
             .ok_or(ApiError::InvalidPrimaryKey)?;
         let value = Value::String(key.to_owned());
         entity
-            .check_key(&value, &self.env())
+            .check_field(name, &value, &self.env())
             .map_err(|why| ApiError::InvalidUnique {
                 field: name.to_owned(),
                 why,

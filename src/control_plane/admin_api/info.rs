@@ -112,11 +112,7 @@ impl Api {
 
     /// `GET /plugins/schema/{name}`: the schema of the plugin's `config` alone.
     pub fn plugin_config_schema(&self, name: &str) -> Result<Answer, ApiError> {
-        let whole = describe::plugin(name, self.role);
-        let config = whole.as_ref().and_then(|schema| {
-            let fields = schema.get("fields")?.as_array()?;
-            fields.iter().find_map(|field| field.get("config")).cloned()
-        });
+        let config = describe::plugin_config(name, self.role);
         found(config, || format!("No plugin named '{name}'"))
     }
 

@@ -1,11 +1,12 @@
 //! `/tags`: a view over the tags of all entities.
 
-use super::api::{Api, schema_of};
+use super::api::Api;
 use super::error::ApiError;
 use super::paging::{self, argument};
 use super::reply::Answer;
 use crate::control_plane::config_store::{PageRequest, TagFilter};
 use crate::model::Kind;
+use crate::schema;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde_json::{Value, json};
@@ -56,8 +57,8 @@ impl Api {
     }
 
     fn check_tag(&self, tag: &str) -> Result<(), ApiError> {
-        schema_of(Kind::Services)?
-            .check_tag(&json!(tag), &self.env())
+        schema::entity("tags")
+            .map_or(Ok(()), |tags| tags.check_field("tag", &json!(tag), &self.env()))
             .map_err(|why| ApiError::InvalidUnique {
                 field: "tag".to_owned(),
                 why,
