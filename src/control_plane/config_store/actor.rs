@@ -6,11 +6,14 @@ use actix::prelude::*;
 use sea_orm::DbErr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// Writes that may wait. Overflow: the sender gets [`StoreError::Busy`] at once and says so to
 /// its client, which is to try again.
-const MAILBOX: usize = 256;
+///
+/// Actix lets each clone of an address send one message beyond the mailbox's capacity, so with
+/// as many clones as requests it bounds nothing. The slots of [`ConfigStoreHandle`] do.
+pub(super) const MAILBOX: usize = 256;
 /// A write that takes longer is given up and rolled back, so that a hanging database does not
 /// keep the queue from being answered.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -21,12 +24,19 @@ const MAINTENANCE: Duration = Duration::from_secs(60);
 pub struct ConfigStore {
     store: Store,
     retention: Retention,
+    /// Runs beside the actor: what the actor itself spawned would stand still during a write,
+    /// and with it whatever connection it holds.
+    following: Option<tokio::task::JoinHandle<()>>,
 }
 
 impl ConfigStore {
     #[must_use]
     pub fn new(store: Store, retention: Retention) -> ConfigStore {
-        ConfigStore { store, retention }
+        ConfigStore {
+            store,
+            retention,
+            following: None,
+        }
     }
 }
 
@@ -36,7 +46,7 @@ impl Actor for ConfigStore {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
         let store = self.store.clone();
-        ctx.spawn(async move { store.follow().await }.into_actor(self));
+        self.following = Some(tokio::spawn(async move { store.follow().await }));
         // Overflow: the next round does it.
         ctx.run_interval(MAINTENANCE, |_, ctx| {
             if ctx.address().try_send(Maintain).is_err() {
@@ -46,12 +56,22 @@ impl Actor for ConfigStore {
     }
 }
 
-/// Commits operations as one revision and answers on `reply`.
+impl Drop for ConfigStore {
+    fn drop(&mut self) {
+        if let Some(following) = &self.following {
+            following.abort();
+        }
+    }
+}
+
+/// Commits operations as one revision: see [`ConfigStoreHandle::write`].
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct WriteConfig {
-    pub writes: Vec<Write>,
-    pub reply: oneshot::Sender<Result<Committed, StoreError>>,
+    writes: Vec<Write>,
+    reply: oneshot::Sender<Result<Committed, StoreError>>,
+    /// The place in the queue, given back when the write has been answered.
+    slot: OwnedSemaphorePermit,
 }
 
 /// Deletes expired entities and prunes the journal.
@@ -74,6 +94,7 @@ impl Handler<WriteConfig> for ConfigStore {
             let _ = message
                 .reply
                 .send(result.unwrap_or_else(|_| Err(unanswered())));
+            drop(message.slot);
         };
         // No other message is taken meanwhile: the queue is the mailbox, and it is bounded.
         ctx.wait(write.into_actor(self));
@@ -97,7 +118,7 @@ impl Handler<Maintain> for ConfigStore {
                 Err(err) => tracing::warn!(?err, "pruning the journal failed"),
             }
         };
-        ctx.spawn(tidy.into_actor(self));
+        ctx.wait(tidy.into_actor(self));
     }
 }
 
@@ -112,18 +133,30 @@ fn unanswered() -> StoreError {
 pub struct ConfigStoreHandle {
     address: Addr<ConfigStore>,
     store: Store,
+    slots: Arc<Semaphore>,
 }
 
 impl ConfigStoreHandle {
+    /// The one handle to an actor; whoever else writes gets a clone.
     #[must_use]
     pub fn new(address: Addr<ConfigStore>, store: Store) -> ConfigStoreHandle {
-        ConfigStoreHandle { address, store }
+        ConfigStoreHandle {
+            address,
+            store,
+            slots: Arc::new(Semaphore::new(MAILBOX)),
+        }
     }
 
     /// For reads, which need no queue.
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// Places left in the queue.
+    #[must_use]
+    pub fn free_slots(&self) -> usize {
+        self.slots.available_permits()
     }
 
     /// Queues a write and waits for its commit.
@@ -133,8 +166,16 @@ impl ConfigStoreHandle {
     /// [`StoreError::Unavailable`] when it gave up or stopped in the middle, which leaves open
     /// whether the write was made; otherwise those of [`Store::write`].
     pub async fn write(&self, writes: Vec<Write>) -> Result<Committed, StoreError> {
+        let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
+            return Err(StoreError::Busy);
+        };
         let (reply, answer) = oneshot::channel();
-        match self.address.try_send(WriteConfig { writes, reply }) {
+        let message = WriteConfig {
+            writes,
+            reply,
+            slot,
+        };
+        match self.address.try_send(message) {
             Ok(()) => answer.await.unwrap_or_else(|_| Err(unanswered())),
             Err(SendError::Full(_) | SendError::Closed(_)) => Err(StoreError::Busy),
         }

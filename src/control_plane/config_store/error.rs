@@ -101,14 +101,18 @@ impl From<DbErr> for StoreError {
                 _ => StoreError::Unavailable(Arc::new(err)),
             };
         };
-        if database.kind() != ErrorKind::Other {
+        let code = database.code();
+        let code = code.as_deref().unwrap_or_default();
+        if database.kind() != ErrorKind::Other || is_constraint(code) {
             let constraint = database.constraint().unwrap_or(database.message());
             return StoreError::Refused(constraint.to_owned());
         }
-        match database.code().as_deref() {
-            Some(code) if is_busy(code) => StoreError::Busy,
-            Some(code) if is_unavailable(code) => StoreError::Unavailable(Arc::new(err)),
-            _ => StoreError::Database(Arc::new(err)),
+        if is_busy(code) {
+            return StoreError::Busy;
+        }
+        match is_unavailable(code) {
+            true => StoreError::Unavailable(Arc::new(err)),
+            false => StoreError::Database(Arc::new(err)),
         }
     }
 }
@@ -120,6 +124,11 @@ fn sqlx_error(err: &DbErr) -> Option<&sqlx::Error> {
         | DbErr::Query(RuntimeErr::SqlxError(cause)) => Some(cause),
         _ => None,
     }
+}
+
+/// SQLite's CONSTRAINT and its extended codes, of which the driver knows only some.
+fn is_constraint(code: &str) -> bool {
+    sqlite_code(code) == Some(19)
 }
 
 /// PostgreSQL's serialization failure, deadlock and lock timeout; SQLite's BUSY and LOCKED,

@@ -47,6 +47,7 @@ pub(super) enum Filter {
 /// What a table can do, whatever its entity.
 pub(super) trait Rows: Send + Sync {
     /// The table's name.
+    #[cfg(test)]
     fn name(&self) -> String;
     /// The column that holds a field of the document.
     fn column(&self, field: &str) -> Option<String>;
@@ -107,6 +108,7 @@ where
     E::Model: Serialize + DeserializeOwned + IntoActiveModel<E::ActiveModel> + Sync,
     E::ActiveModel: ActiveModelBehavior + Send,
 {
+    #[cfg(test)]
     fn name(&self) -> String {
         E::default().table_name().to_owned()
     }
@@ -379,8 +381,10 @@ fn malformed<M: DeserializeOwned>(
             .unwrap_or_default(),
     };
     let reason = match message.split_once(", expected ") {
-        Some((_, expected)) => format!("expected {expected}"),
-        None => message.split(" `").next().unwrap_or_default().to_owned(),
+        Some((_, expected)) if !message.starts_with("unknown field") => {
+            format!("expected {expected}")
+        }
+        _ => message.split(" `").next().unwrap_or_default().to_owned(),
     };
     StoreError::Malformed {
         kind,

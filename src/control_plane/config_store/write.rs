@@ -46,8 +46,21 @@ pub enum Write {
     },
 }
 
+impl std::fmt::Debug for Write {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Without the content: documents hold keys and secrets.
+        let (name, kind, id) = match self {
+            Write::Insert { kind, document } => ("Insert", kind, document.get("id").cloned()),
+            Write::Upsert { kind, document } => ("Upsert", kind, document.get("id").cloned()),
+            Write::Update { kind, document, .. } => ("Update", kind, document.get("id").cloned()),
+            Write::Delete { kind, id } => ("Delete", kind, Some(id.to_string().into())),
+        };
+        write!(f, "{name}({kind} {})", id.unwrap_or_default())
+    }
+}
+
 /// What a write did.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Committed {
     /// The revision of this write, or the latest one when there was nothing to do.
     pub revision: Revision,
@@ -55,6 +68,16 @@ pub struct Committed {
     pub ops: Vec<Op>,
     /// For each operation the entity as stored; none for a delete.
     pub documents: Vec<Option<Document>>,
+}
+
+impl std::fmt::Debug for Committed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Without the documents, as above.
+        f.debug_struct("Committed")
+            .field("revision", &self.revision)
+            .field("ops", &self.ops)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Whether to look before each step.

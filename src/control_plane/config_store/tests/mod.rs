@@ -1,1 +1,11 @@
-//! x
+//! The store against real databases: SQLite always, PostgreSQL where `LANGUR_TEST_POSTGRES`
+//! holds a `postgres://` URL. Every test gets a database, or a schema, of its own.
+
+mod actor;
+mod cluster;
+mod constraints;
+mod fleet;
+mod journal;
+mod reads;
+mod support;
+mod writes;

@@ -1,0 +1,94 @@
+//! The actor: order, overflow, maintenance.
+
+use super::support::{Database, insert, on_both_engines};
+use crate::control_plane::config_store::actor::MAILBOX;
+use crate::control_plane::config_store::{
+    ConfigStore, ConfigStoreHandle, Maintain, Retention, Store, StoreError,
+};
+use crate::model::{Kind, Revision};
+use actix::Actor;
+use futures_util::future::join_all;
+use serde_json::json;
+use std::time::Duration;
+use tokio::task::{LocalSet, spawn_local, yield_now};
+
+/// An actor that has begun.
+async fn start(store: &Store) -> ConfigStoreHandle {
+    let address = ConfigStore::new(store.clone(), Retention::default()).start();
+    address.send(Maintain).await.expect("is taken");
+    ConfigStoreHandle::new(address, store.clone())
+}
+
+on_both_engines!(writes_are_answered_in_order, async |database: &Database| {
+    let test = async {
+        let handle = start(&database.store).await;
+        let writes = (1..=20).map(|n| handle.write(vec![insert(Kind::Routes, n, json!({}))]));
+        for (answer, expected) in join_all(writes).await.into_iter().zip(1..) {
+            assert_eq!(answer.expect("is written").revision, Revision(expected));
+        }
+        let duplicate = handle.write(vec![insert(Kind::Routes, 1, json!({}))]).await;
+        assert!(matches!(
+            duplicate,
+            Err(StoreError::PrimaryKeyViolation { .. })
+        ));
+    };
+    LocalSet::new().run_until(test).await;
+});
+
+on_both_engines!(
+    /// The queue is bounded, whoever asks, and says so at once.
+    a_full_queue_is_busy,
+    async |database: &Database| {
+        let test = async {
+            let store = &database.store;
+            let handle = start(store).await;
+            // Nothing is written while this is held.
+            let held = store.begin_write().await.expect("begins");
+            // Each through a clone of its own, as requests are.
+            let ask = |n| {
+                let handle = handle.clone();
+                async move { handle.write(vec![insert(Kind::Routes, n, json!({}))]).await }
+            };
+            let waiting: Vec<_> = (1..).take(MAILBOX).map(|n| spawn_local(ask(n))).collect();
+            while handle.free_slots() > 0 {
+                yield_now().await;
+            }
+            let busy = ask(0).await;
+            assert!(matches!(busy, Err(StoreError::Busy)), "{busy:?}");
+            drop(held);
+            for answer in waiting {
+                answer.await.expect("no panic").expect("is written");
+            }
+            let count = store.count(Kind::Routes).await.expect("counts");
+            assert_eq!(count, MAILBOX as u64);
+            ask(1000).await.expect("there is room again");
+        };
+        LocalSet::new().run_until(test).await;
+    }
+);
+
+on_both_engines!(maintenance_tidies, async |database: &Database| {
+    let test = async {
+        let store = &database.store;
+        store
+            .must(vec![
+                insert(Kind::Consumers, 1, json!({})),
+                insert(Kind::KeyauthCredentials, 1, json!({"ttl": 1_700_000_001})),
+            ])
+            .await;
+        database.pass(Duration::from_secs(2));
+        let retention = Retention {
+            max_revisions: 1,
+            max_age: Duration::from_secs(100),
+        };
+        let address = ConfigStore::new(store.clone(), retention).start();
+        // The second is taken when the first is done.
+        for _ in 0..2 {
+            address.send(Maintain).await.expect("is taken");
+        }
+        let latest = store.latest_revision().await.expect("reads");
+        let oldest = store.oldest_journal_revision().await.expect("reads");
+        assert_eq!((latest, oldest), (Revision(2), Some(Revision(2))));
+    };
+    LocalSet::new().run_until(test).await;
+});

@@ -1,0 +1,115 @@
+//! What the database refuses by itself, whoever asks.
+
+use super::support::{Database, insert, on_both_engines, reference};
+use crate::control_plane::config_store::StoreError;
+use crate::model::Kind;
+use serde_json::json;
+
+async fn refused(database: &Database, sql: &str) {
+    match database.sql(sql).await {
+        Err(StoreError::Refused(_)) => {}
+        other => panic!("{sql}: {other:?}"),
+    }
+}
+
+on_both_engines!(
+    /// Raw SQL cannot break the configuration.
+    raw_sql_is_refused,
+    async |database: &Database| {
+        database
+            .store
+            .must(vec![
+                insert(Kind::Certificates, 1, json!({})),
+                insert(Kind::Services, 1, json!({"name": "s", "client_certificate": reference(1)})),
+                insert(Kind::Routes, 1, json!({"name": "r", "service": reference(1)})),
+                insert(Kind::Upstreams, 1, json!({"name": "u"})),
+                insert(Kind::Targets, 1, json!({"target": "a:1"})),
+                insert(Kind::Consumers, 1, json!({"username": "c", "custom_id": "x"})),
+                insert(Kind::KeyauthCredentials, 1, json!({"key": "k"})),
+                insert(Kind::Snis, 1, json!({"name": "n"})),
+                insert(Kind::CaCertificates, 1, json!({"cert_digest": "d"})),
+                insert(Kind::Plugins, 1, json!({"name": "cors"})),
+                insert(Kind::Plugins, 2, json!({"name": "cors", "route": reference(1)})),
+                insert(Kind::Plugins, 3, json!({"name": "jwt", "instance_name": "i"})),
+            ])
+            .await;
+        let service = "INSERT INTO services (id, created_at, updated_at, name, protocol, host, port, enabled, client_certificate_id) VALUES";
+        let plugin = "INSERT INTO plugins (id, created_at, updated_at, name, instance_name, route_id, service_id, consumer_id, protocols, enabled) VALUES";
+        for row in [
+            // Duplicates.
+            format!("{service} (uuid(9), 0, 0, 's', 'http', 'h', 80, true, NULL)"),
+            format!("{service} (uuid(1), 0, 0, 't', 'http', 'h', 80, true, NULL)"),
+            "INSERT INTO consumers (id, created_at, updated_at, username) VALUES (uuid(9), 0, 0, 'c')".to_owned(),
+            "INSERT INTO consumers (id, created_at, updated_at, custom_id) VALUES (uuid(9), 0, 0, 'x')".to_owned(),
+            "INSERT INTO keyauth_credentials (id, created_at, consumer_id, key) VALUES (uuid(9), 0, uuid(1), 'k')".to_owned(),
+            "INSERT INTO targets (id, created_at, updated_at, upstream_id, target) VALUES (uuid(9), 0.5, 0.5, uuid(1), 'a:1')".to_owned(),
+            "INSERT INTO snis (id, created_at, updated_at, name, certificate_id) VALUES (uuid(9), 0, 0, 'n', uuid(1))".to_owned(),
+            "INSERT INTO ca_certificates (id, created_at, updated_at, cert, cert_digest) VALUES (uuid(9), 0, 0, 'c', 'd')".to_owned(),
+            // A second global plugin of a name, and a second one on a route.
+            format!("{plugin} (uuid(9), 0, 0, 'cors', NULL, NULL, NULL, NULL, '[]', true)"),
+            format!("{plugin} (uuid(9), 0, 0, 'cors', NULL, uuid(1), NULL, NULL, '[]', true)"),
+            format!("{plugin} (uuid(9), 0, 0, 'acl', 'i', NULL, NULL, NULL, '[]', true)"),
+            // Dangling keys.
+            format!("{service} (uuid(9), 0, 0, 't', 'http', 'h', 80, true, uuid(9))"),
+            "UPDATE routes SET service_id = uuid(9)".to_owned(),
+            "UPDATE targets SET upstream_id = uuid(9)".to_owned(),
+            "UPDATE snis SET certificate_id = uuid(9)".to_owned(),
+            "UPDATE keyauth_credentials SET consumer_id = uuid(9)".to_owned(),
+            format!("{plugin} (uuid(9), 0, 0, 'acl', NULL, uuid(9), NULL, NULL, '[]', true)"),
+            format!("{plugin} (uuid(9), 0, 0, 'acl', NULL, NULL, uuid(9), NULL, '[]', true)"),
+            format!("{plugin} (uuid(9), 0, 0, 'acl', NULL, NULL, NULL, uuid(9), '[]', true)"),
+            // Parents that are needed.
+            "DELETE FROM services".to_owned(),
+            "DELETE FROM certificates".to_owned(),
+            // Wrong values.
+            "UPDATE services SET port = 65536".to_owned(),
+            "UPDATE services SET protocol = 'gopher'".to_owned(),
+            "UPDATE routes SET protocols = '{}'".to_owned(),
+            "UPDATE services SET host = NULL".to_owned(),
+            "UPDATE consumers SET username = NULL, custom_id = NULL".to_owned(),
+            "UPDATE certificates SET cert_alt = 'x'".to_owned(),
+            "INSERT INTO config_revision (id, revision) VALUES (2, 0)".to_owned(),
+        ] {
+            refused(database, &row).await;
+        }
+        let kept = database.store.config().await.expect("reads");
+        assert_eq!(kept.len(), 12);
+    }
+);
+
+on_both_engines!(
+    /// Deleting a parent past the store takes its children along.
+    raw_deletes_cascade,
+    async |database: &Database| {
+        database
+            .store
+            .must(vec![
+                insert(Kind::Routes, 1, json!({})),
+                insert(Kind::Plugins, 1, json!({"route": reference(1)})),
+                insert(Kind::Upstreams, 1, json!({})),
+                insert(Kind::Targets, 1, json!({})),
+                insert(Kind::Consumers, 1, json!({})),
+                insert(Kind::KeyauthCredentials, 1, json!({})),
+                insert(Kind::Plugins, 2, json!({"consumer": reference(1)})),
+                insert(Kind::Certificates, 1, json!({})),
+                insert(Kind::Snis, 1, json!({})),
+            ])
+            .await;
+        for parent in ["routes", "upstreams", "consumers", "certificates"] {
+            database.sql(&format!("DELETE FROM {parent}")).await.expect("deletes");
+        }
+        assert!(database.store.config().await.expect("reads").is_empty());
+    }
+);
+
+on_both_engines!(
+    /// Columns have types, and what has another is refused.
+    columns_are_typed,
+    async |database: &Database| {
+        database.store.must(vec![insert(Kind::Services, 1, json!({}))]).await;
+        for set in ["port = 'x'", "created_at = 'x'", "tags = '{'", "enabled = 'x'", "id = 'x'"] {
+            let result = database.sql(&format!("UPDATE services SET {set}")).await;
+            assert!(result.is_err(), "{set}");
+        }
+    }
+);

@@ -1,0 +1,168 @@
+//! Presence rows and telemetry counts.
+
+use super::support::{Database, id, on_both_engines};
+use crate::control_plane::config_store::{BatchKey, Count, Counted, DataPlanePresence, Dimensions};
+use entity::columns::{Labels, Strings};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+const START: i64 = 1_700_000_000;
+
+fn presence(n: u128, control_plane: u128) -> DataPlanePresence {
+    DataPlanePresence {
+        id: id(n),
+        hostname: "dp".to_owned(),
+        ip: "127.0.0.1".to_owned(),
+        last_seen: START,
+        updated_at: START,
+        config_hash: "0".repeat(32),
+        version: Some("3.9.3".to_owned()),
+        sync_status: "normal".to_owned(),
+        labels: Some(Labels([("zone".to_owned(), "a".to_owned())].into())),
+        cert_details: json!({"expiry_timestamp": 1_897_136_778}),
+        rpc_capabilities: Some(Strings(Vec::new())),
+        ttl: START + 100,
+        control_plane: Some(id(control_plane)),
+        connected: true,
+        revision: Some(7),
+        in_effect_at: Some(1_700_000_000.25),
+        quarantined: json!([{"entity": "plugins", "id": id(1), "name": "x", "reason": "r", "since": 1}]),
+        langur_version: None,
+    }
+}
+
+on_both_engines!(data_planes_come_and_go, async |database: &Database| {
+    let store = &database.store;
+    store
+        .upsert_data_plane(presence(2, 1))
+        .await
+        .expect("writes");
+    let first = presence(1, 1);
+    store
+        .upsert_data_plane(first.clone())
+        .await
+        .expect("writes");
+    assert_eq!(
+        store.data_planes().await.expect("reads"),
+        [first.clone(), presence(2, 1)]
+    );
+
+    // It moved on to control plane 2; what control plane 1 says of it comes late.
+    let moved = DataPlanePresence {
+        control_plane: Some(id(2)),
+        labels: None,
+        ..first
+    };
+    store
+        .upsert_data_plane(moved.clone())
+        .await
+        .expect("writes");
+    store
+        .disconnect_data_plane(id(1), id(1))
+        .await
+        .expect("writes");
+    assert_eq!(store.data_planes().await.expect("reads")[0], moved);
+    store
+        .disconnect_data_plane(id(1), id(2))
+        .await
+        .expect("writes");
+    assert!(!store.data_planes().await.expect("reads")[0].connected);
+
+    database.pass(Duration::from_secs(100));
+    assert!(store.data_planes().await.expect("reads").is_empty());
+    store
+        .expire_presence(Duration::from_secs(60))
+        .await
+        .expect("expires");
+    database
+        .sql("INSERT INTO data_planes SELECT * FROM data_planes")
+        .await
+        .expect("there is nothing to duplicate");
+});
+
+on_both_engines!(
+    /// The data planes of a control plane that died are not connected.
+    a_dead_control_plane_lets_go,
+    async |database: &Database| {
+        let store = &database.store;
+        let window = Duration::from_secs(30);
+        store.touch_control_plane(id(1), "one").await.expect("writes");
+        store.touch_control_plane(id(2), "two").await.expect("writes");
+        store.upsert_data_plane(presence(1, 1)).await.expect("writes");
+        store.upsert_data_plane(presence(2, 2)).await.expect("writes");
+        database.pass(Duration::from_secs(31));
+        store.touch_control_plane(id(2), "two").await.expect("writes");
+        store.expire_presence(window).await.expect("expires");
+        let there = store.control_planes(window).await.expect("reads");
+        assert_eq!(there.iter().map(|found| found.id).collect::<Vec<_>>(), [id(2)]);
+        let connected: Vec<_> = store.data_planes().await.expect("reads").iter().map(|found| found.connected).collect();
+        assert_eq!(connected, [false, true]);
+    }
+);
+
+on_both_engines!(batches_are_counted_once, async |database: &Database| {
+    let stores = [database.store.clone(), database.another_store().await];
+    let by = |route: Option<u128>, status| Dimensions {
+        service: Some(id(1)),
+        route: route.map(id),
+        consumer: None,
+        status,
+        data_plane: id(9),
+    };
+    let count = |requests| Count {
+        requests,
+        request_bytes: 10 * requests,
+        response_bytes: 100 * requests,
+    };
+    let batch = BTreeMap::from([(by(Some(2), 200), count(3)), (by(None, 404), count(1))]);
+    let key = |incarnation, sequence| BatchKey {
+        node: id(9),
+        incarnation: id(incarnation),
+        sequence,
+    };
+    let mut tasks = Vec::new();
+    // Each batch arrives at both control planes, some at the same time.
+    for sequence in 1..=5 {
+        for store in &stores {
+            let (store, batch) = (store.clone(), batch.clone());
+            tasks.push(tokio::spawn(async move {
+                store.ingest(key(1, sequence), &batch).await
+            }));
+        }
+        for task in tasks.drain(..) {
+            task.await.expect("no panic").expect("ingests");
+        }
+    }
+    assert_eq!(
+        stores[1].ingest(key(1, 4), &batch).await.expect("ingests"),
+        Counted::AlreadyCounted
+    );
+    let expected = BTreeMap::from([(by(Some(2), 200), count(15)), (by(None, 404), count(5))]);
+    assert_eq!(stores[0].counts().await.expect("reads"), expected);
+
+    assert_eq!(
+        stores[0].ingest(key(2, 1), &batch).await.expect("ingests"),
+        Counted::Counted
+    );
+    assert_eq!(
+        stores[0]
+            .ingest(key(2, 2), &BTreeMap::new())
+            .await
+            .expect("ingests"),
+        Counted::Counted
+    );
+    let expected = BTreeMap::from([(by(Some(2), 200), count(18)), (by(None, 404), count(6))]);
+    assert_eq!(stores[1].counts().await.expect("reads"), expected);
+
+    database.pass(Duration::from_secs(11));
+    stores[0]
+        .expire_telemetry_positions(Duration::from_secs(10))
+        .await
+        .expect("expires");
+    assert_eq!(
+        stores[0].ingest(key(1, 1), &batch).await.expect("ingests"),
+        Counted::Counted
+    );
+    stores[1].close().await;
+});
