@@ -13,6 +13,8 @@ pub mod model;
 pub mod plugins;
 pub mod schema;
 pub mod settings;
+#[cfg(all(test, feature = "control-plane", feature = "data-plane"))]
+mod simulation;
 pub mod telemetry;
 pub mod tls;
 pub mod wire;
