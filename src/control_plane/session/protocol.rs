@@ -531,3 +531,6 @@ impl Turn<'_> {
         self.outputs.push(Output::Close(reason));
     }
 }
+
+#[cfg(test)]
+mod tests;

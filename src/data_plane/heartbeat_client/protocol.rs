@@ -653,3 +653,6 @@ impl Turn<'_> {
         self.outputs.push(Output::Report(report));
     }
 }
+
+#[cfg(test)]
+mod tests;
