@@ -16,6 +16,8 @@ pub mod plugins;
 pub mod schema;
 pub mod serve;
 pub mod settings;
+#[cfg(all(test, feature = "control-plane", feature = "data-plane"))]
+mod simulation;
 pub mod telemetry;
 pub mod tls;
 pub mod wire;

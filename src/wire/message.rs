@@ -139,8 +139,6 @@ pub enum RefusalCode {
     InvalidHello,
     /// The data plane holds a later epoch than the control plane.
     OlderHistory,
-    /// The control plane serves as many data planes as it may.
-    Busy,
     /// A reason of a newer version.
     #[serde(other)]
     Other,

@@ -1,1 +1,96 @@
-//! The configuration cache on disk: per-entity rows, revision and digest in one transaction.
+//! The data plane's configuration cache: what it starts with while no control plane answers.
+//!
+//! `lmdb` is the cache on disk, `inspect` makes sure that damaged files never reach LMDB,
+//! `writer` is the actor that keeps disk writes off everybody's way.
+
+mod inspect;
+mod lmdb;
+#[cfg(test)]
+mod memory;
+mod writer;
+
+pub use inspect::Damage;
+pub use lmdb::{LmdbCache, MovedAside};
+#[cfg(test)]
+pub use memory::{Disk, MemoryCache};
+pub use writer::{CacheWriter, Write};
+
+use crate::model::{Change, Config, Digest, Kind, Revision, Row};
+use crate::wire::Position;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// A row that is in effect instead of the configured one.
+pub type LastGoodRow = (Kind, Uuid, Row);
+
+/// All rows that are in effect instead of the configured ones; usually none.
+pub type LastGood = Arc<[LastGoodRow]>;
+
+/// What a cache holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Cached {
+    pub epoch: u64,
+    pub config: Config,
+    /// The last good versions of what was quarantined.
+    pub last_good: Vec<LastGoodRow>,
+}
+
+impl Cached {
+    #[must_use]
+    pub fn position(&self) -> Position {
+        Position::of(self.epoch, &self.config)
+    }
+}
+
+/// Why a cache did not do what it was asked. It holds what it held before.
+#[derive(Debug, thiserror::Error)]
+pub enum CacheError {
+    #[error("the cache holds {held}, the change starts from revision {base} of epoch {epoch}")]
+    WrongBase {
+        held: Position,
+        epoch: u64,
+        base: Revision,
+    },
+    #[error("the cache would hash to {found} after the change, expected {expected}")]
+    DigestMismatch { expected: Digest, found: Digest },
+    #[error("the cache is full: raise lmdb_map_size, now {map_size} bytes")]
+    Full { map_size: usize },
+    #[error("another process uses the cache at {0}")]
+    InUse(String),
+    #[error("the cache was not loaded")]
+    NotLoaded,
+    #[error("the cache at {path}: {reason}")]
+    Unusable { path: String, reason: String },
+}
+
+/// A place that survives the process. Every call is one transaction: done or not done.
+pub trait ConfigCache {
+    /// What the cache holds; `None` when it is new, or was damaged and set aside. To be called
+    /// before anything is written.
+    ///
+    /// # Errors
+    /// When there is no usable cache; the node must serve without one.
+    fn load(&mut self) -> Result<Option<Cached>, CacheError>;
+
+    /// Moves the cache along a change. `last_good` is the complete list.
+    ///
+    /// # Errors
+    /// Also when the change does not lead from what the cache holds to what it says.
+    fn commit(
+        &mut self,
+        epoch: u64,
+        change: &Change,
+        last_good: &[LastGoodRow],
+    ) -> Result<Position, CacheError>;
+
+    /// Replaces everything.
+    ///
+    /// # Errors
+    /// See [`CacheError`].
+    fn replace(
+        &mut self,
+        epoch: u64,
+        config: &Config,
+        last_good: &[LastGoodRow],
+    ) -> Result<Position, CacheError>;
+}

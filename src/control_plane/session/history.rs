@@ -1,0 +1,278 @@
+//! What a control plane must remember to bring any data plane up to date.
+
+use crate::model::{Change, Config, Digest, Op, Revision};
+use crate::wire::Position;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// The configuration and how it came about, as far back as is remembered.
+pub trait History {
+    /// Where the configuration stands.
+    fn position(&self) -> Position;
+
+    /// The digest at an earlier revision, if it is remembered.
+    fn digest_at(&self, revision: Revision) -> Option<Digest>;
+
+    /// Whether [`History::since`] would answer.
+    fn reaches(&self, base: Revision) -> bool;
+
+    /// The coalesced difference from `base` to now, or `None` when that is too far back or
+    /// in the future.
+    fn since(&self, base: Revision) -> Option<Change>;
+
+    /// The whole configuration.
+    fn snapshot(&self) -> Arc<Config>;
+}
+
+/// Beyond this many revisions the oldest is forgotten.
+const MOST_REVISIONS: usize = 10_000;
+/// Beyond this many ops in all remembered revisions the oldest is forgotten; a difference of
+/// that size is better sent as a snapshot.
+const MOST_OPS: usize = 50_000;
+
+/// A journal entry that does not follow the last one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("revision {found} does not follow revision {held}: read the configuration anew")]
+pub struct Gap {
+    pub held: Revision,
+    pub found: Revision,
+}
+
+/// The history of one control plane, in memory: the configuration of the database and the
+/// latest entries of its journal.
+#[derive(Clone, Debug)]
+pub struct MemoryHistory {
+    epoch: u64,
+    config: Arc<Config>,
+    /// In order and without gaps, the last one leading to the configuration.
+    recent: VecDeque<Entry>,
+    ops: usize,
+    /// The digest before the oldest entry, if known.
+    base_digest: Option<Digest>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    /// Unknown for entries from before this process started. The data plane checks the
+    /// digest after the last op in any case.
+    digest: Option<Digest>,
+    ops: Vec<Op>,
+}
+
+impl MemoryHistory {
+    /// A history that starts at a configuration.
+    #[must_use]
+    pub fn new(epoch: u64, config: Config) -> MemoryHistory {
+        MemoryHistory {
+            epoch,
+            base_digest: Some(config.digest()),
+            config: Arc::new(config),
+            recent: VecDeque::new(),
+            ops: 0,
+        }
+    }
+
+    /// A history that reaches back through the journal. `journal` holds the ops of the latest
+    /// revisions, the last one being the configuration's.
+    #[must_use]
+    pub fn with_journal(
+        epoch: u64,
+        config: Config,
+        journal: impl IntoIterator<Item = Vec<Op>>,
+    ) -> MemoryHistory {
+        let mut history = MemoryHistory::new(epoch, config);
+        for ops in journal {
+            history.remember(Entry { digest: None, ops });
+        }
+        if let Some(last) = history.recent.back_mut() {
+            last.digest = Some(history.config.digest());
+            history.base_digest = None;
+        }
+        // Revisions count from 1: there cannot be more entries than that.
+        while history.recent.len() as u64 > history.config.revision().0 {
+            history.forget();
+        }
+        history
+    }
+
+    /// Takes the next revision from the journal and returns the difference it makes.
+    ///
+    /// # Errors
+    /// When revisions are missing or come twice; the history is as before.
+    pub fn record(&mut self, revision: Revision, ops: Vec<Op>) -> Result<(), Gap> {
+        if revision != self.config.revision().next() {
+            return Err(Gap {
+                held: self.config.revision(),
+                found: revision,
+            });
+        }
+        // Copies only while a snapshot of the old revision is being encoded.
+        let change = Arc::make_mut(&mut self.config).commit(revision, ops);
+        self.remember(Entry {
+            digest: Some(change.digest),
+            ops: change.ops,
+        });
+        Ok(())
+    }
+
+    fn remember(&mut self, entry: Entry) {
+        self.ops += entry.ops.len();
+        self.recent.push_back(entry);
+        while self.recent.len() > MOST_REVISIONS || self.ops > MOST_OPS {
+            self.forget();
+        }
+    }
+
+    fn forget(&mut self) {
+        if let Some(oldest) = self.recent.pop_front() {
+            self.ops -= oldest.ops.len();
+            self.base_digest = oldest.digest;
+        }
+    }
+
+    /// The revision before the oldest entry.
+    fn oldest(&self) -> u64 {
+        self.config.revision().0 - self.recent.len() as u64
+    }
+}
+
+impl History for MemoryHistory {
+    fn position(&self) -> Position {
+        Position::of(self.epoch, &self.config)
+    }
+
+    fn digest_at(&self, revision: Revision) -> Option<Digest> {
+        match revision.0.checked_sub(self.oldest())? {
+            0 => self.base_digest,
+            n => self.recent.get(n as usize - 1)?.digest,
+        }
+    }
+
+    fn reaches(&self, base: Revision) -> bool {
+        (self.oldest()..=self.config.revision().0).contains(&base.0)
+    }
+
+    fn since(&self, base: Revision) -> Option<Change> {
+        if !self.reaches(base) {
+            return None;
+        }
+        let skip = (base.0 - self.oldest()) as usize;
+        let ops = self.recent.iter().skip(skip).flat_map(|entry| &entry.ops);
+        Some(Change {
+            base,
+            revision: self.config.revision(),
+            digest: self.config.digest(),
+            ops: Change::coalesce(ops.cloned()),
+        })
+    }
+
+    fn snapshot(&self) -> Arc<Config> {
+        Arc::clone(&self.config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Kind, Row};
+    use uuid::Uuid;
+
+    fn put(id: u128, value: u64) -> Op {
+        Op::Put {
+            kind: Kind::Services,
+            id: Uuid::from_u128(id),
+            row: Row::from_json(
+                serde_json::json!({ "value": value })
+                    .as_object()
+                    .expect("an object"),
+            ),
+        }
+    }
+
+    fn writes(n: u64) -> Vec<Op> {
+        let id = u128::from(n % 7);
+        if n.is_multiple_of(5) {
+            return vec![Op::Delete {
+                kind: Kind::Services,
+                id: Uuid::from_u128(id),
+            }];
+        }
+        vec![put(id, n), put(id + 1, n)]
+    }
+
+    #[test]
+    fn every_remembered_base_leads_to_the_present() {
+        let mut states = vec![Config::default()];
+        let mut history = MemoryHistory::new(0, Config::default());
+        for n in 1..=40 {
+            history.record(Revision(n), writes(n)).expect("follows");
+            states.push((*history.snapshot()).clone());
+        }
+        for old in &states {
+            assert_eq!(history.digest_at(old.revision()), Some(old.digest()));
+            let mut config = old.clone();
+            let change = history.since(old.revision()).expect("reaches");
+            assert_eq!(config.apply(&change), Ok(()));
+            assert_eq!(config, *history.snapshot());
+        }
+        assert_eq!(history.since(Revision(41)), None);
+        assert_eq!(history.digest_at(Revision(41)), None);
+    }
+
+    #[test]
+    fn a_restarted_control_plane_reaches_back_through_its_journal() {
+        let mut before = MemoryHistory::new(0, Config::default());
+        for n in 1..=30 {
+            before.record(Revision(n), writes(n)).expect("follows");
+        }
+        let config = (*before.snapshot()).clone();
+        let mut after = MemoryHistory::with_journal(0, config, (21..=30).map(writes));
+        assert_eq!(after.since(Revision(19)), None);
+        assert_eq!(after.since(Revision(20)), before.since(Revision(20)));
+        assert_eq!(after.since(Revision(30)), before.since(Revision(30)));
+        assert_eq!(after.digest_at(Revision(20)), None);
+        assert_eq!(after.digest_at(Revision(25)), None);
+        assert_eq!(
+            after.digest_at(Revision(30)),
+            Some(before.position().digest)
+        );
+        after.record(Revision(31), writes(31)).expect("follows");
+        before.record(Revision(31), writes(31)).expect("follows");
+        assert_eq!(after.since(Revision(25)), before.since(Revision(25)));
+    }
+
+    #[test]
+    fn gaps_are_refused() {
+        let mut history = MemoryHistory::new(0, Config::default());
+        let gap = |found| {
+            Err(Gap {
+                held: Revision(1),
+                found: Revision(found),
+            })
+        };
+        assert_eq!(history.record(Revision(1), vec![]), Ok(()));
+        assert_eq!(history.record(Revision(1), vec![]), gap(1));
+        assert_eq!(history.record(Revision(3), vec![]), gap(3));
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut history = MemoryHistory::new(0, Config::default());
+        for n in 1..=MOST_REVISIONS as u64 + 10 {
+            history
+                .record(Revision(n), vec![put(1, n)])
+                .expect("follows");
+        }
+        assert_eq!(history.recent.len(), MOST_REVISIONS);
+        assert!(history.since(Revision(9)).is_none());
+        assert!(history.digest_at(Revision(9)).is_none());
+        assert!(history.since(Revision(10)).is_some());
+        assert!(history.digest_at(Revision(10)).is_some());
+        let many = (0..MOST_OPS as u128 + 1).map(|id| put(id, 1)).collect();
+        let next = history.position().revision.next();
+        history.record(next, many).expect("follows");
+        assert!(history.recent.is_empty());
+        assert_eq!(history.ops, 0);
+        assert_eq!(history.digest_at(next), Some(history.snapshot().digest()));
+    }
+}

@@ -1,0 +1,536 @@
+//! The control plane's side of the cluster link as a function: no IO, clock or chance.
+//!
+//! `wire/LIFECYCLE.md` explains the states. There is no queue of changes to bound: what a
+//! peer lacks is computed when it can be sent, so a slow peer gets one larger difference
+//! instead of a backlog.
+
+use super::History;
+use crate::wire::{
+    Applied, DEAD_AFTER, FromControlPlane, FromDataPlane, GoAway, Heartbeat, HeartbeatAck, Hello,
+    Position, RefusalCode, Refused, Rejected, Unpersisted, WINDOW, Welcome, check_version,
+};
+use std::collections::VecDeque;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// How long a fresh connection may take to introduce itself.
+const GREETING: Duration = Duration::from_secs(5);
+/// How long a snapshot that was rejected is held back while the configuration stays the same.
+const REJECTED_PAUSE: Duration = Duration::from_secs(60);
+/// Frames handed to the link and not yet written, above which heartbeats go unanswered: the
+/// peer does not read, and a later answer says the same.
+const MOST_UNSENT: usize = 16;
+/// Seconds after which a data plane that was turned away should try again.
+const REFUSED_RETRY: u32 = 30;
+
+/// What a control plane says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub control_plane: Uuid,
+    pub langur_version: String,
+    pub kong_version: String,
+}
+
+/// What happened. `now` is any monotonic time since a fixed start.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    Received(FromDataPlane),
+    /// A message of a newer version; a sign of life.
+    ReceivedUnknown,
+    /// Bytes that are no message.
+    Malformed(String),
+    /// The history has grown.
+    ConfigAdvanced,
+    /// The change asked for last does not fit a frame.
+    ChangeTooLarge,
+    /// The snapshot asked for last cannot be encoded.
+    SnapshotFailed(String),
+    /// One [`Output::Send`], [`Output::SendChange`] or [`Output::SendSnapshot`] has been
+    /// written to the link.
+    Sent,
+    /// A deadline may have passed.
+    Tick,
+    /// The same data plane has a newer connection.
+    Superseded,
+    /// The control plane stops; the seconds are a hint for the data plane.
+    Stop {
+        reconnect_after: Option<u32>,
+    },
+    LinkClosed,
+}
+
+/// What to do, in this order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    Send(FromControlPlane),
+    /// Send `history.since(base)` of the same view of the history that the step saw.
+    SendChange {
+        base: Position,
+    },
+    /// Send `history.snapshot()` of the same view of the history that the step saw.
+    SendSnapshot,
+    /// Tell the registry.
+    Report(Report),
+    /// Close the link once everything before is written.
+    Close(CloseReason),
+}
+
+/// What the registry learns.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Report {
+    Joined(Hello),
+    Refused { hello: Hello, refused: Refused },
+    Heartbeat(Heartbeat),
+    Applied(Applied),
+    Unpersisted(Unpersisted),
+    Rejected(Rejected),
+    Status(SyncStatus),
+}
+
+/// How far a data plane is, for people to see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SyncStatus {
+    Greeting,
+    /// It lacks something, or has not acknowledged what it was sent.
+    Syncing,
+    /// Everything sent is acknowledged.
+    Live,
+    /// It holds a later revision than this control plane knows.
+    Ahead,
+    /// It rejected a whole configuration.
+    Rejecting,
+    Closing,
+}
+
+/// Why a session ended.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CloseReason {
+    #[error("no hello within {} s", GREETING.as_secs())]
+    NoHello,
+    #[error("refused: {0}")]
+    Refused(String),
+    #[error("no frame for {} s", DEAD_AFTER.as_secs())]
+    Silent,
+    #[error("protocol violation: {0}")]
+    Violation(String),
+    #[error("the data plane has connected anew")]
+    Superseded,
+    #[error("the control plane stops")]
+    Stopping,
+    #[error("the configuration cannot be sent: {0}")]
+    Unsendable(String),
+    #[error("the link is closed")]
+    LinkClosed,
+}
+
+/// One connection.
+#[derive(Clone, Debug)]
+pub struct State {
+    identity: Identity,
+    status: SyncStatus,
+    opened: Duration,
+    last_heard: Duration,
+    /// What the data plane holds once it has applied everything sent.
+    sent: Position,
+    /// What it is known to have live and persisted.
+    acknowledged: Option<Position>,
+    /// Changes that are sent and not known to be in effect.
+    window: VecDeque<Position>,
+    snapshot_in_flight: bool,
+    /// Only a snapshot can bring the data plane on.
+    needs_snapshot: bool,
+    rejected: Option<RejectedSnapshot>,
+    unsent: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct RejectedSnapshot {
+    position: Position,
+    until: Duration,
+}
+
+/// What a data plane at some position lacks.
+enum Difference {
+    Nothing,
+    Change,
+    Snapshot,
+    /// It is ahead within the same epoch.
+    Ahead,
+    /// It holds a later epoch.
+    OlderHistory,
+}
+
+fn difference(history: &dyn History, held: &Position) -> Difference {
+    let current = history.position();
+    if held.epoch > current.epoch {
+        return Difference::OlderHistory;
+    }
+    if held.epoch < current.epoch {
+        return Difference::Snapshot;
+    }
+    if held.revision > current.revision {
+        return Difference::Ahead;
+    }
+    let known = history.digest_at(held.revision);
+    if known.is_some_and(|digest| digest != held.digest) {
+        return Difference::Snapshot;
+    }
+    if held.revision == current.revision {
+        return Difference::Nothing;
+    }
+    if history.reaches(held.revision) {
+        return Difference::Change;
+    }
+    Difference::Snapshot
+}
+
+impl State {
+    /// A connection that was just opened.
+    #[must_use]
+    pub fn new(identity: Identity, now: Duration) -> State {
+        State {
+            identity,
+            status: SyncStatus::Greeting,
+            opened: now,
+            last_heard: now,
+            sent: Position::default(),
+            acknowledged: None,
+            window: VecDeque::new(),
+            snapshot_in_flight: false,
+            needs_snapshot: false,
+            rejected: None,
+            unsent: 0,
+        }
+    }
+
+    #[must_use]
+    pub fn status(&self) -> SyncStatus {
+        self.status
+    }
+
+    /// What the data plane is known to have live and persisted.
+    #[must_use]
+    pub fn acknowledged(&self) -> Option<Position> {
+        self.acknowledged
+    }
+
+    /// When the next [`Input::Tick`] is due; `None` when the session is over.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Duration> {
+        let silent = self.last_heard + DEAD_AFTER;
+        match self.status {
+            SyncStatus::Closing => None,
+            SyncStatus::Greeting => Some(self.opened + GREETING),
+            _ => Some(
+                self.rejected
+                    .map_or(silent, |rejected| rejected.until.min(silent)),
+            ),
+        }
+    }
+}
+
+/// Takes one input and says what to do about it.
+pub fn step(state: &mut State, input: Input, now: Duration, history: &dyn History) -> Vec<Output> {
+    let mut turn = Turn {
+        state,
+        now,
+        history,
+        outputs: Vec::new(),
+    };
+    if turn.state.status != SyncStatus::Closing {
+        turn.take(input);
+    }
+    turn.outputs
+}
+
+struct Turn<'a> {
+    state: &'a mut State,
+    now: Duration,
+    history: &'a dyn History,
+    outputs: Vec<Output>,
+}
+
+impl Turn<'_> {
+    fn take(&mut self, input: Input) {
+        match input {
+            Input::Received(message) => {
+                self.state.last_heard = self.now;
+                self.received(message);
+            }
+            Input::ReceivedUnknown => self.state.last_heard = self.now,
+            Input::Malformed(reason) => self.close(CloseReason::Violation(reason)),
+            Input::ConfigAdvanced => self.advance(),
+            Input::ChangeTooLarge => {
+                self.state.unsent = self.state.unsent.saturating_sub(1);
+                self.resync();
+            }
+            Input::SnapshotFailed(reason) => self.close(CloseReason::Unsendable(reason)),
+            Input::Sent => self.state.unsent = self.state.unsent.saturating_sub(1),
+            Input::Tick => self.tick(),
+            Input::Superseded => self.close(CloseReason::Superseded),
+            Input::Stop { reconnect_after } => {
+                self.send(GoAway { reconnect_after });
+                self.close(CloseReason::Stopping);
+            }
+            Input::LinkClosed => self.close(CloseReason::LinkClosed),
+        }
+    }
+
+    fn tick(&mut self) {
+        if self.state.status == SyncStatus::Greeting {
+            if self.now >= self.state.opened + GREETING {
+                self.close(CloseReason::NoHello);
+            }
+            return;
+        }
+        if self.now >= self.state.last_heard + DEAD_AFTER {
+            return self.close(CloseReason::Silent);
+        }
+        self.advance();
+    }
+
+    fn received(&mut self, message: FromDataPlane) {
+        let greeting = self.state.status == SyncStatus::Greeting;
+        match message {
+            FromDataPlane::Hello(hello) if greeting => self.greeted(hello),
+            FromDataPlane::Hello(_) => self.violation("a second hello"),
+            _ if greeting => self.violation("a message before hello"),
+            FromDataPlane::Heartbeat(heartbeat) => self.heartbeat(heartbeat),
+            FromDataPlane::Applied(applied) => self.applied(applied),
+            FromDataPlane::Unpersisted(unpersisted) => self.unpersisted(unpersisted),
+            FromDataPlane::Rejected(rejected) => self.rejected(rejected),
+        }
+    }
+
+    fn greeted(&mut self, hello: Hello) {
+        let refusal = self.refusal(&hello);
+        if let Some((code, reason)) = refusal {
+            let refused = Refused {
+                code,
+                reason: reason.clone(),
+                retry_after: Some(REFUSED_RETRY),
+            };
+            self.send(refused.clone());
+            self.report(Report::Refused { hello, refused });
+            return self.close(CloseReason::Refused(reason));
+        }
+        self.state.sent = hello.held;
+        self.send(Welcome {
+            control_plane: self.state.identity.control_plane,
+            langur_version: self.state.identity.langur_version.clone(),
+            kong_version: self.state.identity.kong_version.clone(),
+            position: self.history.position(),
+        });
+        self.report(Report::Joined(hello));
+        self.set_status(SyncStatus::Syncing);
+        self.advance();
+    }
+
+    fn refusal(&self, hello: &Hello) -> Option<(RefusalCode, String)> {
+        if let Err(invalid) = hello.validate() {
+            return Some((RefusalCode::InvalidHello, invalid.to_string()));
+        }
+        let own = &self.state.identity.langur_version;
+        if let Err(incompatible) = check_version(own, &hello.langur_version) {
+            return Some((RefusalCode::VersionIncompatible, incompatible.to_string()));
+        }
+        if matches!(
+            difference(self.history, &hello.held),
+            Difference::OlderHistory
+        ) {
+            let reason = format!(
+                "the data plane holds epoch {}, this control plane is in epoch {}",
+                hello.held.epoch,
+                self.history.position().epoch
+            );
+            return Some((RefusalCode::OlderHistory, reason));
+        }
+        None
+    }
+
+    fn heartbeat(&mut self, heartbeat: Heartbeat) {
+        if self.beyond_sent(&heartbeat.position) {
+            return;
+        }
+        if self.state.unsent < MOST_UNSENT {
+            self.send(HeartbeatAck {
+                position: self.history.position(),
+            });
+        }
+        let position = heartbeat.position;
+        self.report(Report::Heartbeat(heartbeat));
+        self.compare(&position);
+    }
+
+    fn applied(&mut self, applied: Applied) {
+        let position = applied.position;
+        if self.beyond_sent(&position) {
+            return;
+        }
+        let newer = |known: Position| position.order() >= known.order();
+        if self.state.acknowledged.is_none_or(newer) {
+            self.state.acknowledged = Some(position);
+            self.report(Report::Applied(applied));
+        }
+        self.in_effect(&position);
+    }
+
+    fn unpersisted(&mut self, unpersisted: Unpersisted) {
+        let position = unpersisted.position;
+        if self.beyond_sent(&position) {
+            return;
+        }
+        self.report(Report::Unpersisted(unpersisted));
+        self.in_effect(&position);
+    }
+
+    /// Everything up to a position is live: the window opens.
+    fn in_effect(&mut self, position: &Position) {
+        let order = position.order();
+        let late = |sent: &Position| sent.order() > order;
+        while self.state.window.front().is_some_and(|sent| !late(sent)) {
+            self.state.window.pop_front();
+        }
+        if self.state.sent == *position {
+            self.state.snapshot_in_flight = false;
+            if self.state.rejected.take().is_some() {
+                self.state.needs_snapshot = false;
+            }
+        }
+        self.compare(position);
+        self.advance();
+    }
+
+    fn rejected(&mut self, rejected: Rejected) {
+        let of_snapshot =
+            self.state.snapshot_in_flight && rejected.revision == self.state.sent.revision;
+        self.report(Report::Rejected(rejected));
+        if of_snapshot {
+            self.state.snapshot_in_flight = false;
+            self.state.needs_snapshot = true;
+            self.state.rejected = Some(RejectedSnapshot {
+                position: self.state.sent,
+                until: self.now + REJECTED_PAUSE,
+            });
+            return self.set_status(SyncStatus::Rejecting);
+        }
+        // A change that was on its way when the snapshot was sent needs no second snapshot.
+        if !self.state.snapshot_in_flight {
+            self.resync();
+        }
+    }
+
+    /// A data plane that holds other content than this control plane at the same revision is
+    /// sent the whole.
+    fn compare(&mut self, held: &Position) {
+        if self.state.snapshot_in_flight || self.state.needs_snapshot {
+            return;
+        }
+        let same_epoch = held.epoch == self.history.position().epoch;
+        let known = self.history.digest_at(held.revision);
+        if same_epoch && known.is_some_and(|digest| digest != held.digest) {
+            self.resync();
+        }
+    }
+
+    fn beyond_sent(&mut self, position: &Position) -> bool {
+        let beyond = position.order() > self.state.sent.order();
+        if beyond {
+            self.violation(&format!(
+                "position {position} was never sent, the last was {}",
+                self.state.sent
+            ));
+        }
+        beyond
+    }
+
+    fn resync(&mut self) {
+        self.state.window.clear();
+        self.state.needs_snapshot = true;
+        self.advance();
+    }
+
+    /// Sends what the data plane lacks, if it may be sent now.
+    fn advance(&mut self) {
+        if matches!(
+            self.state.status,
+            SyncStatus::Greeting | SyncStatus::Closing
+        ) {
+            return;
+        }
+        let current = self.history.position();
+        if let Some(rejected) = self.state.rejected {
+            if rejected.position == current && self.now < rejected.until {
+                return;
+            }
+            self.state.rejected = None;
+        }
+        if self.state.snapshot_in_flight || self.state.window.len() >= WINDOW {
+            return self.set_status(SyncStatus::Syncing);
+        }
+        let difference = match difference(self.history, &self.state.sent) {
+            Difference::Nothing | Difference::Change if self.state.needs_snapshot => {
+                Difference::Snapshot
+            }
+            difference => difference,
+        };
+        match difference {
+            Difference::Nothing => {
+                let live = self.state.acknowledged == Some(self.state.sent);
+                self.set_status(if live {
+                    SyncStatus::Live
+                } else {
+                    SyncStatus::Syncing
+                });
+            }
+            Difference::Change => {
+                let base = std::mem::replace(&mut self.state.sent, current);
+                self.state.window.push_back(current);
+                self.state.unsent += 1;
+                self.outputs.push(Output::SendChange { base });
+                self.set_status(SyncStatus::Syncing);
+            }
+            Difference::Snapshot => {
+                self.state.sent = current;
+                self.state.window.clear();
+                self.state.snapshot_in_flight = true;
+                self.state.needs_snapshot = false;
+                self.state.unsent += 1;
+                self.outputs.push(Output::SendSnapshot);
+                self.set_status(SyncStatus::Syncing);
+            }
+            Difference::Ahead => self.set_status(SyncStatus::Ahead),
+            Difference::OlderHistory => {
+                self.violation("the data plane holds a later epoch");
+            }
+        }
+    }
+
+    fn set_status(&mut self, status: SyncStatus) {
+        if self.state.status != status {
+            self.state.status = status;
+            self.report(Report::Status(status));
+        }
+    }
+
+    fn send(&mut self, message: impl Into<FromControlPlane>) {
+        self.state.unsent += 1;
+        self.outputs.push(Output::Send(message.into()));
+    }
+
+    fn report(&mut self, report: Report) {
+        self.outputs.push(Output::Report(report));
+    }
+
+    fn violation(&mut self, what: &str) {
+        self.close(CloseReason::Violation(what.to_owned()));
+    }
+
+    fn close(&mut self, reason: CloseReason) {
+        self.set_status(SyncStatus::Closing);
+        self.outputs.push(Output::Close(reason));
+    }
+}
+
+#[cfg(test)]
+mod tests;

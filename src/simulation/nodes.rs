@@ -1,0 +1,148 @@
+//! The processes of a simulated cluster: step functions with the least around them.
+
+use super::network::Conn;
+use crate::control_plane::session::{self, Identity, MemoryHistory};
+use crate::data_plane::cache_writer::{ConfigCache, Disk, MemoryCache};
+use crate::data_plane::heartbeat_client::{self as client, Persist};
+use crate::model::{Config, Op};
+use crate::wire::{EncodeCache, Hello, Limits, Position, SnapshotParts};
+use rand::Rng;
+use rand::rngs::StdRng;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Small, so that snapshots take several chunks.
+pub fn limits() -> Limits {
+    Limits::for_payload(4096)
+}
+
+/// What all control planes share and what survives them.
+#[derive(Clone, Debug, Default)]
+pub struct Database {
+    pub epoch: u64,
+    /// The ops of revision n at index n - 1.
+    pub journal: Vec<Vec<Op>>,
+    /// The configuration after all of them.
+    pub config: Config,
+}
+
+impl Database {
+    pub fn position(&self) -> Position {
+        Position::of(self.epoch, &self.config)
+    }
+
+    pub fn write(&mut self, ops: Vec<Op>) {
+        let revision = self.config.revision().next();
+        self.journal.push(ops.clone());
+        self.config.commit(revision, ops);
+    }
+
+    /// What an operator does with a backup: back to an earlier revision, in the next epoch.
+    pub fn restore(&mut self, revision: usize) {
+        let journal = self.journal[..revision].to_vec();
+        let epoch = self.epoch + 1;
+        *self = Database {
+            epoch,
+            ..Database::default()
+        };
+        for ops in journal {
+            self.write(ops);
+        }
+    }
+}
+
+/// A control plane's process.
+#[derive(Debug)]
+pub struct ControlPlane {
+    pub id: Uuid,
+    pub history: MemoryHistory,
+    pub encoder: EncodeCache,
+    pub sessions: BTreeMap<Conn, session::State>,
+    /// Which session speaks for a data plane.
+    pub registry: BTreeMap<usize, Conn>,
+}
+
+impl ControlPlane {
+    pub fn start(database: &Database, random: &mut StdRng) -> ControlPlane {
+        let reach = random.random_range(0..=database.journal.len());
+        let journal = database.journal[database.journal.len() - reach..].to_vec();
+        ControlPlane {
+            id: Uuid::from_u128(random.random()),
+            history: MemoryHistory::with_journal(database.epoch, database.config.clone(), journal),
+            encoder: EncodeCache::new(limits()),
+            sessions: BTreeMap::new(),
+            registry: BTreeMap::new(),
+        }
+    }
+
+    pub fn accept(&mut self, conn: Conn, now: Duration) {
+        let identity = Identity {
+            control_plane: self.id,
+            langur_version: "0.1.0".into(),
+            kong_version: "3.9.3".into(),
+        };
+        self.sessions
+            .insert(conn, session::State::new(identity, now));
+    }
+}
+
+/// What a data plane's router is busy with.
+#[derive(Debug)]
+pub enum Applying {
+    Change(Arc<crate::wire::ChangeMessage>),
+    Snapshot(SnapshotParts),
+}
+
+/// What a data plane's disk is busy with.
+#[derive(Debug)]
+pub enum Persisting {
+    Write(Persist),
+    /// A rewrite, with what was live when it began.
+    Whole(u64, Config),
+}
+
+/// A data plane's process.
+#[derive(Debug)]
+pub struct DataPlane {
+    pub state: client::State,
+    pub cache: MemoryCache,
+    pub epoch: u64,
+    pub config: Config,
+    pub applying: Option<Applying>,
+    pub persisting: Option<Persisting>,
+    /// The connection of each of the client's links.
+    pub links: BTreeMap<client::LinkId, Conn>,
+}
+
+impl DataPlane {
+    pub fn start(node: usize, disk: &Disk, addresses: usize, random: &mut StdRng) -> DataPlane {
+        let mut cache = MemoryCache::new(disk);
+        let cached = cache.load().expect("loads").unwrap_or_default();
+        let hello = Hello {
+            node_id: Uuid::from_u128(node as u128 + 1),
+            hostname: format!("node-{node}"),
+            langur_version: "0.1.0".into(),
+            kong_version: "3.9.3".into(),
+            plugins: vec![],
+            labels: BTreeMap::new(),
+            held: cached.position(),
+            incarnation: Uuid::from_u128(random.random()),
+        };
+        let seed = random.random();
+        DataPlane {
+            state: client::State::new(hello, 0, Arc::default(), addresses, seed, limits()),
+            cache,
+            epoch: cached.epoch,
+            config: cached.config,
+            applying: None,
+            persisting: None,
+            links: BTreeMap::new(),
+        }
+    }
+
+    pub fn position(&self) -> Position {
+        Position::of(self.epoch, &self.config)
+    }
+}
