@@ -130,7 +130,11 @@ async fn read_head<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin>(
         match read.await {
             Some(Ok(1..)) => {}
             Some(_) => return Err(NoRequest::Over),
-            None => return Err(NoRequest::Refused(Refusal::Timeout)),
+            None => {
+                let parser = &scratch.request_parser;
+                parser.abandon(client.unread(), &mut scratch.request);
+                return Err(NoRequest::Refused(Refusal::Timeout));
+            }
         }
     }
 }

@@ -24,3 +24,6 @@ mod worker;
 pub use counters::{ConnectionCounters, Connections};
 pub use server::{Listen, ListenError, Server, ServerConfig, ServerHandle};
 pub use worker::{DriverSettings, Phase};
+
+#[cfg(test)]
+mod tests;
