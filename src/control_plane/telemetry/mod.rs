@@ -1,1 +1,16 @@
 //! Telemetry batches in, each counted once; fleet totals out.
+//!
+//! A batch is counted by its key (node, incarnation, sequence) in one transaction with its
+//! counts, shared by all control planes. It is answered only after that transaction has
+//! committed. A link whose batch cannot be counted now is ended, never skipped over: the data
+//! plane sends the batch again, here or to another control plane.
+
+mod counts;
+mod fleet;
+mod ingest;
+mod store;
+
+pub use counts::{Count, CountKey, Counts};
+pub use fleet::FleetMetrics;
+pub use ingest::{IngestError, Ingestor};
+pub use store::{Ingested, StoreFailure, StoreFuture, TelemetryStore};

@@ -1,0 +1,100 @@
+//! From records to counts: one batch, added up.
+
+use crate::telemetry::record::{ConsumerLabels, Record, RouteLabels};
+use hashbrown::HashMap;
+use std::collections::BTreeMap;
+use std::ops::AddAssign;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// What requests are counted by; the data plane comes with the batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CountKey {
+    pub service: Option<Uuid>,
+    /// `None` for requests that no route matched.
+    pub route: Option<Uuid>,
+    pub consumer: Option<Uuid>,
+    /// The status sent to the client.
+    pub status: u16,
+}
+
+/// Requests and the bytes read from and written to their clients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    pub requests: u64,
+    pub request_bytes: u64,
+    pub response_bytes: u64,
+}
+
+impl AddAssign for Count {
+    /// Sums stop at the largest number instead of wrapping: the sizes come from elsewhere.
+    fn add_assign(&mut self, other: Count) {
+        self.requests = self.requests.saturating_add(other.requests);
+        self.request_bytes = self.request_bytes.saturating_add(other.request_bytes);
+        self.response_bytes = self.response_bytes.saturating_add(other.response_bytes);
+    }
+}
+
+/// What a batch adds to the totals of its data plane.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub by_key: BTreeMap<CountKey, Count>,
+    /// Records the data plane has lost since its last batch.
+    pub dropped: u64,
+}
+
+/// The records of a batch that share a route, a consumer and a status.
+pub(super) struct Group {
+    pub route: Option<Arc<RouteLabels>>,
+    pub consumer: Option<Arc<ConsumerLabels>>,
+    pub status: u16,
+    pub count: Count,
+}
+
+/// Groups the records of one batch. Labels are found again by their address: decoding made
+/// one of each for the whole batch.
+pub(super) fn group(records: Vec<Record>) -> Vec<Group> {
+    let mut groups: HashMap<_, Group> = HashMap::new();
+    for record in records {
+        let place = (
+            record.route.as_ref().map(Arc::as_ptr),
+            record.consumer.as_ref().map(Arc::as_ptr),
+            record.status,
+        );
+        let count = Count {
+            requests: 1,
+            request_bytes: record.request_bytes,
+            response_bytes: record.response_bytes,
+        };
+        groups
+            .entry(place)
+            .or_insert_with(|| Group {
+                route: record.route,
+                consumer: record.consumer,
+                status: record.status,
+                count: Count::default(),
+            })
+            .count += count;
+    }
+    groups.into_values().collect()
+}
+
+impl Counts {
+    pub(super) fn of(groups: &[Group], dropped: u64) -> Counts {
+        let mut counts = Counts {
+            dropped,
+            ..Counts::default()
+        };
+        for group in groups {
+            let route = group.route.as_deref();
+            let key = CountKey {
+                service: route.and_then(|labels| labels.service),
+                route: route.map(|labels| labels.route),
+                consumer: group.consumer.as_deref().map(|labels| labels.consumer),
+                status: group.status,
+            };
+            *counts.by_key.entry(key).or_default() += group.count;
+        }
+        counts
+    }
+}

@@ -1,0 +1,296 @@
+//! Every batch is counted once, whoever dies when.
+
+use super::*;
+use crate::control_plane::telemetry::{Count, CountKey, StoreFuture};
+use crate::telemetry::batch::{BatchKey, encode_batch};
+use crate::telemetry::link::memory_pair;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::record::{ConsumerLabels, Record, RouteLabels};
+use bytes::Bytes;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Mutex;
+
+const NODE: Uuid = Uuid::from_u128(1);
+
+/// Both tables of the real store, and what goes wrong with the next transactions.
+#[derive(Default)]
+struct Tables {
+    positions: HashMap<(Uuid, Uuid), u64>,
+    counts: BTreeMap<(Uuid, CountKey), Count>,
+    dropped: u64,
+    failures: Vec<Failure>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Failure {
+    BeforeCommit,
+    /// The commit happened, the control plane never hears of it.
+    AfterCommit,
+}
+
+#[derive(Default)]
+struct MemoryStore(Mutex<Tables>);
+
+impl TelemetryStore for MemoryStore {
+    fn ingest<'a>(&'a self, key: BatchKey, counts: &'a Counts) -> StoreFuture<'a> {
+        let mut tables = self.0.lock().expect("tables");
+        let failure = tables.failures.pop();
+        if failure == Some(Failure::BeforeCommit) {
+            return Box::pin(std::future::ready(Err(StoreFailure("gone".into()))));
+        }
+        let last = tables
+            .positions
+            .entry((key.node_id, key.incarnation))
+            .or_default();
+        let result = match *last < key.sequence {
+            true => {
+                *last = key.sequence;
+                for (by, count) in &counts.by_key {
+                    *tables.counts.entry((key.node_id, *by)).or_default() += *count;
+                }
+                tables.dropped += counts.dropped;
+                Ingested::Counted
+            }
+            false => Ingested::AlreadyCounted,
+        };
+        let result = match failure {
+            Some(_) => Err(StoreFailure("gone".into())),
+            None => Ok(result),
+        };
+        Box::pin(std::future::ready(result))
+    }
+}
+
+struct Cluster {
+    store: Arc<MemoryStore>,
+    metrics: Arc<Metrics>,
+    ingestor: Ingestor,
+}
+
+fn cluster() -> Cluster {
+    let store = Arc::new(MemoryStore::default());
+    let metrics = Arc::new(Metrics::new().expect("metrics"));
+    let ingestor = Ingestor::new(store.clone(), FleetMetrics::new(metrics.clone(), false));
+    Cluster {
+        store,
+        metrics,
+        ingestor,
+    }
+}
+
+impl Cluster {
+    fn requests(&self) -> u64 {
+        let tables = self.store.0.lock().expect("tables");
+        tables.counts.values().map(|count| count.requests).sum()
+    }
+
+    fn fail(&self, failures: &[Failure]) {
+        self.store.0.lock().expect("tables").failures = failures.to_vec();
+    }
+
+    fn has_line(&self, line: &str) {
+        let text = self.metrics.scrape(|_| {});
+        assert!(
+            text.lines().any(|found| found == line),
+            "{line} not in\n{text}"
+        );
+    }
+}
+
+fn record(status: u16) -> Record {
+    Record {
+        route: Some(Arc::new(RouteLabels {
+            route: Uuid::from_u128(10),
+            route_name: "r".into(),
+            service: Some(Uuid::from_u128(11)),
+            service_name: "s".into(),
+        })),
+        status,
+        request_bytes: 10,
+        response_bytes: 100,
+        ..Record::default()
+    }
+}
+
+fn frame(sequence: u64, dropped: u64, records: &[Record]) -> Bytes {
+    let key = BatchKey {
+        node_id: NODE,
+        incarnation: Uuid::from_u128(2),
+        sequence,
+    };
+    encode_batch(key, dropped, records.iter()).expect("encodes")
+}
+
+#[actix::test]
+async fn a_batch_is_added_up_by_service_route_consumer_and_status() {
+    let cluster = cluster();
+    let of_alice = Record {
+        consumer: Some(Arc::new(ConsumerLabels {
+            consumer: Uuid::from_u128(12),
+            name: "alice".into(),
+        })),
+        ..record(200)
+    };
+    let unmatched = Record {
+        route: None,
+        ..record(404)
+    };
+    let records = [record(200), record(200), record(401), of_alice, unmatched];
+    let answer = cluster.ingestor.ingest(&frame(1, 3, &records), NODE).await;
+    assert_eq!(answer.expect("an answer"), Answer::counted(1));
+
+    let key = |consumer: Option<u128>, status| CountKey {
+        service: Some(Uuid::from_u128(11)),
+        route: Some(Uuid::from_u128(10)),
+        consumer: consumer.map(Uuid::from_u128),
+        status,
+    };
+    let count = |requests| Count {
+        requests,
+        request_bytes: 10 * requests,
+        response_bytes: 100 * requests,
+    };
+    let none = CountKey {
+        service: None,
+        route: None,
+        ..key(None, 404)
+    };
+    let expected = BTreeMap::from([
+        ((NODE, key(None, 200)), count(2)),
+        ((NODE, key(None, 401)), count(1)),
+        ((NODE, key(Some(12), 200)), count(1)),
+        ((NODE, none), count(1)),
+    ]);
+    {
+        let tables = cluster.store.0.lock().expect("tables");
+        assert_eq!(tables.counts, expected);
+        assert_eq!(tables.dropped, 3);
+    }
+    for line in [
+        format!(
+            r#"langur_fleet_http_requests_total{{data_plane="{NODE}",service="s",route="r",code="200",consumer=""}} 3"#
+        ),
+        format!(
+            r#"langur_fleet_http_requests_total{{data_plane="{NODE}",service="",route="",code="404",consumer=""}} 1"#
+        ),
+        format!(
+            r#"langur_fleet_bandwidth_bytes_total{{data_plane="{NODE}",service="s",route="r",direction="egress",consumer=""}} 400"#
+        ),
+        format!(r#"langur_fleet_records_dropped_total{{data_plane="{NODE}"}} 3"#),
+    ] {
+        cluster.has_line(&line);
+    }
+}
+
+#[actix::test]
+async fn a_batch_sent_again_is_answered_and_not_counted() {
+    let cluster = cluster();
+    for _ in 0..3 {
+        let answer = cluster
+            .ingestor
+            .ingest(&frame(7, 1, &[record(200)]), NODE)
+            .await;
+        assert_eq!(answer.expect("an answer"), Answer::counted(7));
+    }
+    assert_eq!(cluster.requests(), 1);
+    cluster.has_line(&format!(
+        r#"langur_fleet_http_requests_total{{data_plane="{NODE}",service="s",route="r",code="200",consumer=""}} 1"#
+    ));
+    cluster.has_line(r#"langur_fleet_batches_total{result="counted"} 1"#);
+    cluster.has_line(r#"langur_fleet_batches_total{result="already_counted"} 2"#);
+}
+
+#[actix::test]
+async fn a_death_before_or_after_the_commit_loses_and_doubles_nothing() {
+    for failure in [Failure::BeforeCommit, Failure::AfterCommit] {
+        let cluster = cluster();
+        cluster.fail(&[failure]);
+        let batch = frame(1, 0, &[record(200), record(200)]);
+        let first = cluster.ingestor.ingest(&batch, NODE).await;
+        assert!(matches!(first, Err(IngestError::Store(_))));
+        let again = cluster.ingestor.ingest(&batch, NODE).await;
+        assert_eq!(again.expect("an answer"), Answer::counted(1));
+        assert_eq!(cluster.requests(), 2);
+    }
+}
+
+#[actix::test]
+async fn a_link_is_answered_in_order_until_the_peer_ends_it() {
+    let cluster = cluster();
+    let (here, there) = memory_pair(8);
+    let mut peer = Link::from(here);
+    let peer_side = async move {
+        for sequence in 1..=3 {
+            let batch = frame(sequence, 0, &[record(200)]);
+            peer.send(batch).await.expect("sent");
+        }
+        for sequence in 1..=3 {
+            let answer = peer.receive().await.expect("an answer").expect("a frame");
+            let answer = Answer::decode(&answer).expect("decodes");
+            assert_eq!(answer, Answer::counted(sequence));
+        }
+    };
+    let served = cluster.ingestor.serve(there.into(), NODE);
+    let (ended, ()) = futures_util::future::join(served, peer_side).await;
+    assert!(ended.is_ok());
+    assert_eq!(cluster.requests(), 3);
+}
+
+#[actix::test]
+async fn after_a_failure_no_later_batch_of_the_link_is_read() {
+    let cluster = cluster();
+    cluster.fail(&[Failure::BeforeCommit]);
+    let (here, there) = memory_pair(8);
+    let mut peer = Link::from(here);
+    for sequence in 1..=2 {
+        peer.send(frame(sequence, 0, &[record(200)]))
+            .await
+            .expect("sent");
+    }
+    let ended = cluster.ingestor.serve(there.into(), NODE).await;
+    assert!(matches!(ended, Err(IngestError::Store(_))));
+    assert!(peer.receive().await.is_none());
+    assert_eq!(cluster.requests(), 0);
+    cluster.has_line(r#"langur_fleet_batches_total{result="failed"} 1"#);
+}
+
+#[actix::test]
+async fn what_is_no_batch_of_this_node_ends_the_link() {
+    let cluster = cluster();
+    let other = cluster
+        .ingestor
+        .ingest(&frame(1, 0, &[record(200)]), Uuid::from_u128(99))
+        .await;
+    assert!(matches!(other, Err(IngestError::WrongNode { .. })));
+    let garbage = cluster.ingestor.ingest(b"garbage", NODE).await;
+    assert!(matches!(garbage, Err(IngestError::NotABatch(_))));
+    assert_eq!(cluster.requests(), 0);
+}
+
+#[actix::test]
+async fn a_batch_that_will_never_be_understood_is_refused_and_the_link_goes_on() {
+    let cluster = cluster();
+    for bad in [
+        frame(0, 0, &[record(200)]),
+        frame(u64::MAX, 0, &[record(200)]),
+        frame(
+            1,
+            0,
+            &vec![record(200); crate::telemetry::batch::MAX_BATCH_RECORDS + 1],
+        ),
+    ] {
+        let answer = cluster
+            .ingestor
+            .ingest(&bad, NODE)
+            .await
+            .expect("an answer");
+        assert!(answer.refused.is_some());
+    }
+    assert_eq!(cluster.requests(), 0);
+    let answer = cluster
+        .ingestor
+        .ingest(&frame(2, 0, &[record(200)]), NODE)
+        .await;
+    assert_eq!(answer.expect("an answer"), Answer::counted(2));
+    cluster.has_line(r#"langur_fleet_batches_total{result="refused"} 3"#);
+}

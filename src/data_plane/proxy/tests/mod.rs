@@ -1,0 +1,1 @@
+//! The pipeline as drivers see it, without sockets.

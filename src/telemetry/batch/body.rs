@@ -1,0 +1,267 @@
+//! The records of a batch: labels once, records as arrays that refer to them.
+
+use super::limited::{self, TOO_MANY};
+use super::{BatchError, MAX_BATCH_RECORDS};
+use crate::telemetry::record::{ConsumerLabels, Method, Record, RouteLabels, Source};
+use bytes::Bytes;
+use hashbrown::HashMap;
+use serde::de::{Deserializer, Error, IgnoredAny, SeqAccess, Visitor};
+use serde::ser::{SerializeSeq, SerializeTuple, Serializer};
+use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+/// Labels in the order in which records first used them, found again by their address: the
+/// records keep them alive meanwhile.
+struct Index<'a, T> {
+    places: HashMap<*const T, u32, foldhash::fast::FixedState>,
+    labels: Vec<&'a T>,
+}
+
+impl<'a, T> Index<'a, T> {
+    fn new() -> Self {
+        Index {
+            places: HashMap::default(),
+            labels: Vec::new(),
+        }
+    }
+
+    fn place(&mut self, labels: &'a Option<Arc<T>>) -> Option<u32> {
+        let labels: &'a T = labels.as_deref()?;
+        let next = self.labels.len() as u32;
+        let place = *self
+            .places
+            .entry(std::ptr::from_ref(labels))
+            .or_insert(next);
+        if place == next {
+            self.labels.push(labels);
+        }
+        Some(place)
+    }
+}
+
+/// One record on the wire. The order of the elements is fixed; later versions append.
+struct Positional<'a> {
+    record: &'a Record,
+    route: Option<u32>,
+    consumer: Option<u32>,
+}
+
+impl Serialize for Positional<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let record = self.record;
+        let mut tuple = serializer.serialize_tuple(13)?;
+        tuple.serialize_element(&record.started_at)?;
+        tuple.serialize_element(&self.route)?;
+        tuple.serialize_element(&self.consumer)?;
+        tuple.serialize_element(&record.status)?;
+        tuple.serialize_element(&record.upstream_status)?;
+        tuple.serialize_element(&(record.source as u8))?;
+        tuple.serialize_element(&(record.method as u8))?;
+        tuple.serialize_element(&record.request_bytes)?;
+        tuple.serialize_element(&record.response_bytes)?;
+        tuple.serialize_element(&record.total_us)?;
+        tuple.serialize_element(&record.gateway_us)?;
+        tuple.serialize_element(&record.upstream_us)?;
+        tuple.serialize_element(&Address(record.client_ip))?;
+        tuple.end()
+    }
+}
+
+/// An address as its 4 or 16 bytes.
+struct Address(IpAddr);
+
+impl Serialize for Address {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            IpAddr::V4(v4) => serializer.serialize_bytes(&v4.octets()),
+            IpAddr::V6(v6) => serializer.serialize_bytes(&v6.octets()),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Octets;
+        impl Visitor<'_> for Octets {
+            type Value = Address;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an address of 4 or 16 bytes")
+            }
+            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Address, E> {
+                let v4 = <[u8; 4]>::try_from(bytes).map(|v4| Ipv4Addr::from(v4).into());
+                let v6 = <[u8; 16]>::try_from(bytes).map(|v6| Ipv6Addr::from(v6).into());
+                v4.or(v6)
+                    .map(Address)
+                    .map_err(|_| E::invalid_length(bytes.len(), &self))
+            }
+        }
+        deserializer.deserialize_bytes(Octets)
+    }
+}
+
+#[derive(Serialize)]
+struct Sent<'a, R: Serialize> {
+    routes: &'a [&'a RouteLabels],
+    consumers: &'a [&'a ConsumerLabels],
+    records: R,
+}
+
+/// A list whose elements are made while they are written.
+struct Streamed<I>(RefCell<I>);
+
+impl<I> Serialize for Streamed<I>
+where
+    I: ExactSizeIterator,
+    I::Item: Serialize,
+{
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut items = self.0.borrow_mut();
+        let mut seq = serializer.serialize_seq(Some(items.len()))?;
+        for item in &mut *items {
+            seq.serialize_element(&item)?;
+        }
+        seq.end()
+    }
+}
+
+pub fn encode<'a>(records: impl ExactSizeIterator<Item = &'a Record>) -> Result<Bytes, BatchError> {
+    let (mut routes, mut consumers) = (Index::new(), Index::new());
+    let placed: Vec<_> = records
+        .map(|record| Positional {
+            record,
+            route: routes.place(&record.route),
+            consumer: consumers.place(&record.consumer),
+        })
+        .collect();
+    super::encode(&Sent {
+        routes: &routes.labels,
+        consumers: &consumers.labels,
+        records: Streamed(RefCell::new(placed.into_iter())),
+    })
+}
+
+/// One record as it was read, its labels still indexes.
+struct Received {
+    record: Record,
+    route: Option<u32>,
+    consumer: Option<u32>,
+}
+
+impl<'de> Deserialize<'de> for Received {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Elements;
+        impl<'de> Visitor<'de> for Elements {
+            type Value = Received;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a record of at least 13 elements")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Received, A::Error> {
+                let received = read_elements(&mut seq)?;
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(received)
+            }
+        }
+        deserializer.deserialize_seq(Elements)
+    }
+}
+
+fn read_elements<'de, A: SeqAccess<'de>>(seq: &mut A) -> Result<Received, A::Error> {
+    let started_at = next(seq)?;
+    let route = next(seq)?;
+    let consumer = next(seq)?;
+    let record = Record {
+        started_at,
+        route: None,
+        consumer: None,
+        status: next(seq)?,
+        upstream_status: next(seq)?,
+        source: source(next(seq)?),
+        method: method(next(seq)?),
+        request_bytes: next(seq)?,
+        response_bytes: next(seq)?,
+        total_us: next(seq)?,
+        gateway_us: next(seq)?,
+        upstream_us: next(seq)?,
+        client_ip: next::<A, Address>(seq)?.0,
+    };
+    Ok(Received {
+        record,
+        route,
+        consumer,
+    })
+}
+
+fn next<'de, A: SeqAccess<'de>, T: Deserialize<'de>>(seq: &mut A) -> Result<T, A::Error> {
+    seq.next_element()?
+        .ok_or_else(|| A::Error::custom("a record with too few elements"))
+}
+
+fn source(code: u8) -> Source {
+    match code {
+        0 => Source::Service,
+        _ => Source::Gateway,
+    }
+}
+
+fn method(code: u8) -> Method {
+    const METHODS: [Method; 10] = [
+        Method::Other,
+        Method::Get,
+        Method::Head,
+        Method::Post,
+        Method::Put,
+        Method::Patch,
+        Method::Delete,
+        Method::Options,
+        Method::Connect,
+        Method::Trace,
+    ];
+    METHODS.get(usize::from(code)).copied().unwrap_or_default()
+}
+
+#[derive(Deserialize)]
+struct Body {
+    #[serde(deserialize_with = "limited::list::<_, _, MAX_BATCH_RECORDS>")]
+    routes: Vec<Arc<RouteLabels>>,
+    #[serde(deserialize_with = "limited::list::<_, _, MAX_BATCH_RECORDS>")]
+    consumers: Vec<Arc<ConsumerLabels>>,
+    #[serde(deserialize_with = "limited::list::<_, _, MAX_BATCH_RECORDS>")]
+    records: Vec<Received>,
+}
+
+pub fn decode(body: &[u8]) -> Result<Vec<Record>, BatchError> {
+    let body: Body = super::decode(body).map_err(|err| match err {
+        BatchError::Malformed(text) if text.contains(TOO_MANY) => BatchError::TooManyRecords,
+        other => other,
+    })?;
+    body.records
+        .into_iter()
+        .map(|received| {
+            Ok(Record {
+                route: labels("route", &body.routes, received.route)?,
+                consumer: labels("consumer", &body.consumers, received.consumer)?,
+                ..received.record
+            })
+        })
+        .collect()
+}
+
+fn labels<T>(
+    list: &'static str,
+    labels: &[Arc<T>],
+    index: Option<u32>,
+) -> Result<Option<Arc<T>>, BatchError> {
+    let Some(index) = index else {
+        return Ok(None);
+    };
+    let index = index as usize;
+    let found = labels.get(index).ok_or(BatchError::UnknownLabels {
+        list,
+        index,
+        len: labels.len(),
+    })?;
+    Ok(Some(found.clone()))
+}

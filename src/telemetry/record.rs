@@ -1,0 +1,142 @@
+//! One request, as it is remembered: compact, without headers, paths or bodies.
+
+use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// What telemetry calls a route and its service: made once when a snapshot is compiled and
+/// shared by all records of the route.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RouteLabels {
+    pub route: Uuid,
+    /// The route's name, or its id where it has none.
+    pub route_name: Arc<str>,
+    /// `None` for a route without a service.
+    pub service: Option<Uuid>,
+    /// The service's name, or its host where it has none; empty without a service.
+    pub service_name: Arc<str>,
+}
+
+/// What telemetry calls a consumer: made once when a snapshot is compiled.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ConsumerLabels {
+    pub consumer: Uuid,
+    /// The username, or else the custom id.
+    pub name: Arc<str>,
+}
+
+/// Who produced the response.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Source {
+    /// The upstream service.
+    #[default]
+    Service = 0,
+    /// The gateway itself: a plugin that ended the request, or an error.
+    Gateway = 1,
+}
+
+impl Source {
+    /// Kong's value of the `source` label.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Source::Service => "service",
+            Source::Gateway => "kong",
+        }
+    }
+}
+
+/// The request method; anything unusual is `Other`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Method {
+    #[default]
+    Other = 0,
+    Get = 1,
+    Head = 2,
+    Post = 3,
+    Put = 4,
+    Patch = 5,
+    Delete = 6,
+    Options = 7,
+    Connect = 8,
+    Trace = 9,
+}
+
+impl Method {
+    pub fn parse(method: &[u8]) -> Method {
+        match method {
+            b"GET" => Method::Get,
+            b"HEAD" => Method::Head,
+            b"POST" => Method::Post,
+            b"PUT" => Method::Put,
+            b"PATCH" => Method::Patch,
+            b"DELETE" => Method::Delete,
+            b"OPTIONS" => Method::Options,
+            b"CONNECT" => Method::Connect,
+            b"TRACE" => Method::Trace,
+            _ => Method::Other,
+        }
+    }
+}
+
+/// One finished request. Filled by a worker at the end of a request and moved, never shared:
+/// two reference counts and no allocation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// When the gateway began, epoch milliseconds.
+    pub started_at: u64,
+    /// `None` when no route matched.
+    pub route: Option<Arc<RouteLabels>>,
+    pub consumer: Option<Arc<ConsumerLabels>>,
+    /// Bytes read from the client: head and body.
+    pub request_bytes: u64,
+    /// Bytes written to the client: head and body.
+    pub response_bytes: u64,
+    /// From the first byte of the request to the last of the response, microseconds.
+    pub total_us: u32,
+    /// Spent in the gateway and its plugins, microseconds.
+    pub gateway_us: u32,
+    /// From the upstream's connection to the first byte of its response, microseconds;
+    /// `None` when no upstream was asked or none answered.
+    pub upstream_us: Option<u32>,
+    /// The status sent to the client.
+    pub status: u16,
+    /// The status the upstream answered, 0 for none.
+    pub upstream_status: u16,
+    pub source: Source,
+    pub method: Method,
+    pub client_ip: IpAddr,
+}
+
+impl Default for Record {
+    fn default() -> Self {
+        Record {
+            started_at: 0,
+            route: None,
+            consumer: None,
+            request_bytes: 0,
+            response_bytes: 0,
+            total_us: 0,
+            gateway_us: 0,
+            upstream_us: None,
+            status: 0,
+            upstream_status: 0,
+            source: Source::default(),
+            method: Method::default(),
+            client_ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_stays_small() {
+        // A worker's ring holds thousands of them, and a push copies one.
+        assert!(size_of::<Record>() <= 88, "{} bytes", size_of::<Record>());
+    }
+}

@@ -1,0 +1,257 @@
+//! The HTTP side of the status API, for the status listener and parts of the admin listener.
+
+use super::{NodeStatus, Scale};
+use crate::actor::Registry;
+use crate::telemetry::counters::ConnectionCounters;
+use crate::telemetry::metrics::{
+    CONTENT_TYPE, MetricOptions, Metrics, NodeIdentity, set_node_gauges,
+};
+use crate::telemetry::process::ProcessStats;
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::middleware::{Next, from_fn};
+use actix_web::web::{self, Bytes, Data, Query, ServiceConfig};
+use actix_web::{Error, HttpRequest, HttpResponse};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long one actor may take to answer `/debug/actors`.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A status request body is `status=draining` in one form or another.
+const MAX_BODY_BYTES: usize = 1024;
+
+const LATENCY: HeaderName = HeaderName::from_static("x-kong-admin-latency");
+
+/// What the status API shows.
+pub struct StatusContext {
+    pub identity: NodeIdentity,
+    pub counters: Arc<ConnectionCounters>,
+    pub metrics: Arc<Metrics>,
+    pub metric_options: MetricOptions,
+    pub actors: Registry,
+    pub node: Arc<dyn NodeStatus>,
+    /// Set by `POST /status/ready` and never cleared: a draining node is about to end.
+    pub draining: AtomicBool,
+}
+
+/// The whole status API, for an application that serves nothing else.
+pub fn configure(context: Data<StatusContext>) -> impl FnOnce(&mut ServiceConfig) {
+    move |config| {
+        let api = web::scope("")
+            .app_data(context)
+            .app_data(web::PayloadConfig::new(MAX_BODY_BYTES))
+            .wrap(from_fn(common_headers))
+            .service(
+                web::resource("/status")
+                    .get(status)
+                    .route(web::head().to(status))
+                    .default_service(web::to(|req| other_method(req, "GET, HEAD, OPTIONS"))),
+            )
+            .service(
+                web::resource("/status/ready")
+                    .get(ready)
+                    .route(web::head().to(ready))
+                    .post(set_ready)
+                    .default_service(web::to(|req| other_method(req, "GET, HEAD, OPTIONS, POST"))),
+            )
+            .service(
+                web::resource("/metrics")
+                    .get(metrics)
+                    .route(web::head().to(metrics))
+                    .default_service(web::to(|req| other_method(req, "GET, HEAD, OPTIONS"))),
+            )
+            .service(
+                web::resource("/debug/actors")
+                    .get(debug_actors)
+                    .route(web::head().to(debug_actors))
+                    .default_service(web::to(|req| other_method(req, "GET, HEAD, OPTIONS"))),
+            )
+            .default_service(web::to(not_found));
+        config.service(api);
+    }
+}
+
+/// The document of `GET /status`; `scale` is how it writes amounts of memory.
+pub async fn status_document(context: &StatusContext, scale: Scale) -> Value {
+    let state = context.node.state().await;
+    let mut document = memory_and_connections(context, scale);
+    match state.database_reachable {
+        Some(reachable) => document["database"] = json!({ "reachable": reachable }),
+        None => {
+            let hash = state.configuration_hash.unwrap_or_else(|| "0".repeat(32));
+            document["configuration_hash"] = Value::from(hash);
+        }
+    }
+    document
+}
+
+/// The part of `GET /status` that every node has. There is one process and no Lua: the one
+/// entry of `workers_lua_vms` is its resident memory, and there are no shared dictionaries.
+pub fn memory_and_connections(context: &StatusContext, scale: Scale) -> Value {
+    let now = context.counters.read();
+    let resident = ProcessStats::read().resident_bytes.unwrap_or_default();
+    json!({
+        "memory": {
+            "workers_lua_vms": [{
+                "pid": std::process::id(),
+                "http_allocated_gc": scale.write(resident),
+            }],
+            "lua_shared_dicts": {},
+        },
+        "server": {
+            "connections_accepted": now.accepted,
+            "connections_active": now.active,
+            "connections_handled": now.handled,
+            "connections_reading": now.reading,
+            "connections_waiting": now.waiting,
+            "connections_writing": now.writing,
+            "total_requests": now.requests,
+        },
+    })
+}
+
+/// The text of `GET /metrics`.
+pub async fn metrics_text(context: &StatusContext) -> String {
+    context.node.before_scrape().await;
+    let state = context.node.state().await;
+    let connections = context.counters.read();
+    let process = ProcessStats::read();
+    context.metrics.scrape(|gauges| {
+        set_node_gauges(
+            gauges,
+            &context.identity,
+            &context.metric_options,
+            &connections,
+            &process,
+            &state,
+        );
+    })
+}
+
+/// The document of `GET /debug/actors`.
+pub async fn actors(context: &StatusContext) -> Value {
+    context.actors.observe(PATIENCE).await
+}
+
+/// The arguments of a query or form in order; nothing is an error here.
+type Arguments = Vec<(String, String)>;
+
+/// The first argument of a name.
+fn argument<'a>(arguments: &'a Arguments, name: &str) -> Option<&'a str> {
+    let found = arguments.iter().find(|(found, _)| found == name);
+    found.map(|(_, value)| value.as_str())
+}
+
+async fn status(context: Data<StatusContext>, query: Query<Arguments>) -> HttpResponse {
+    let (unit, scale) = (argument(&query, "unit"), argument(&query, "scale"));
+    match Scale::parse(unit, scale) {
+        Ok(scale) => json_response(HttpResponse::Ok(), &status_document(&context, scale).await),
+        Err(err) => message(HttpResponse::BadRequest(), &err.to_string()),
+    }
+}
+
+async fn ready(context: Data<StatusContext>) -> HttpResponse {
+    if context.draining.load(Ordering::Relaxed) {
+        return message(HttpResponse::ServiceUnavailable(), "draining");
+    }
+    match context.node.state().await.readiness() {
+        Ok(()) => message(HttpResponse::Ok(), "ready"),
+        Err(reason) => {
+            tracing::info!(reason, "not ready for proxying");
+            message(HttpResponse::ServiceUnavailable(), &reason)
+        }
+    }
+}
+
+/// `status=draining` as a query argument, a form or JSON.
+async fn set_ready(
+    context: Data<StatusContext>,
+    request: HttpRequest,
+    query: Query<Arguments>,
+    body: Bytes,
+) -> HttpResponse {
+    let is_json = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    let in_body = match is_json {
+        true => serde_json::from_slice::<Value>(&body)
+            .ok()
+            .and_then(|document| document.get("status")?.as_str().map(str::to_owned)),
+        false => std::str::from_utf8(&body)
+            .ok()
+            .and_then(|form| Query::<Arguments>::from_query(form).ok())
+            .and_then(|form| argument(&form, "status").map(str::to_owned)),
+    };
+    let wanted = in_body.as_deref().or_else(|| argument(&query, "status"));
+    if wanted != Some("draining") {
+        return message(
+            HttpResponse::BadRequest(),
+            "invalid status (expected 'draining')",
+        );
+    }
+    context.draining.store(true, Ordering::Relaxed);
+    tracing::info!("draining, not ready from now on");
+    HttpResponse::NoContent().finish()
+}
+
+async fn metrics(context: Data<StatusContext>) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type(CONTENT_TYPE)
+        .body(metrics_text(&context).await)
+}
+
+async fn debug_actors(context: Data<StatusContext>) -> HttpResponse {
+    json_response(HttpResponse::Ok(), &actors(&context).await)
+}
+
+async fn not_found() -> HttpResponse {
+    message(HttpResponse::NotFound(), "Not found")
+}
+
+/// `OPTIONS` says what is allowed; everything else is not.
+async fn other_method(request: HttpRequest, allowed: &'static str) -> HttpResponse {
+    if request.method() != actix_web::http::Method::OPTIONS {
+        return message(HttpResponse::MethodNotAllowed(), "Method not allowed");
+    }
+    HttpResponse::NoContent()
+        .insert_header((header::ALLOW, allowed))
+        .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, allowed))
+        .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, "Content-Type"))
+        .finish()
+}
+
+fn message(response: actix_web::HttpResponseBuilder, text: &str) -> HttpResponse {
+    json_response(response, &json!({ "message": text }))
+}
+
+fn json_response(mut response: actix_web::HttpResponseBuilder, document: &Value) -> HttpResponse {
+    response
+        .content_type("application/json; charset=utf-8")
+        .body(document.to_string())
+}
+
+/// The headers of every answer, as Kong's; the product token is our own.
+async fn common_headers(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    const SERVER: HeaderValue =
+        HeaderValue::from_static(concat!("langur/", env!("CARGO_PKG_VERSION")));
+    let begun = Instant::now();
+    let mut response = next.call(request).await?.map_into_boxed_body();
+    let headers = response.headers_mut();
+    let anyone = HeaderValue::from_static("*");
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, anyone);
+    headers.insert(header::SERVER, SERVER);
+    let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    headers.insert(LATENCY, HeaderValue::from(ms));
+    Ok(response)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,16 @@
+//! The status API of both roles: `/status`, `/status/ready`, `/metrics`, `/debug/actors`.
+//!
+//! The shapes and messages are Kong's. What a node knows about itself comes through
+//! [`NodeStatus`], which the role implements.
+
+mod api;
+mod memory;
+mod state;
+
+pub use api::{
+    StatusContext, actors, configure, memory_and_connections, metrics_text, status_document,
+};
+pub use memory::{Scale, ScaleError};
+pub use state::{
+    DataPlaneState, NodeState, NodeStatus, TargetHealth, TargetState, WorkerReadiness,
+};

@@ -1,0 +1,189 @@
+//! What a node says about itself, and when it is ready.
+
+use crate::telemetry::link::LocalFuture;
+use uuid::Uuid;
+
+/// Kong's hash of an empty configuration.
+const EMPTY_HASH: &str = "00000000000000000000000000000000";
+
+/// A node of either role, asked by its status API.
+pub trait NodeStatus: Send + Sync {
+    /// Everything about the node now. Asked on every request to the status API; may ask a
+    /// database, with a timeout of its own.
+    fn state(&self) -> LocalFuture<'_, NodeState>;
+
+    /// Called before a scrape: brings counters up to date, such as by draining records.
+    fn before_scrape(&self) -> LocalFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// What a node says about itself. The default says nothing.
+#[derive(Clone, Debug, Default)]
+pub struct NodeState {
+    /// Whether the database answers; `None` on a node without one.
+    pub database_reachable: Option<bool>,
+    /// The configuration in effect, 32 hex digits; `None` before there is any. Shown by nodes
+    /// without a database.
+    pub configuration_hash: Option<String>,
+    /// On nodes that serve traffic.
+    pub workers: Option<WorkerReadiness>,
+    /// Whether the link to a control plane is up; on data planes.
+    pub control_plane_connected: Option<bool>,
+    /// Epoch seconds; on data planes.
+    pub cluster_cert_expiry: Option<i64>,
+    /// Request records waiting for the control plane; on data planes.
+    pub telemetry_held: Option<u64>,
+    /// The data planes a control plane knows.
+    pub data_planes: Vec<DataPlaneState>,
+    /// The targets a data plane balances over.
+    pub targets: Vec<TargetHealth>,
+}
+
+/// How many workers have a router and their plugins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkerReadiness {
+    pub workers: usize,
+    pub with_router: usize,
+    pub with_plugins: usize,
+}
+
+/// A data plane as a control plane knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataPlaneState {
+    pub node_id: Uuid,
+    pub hostname: String,
+    pub ip: String,
+    /// The Kong version it implements.
+    pub version: String,
+    /// 32 hex digits.
+    pub config_hash: String,
+    /// Epoch seconds.
+    pub last_seen: i64,
+    pub version_compatible: bool,
+}
+
+/// The health of one address of one target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetHealth {
+    pub upstream: String,
+    /// `host:port` as it was configured.
+    pub target: String,
+    /// `ip:port`; `None` when the name does not resolve.
+    pub address: Option<String>,
+    pub state: TargetState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetState {
+    HealthchecksOff,
+    Healthy,
+    Unhealthy,
+    DnsError,
+}
+
+impl NodeState {
+    /// Whether the node may be sent traffic, or Kong's words for why not.
+    ///
+    /// # Errors
+    /// The message of the 503.
+    pub fn readiness(&self) -> Result<(), String> {
+        if self.database_reachable == Some(false) {
+            return Err("failed to connect to database".to_owned());
+        }
+        let Some(ready) = self.workers else {
+            return Ok(());
+        };
+        let of = |done: usize| format!("{done} of {} workers", ready.workers);
+        if ready.with_router < ready.workers {
+            let workers = of(ready.with_router);
+            return Err(format!(
+                "router builds not yet complete, router ready in {workers}"
+            ));
+        }
+        if ready.with_plugins < ready.workers {
+            let workers = of(ready.with_plugins);
+            return Err(format!(
+                "plugins iterator builds not yet complete, plugins iterator ready in {workers}"
+            ));
+        }
+        // A node with a database is complete with an empty configuration, too.
+        if self.database_reachable.is_some() {
+            return Ok(());
+        }
+        match self.configuration_hash.as_deref() {
+            None => {
+                Err("no configuration available (configuration hash is not initialized)".to_owned())
+            }
+            Some(EMPTY_HASH) => {
+                Err("no configuration available (empty configuration present)".to_owned())
+            }
+            Some(_) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(database: Option<bool>, counts: Option<(usize, usize)>, hash: &str) -> NodeState {
+        NodeState {
+            database_reachable: database,
+            configuration_hash: (!hash.is_empty()).then(|| hash.to_owned()),
+            workers: counts.map(|(with_router, with_plugins)| WorkerReadiness {
+                workers: 2,
+                with_router,
+                with_plugins,
+            }),
+            ..NodeState::default()
+        }
+    }
+
+    #[test]
+    fn readiness_by_role() {
+        let hash = "405770f4fb29f7a097fd0c7888d990ea";
+        for (name, state, expected) in [
+            ("control plane", state(Some(true), None, ""), "ready"),
+            (
+                "control plane without its database",
+                state(Some(false), None, ""),
+                "failed to connect to database",
+            ),
+            ("data plane", state(None, Some((2, 2)), hash), "ready"),
+            (
+                "data plane, routers being built",
+                state(None, Some((1, 0)), ""),
+                "router builds not yet complete, router ready in 1 of 2 workers",
+            ),
+            (
+                "data plane, plugins being built",
+                state(None, Some((2, 0)), ""),
+                "plugins iterator builds not yet complete, plugins iterator ready in 0 of 2 workers",
+            ),
+            (
+                "data plane before its first configuration",
+                state(None, Some((2, 2)), ""),
+                "no configuration available (configuration hash is not initialized)",
+            ),
+            (
+                "data plane with an empty configuration",
+                state(None, Some((2, 2)), EMPTY_HASH),
+                "no configuration available (empty configuration present)",
+            ),
+            (
+                "traditional node with an empty configuration",
+                state(Some(true), Some((2, 2)), EMPTY_HASH),
+                "ready",
+            ),
+            (
+                "traditional node without its database",
+                state(Some(false), Some((2, 2)), hash),
+                "failed to connect to database",
+            ),
+        ] {
+            let found = state.readiness().err().unwrap_or_else(|| "ready".into());
+            assert_eq!(found, expected, "{name}");
+        }
+    }
+}
