@@ -4,7 +4,7 @@ use super::{Clock, Exchange, Proxy, ProxySettings, Recorder};
 use crate::data_plane::listener::pipeline::{
     Attempt, AttemptError, Connection, Outcome, Pipeline, Reply, Verdict,
 };
-use crate::data_plane::router::{Options, PluginFactory, RouterState};
+use crate::data_plane::router::{Options, PluginFactory, RouterState, Snapshot};
 use crate::http::{HeaderEdits, RequestHead, ResponseHead, Span, Version};
 use crate::model::{Config, Kind, Revision, Row};
 use crate::plugins::Factory;
@@ -132,6 +132,7 @@ pub struct Harness {
     pub connection: Connection,
     pub clock: TestClock,
     pub records: Records,
+    pub snapshots: Arc<ArcSwap<Snapshot>>,
 }
 
 impl Harness {
@@ -155,7 +156,13 @@ impl Harness {
         let (clock, records) = (TestClock::default(), Records::default());
         let settings = Arc::new(settings);
         Harness {
-            proxy: Proxy::with_clock(settings, snapshots, records.clone(), clock.clone()),
+            proxy: Proxy::with_clock(
+                settings,
+                Arc::clone(&snapshots),
+                records.clone(),
+                clock.clone(),
+            ),
+            snapshots,
             exchange: Exchange::default(),
             connection: connection(),
             clock,
