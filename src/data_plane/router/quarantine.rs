@@ -17,9 +17,17 @@
 //!    remains exactly as it was. Every plugin counts as protection: a plugin that is not known
 //!    here might be the one that authenticates. A plugin that is disabled protects nothing.
 //! 3. *Removals.* Removing a route, consumer, credential, target, upstream or server name always
-//!    takes effect at once. Removing a plugin is a change of what it is attached to and waits with
-//!    it, unless that goes too. A service or certificate stays while the held-back version of
-//!    something quarantined still uses it.
+//!    takes effect at once. Removing a plugin (deleting it, switching it off, moving it, or taking
+//!    protocols from it) is a change of what it is attached to and waits with it; it also waits
+//!    while protection is missing (2) on any request it runs for, and while it runs on a route of
+//!    which an older version is in effect: such a route keeps the plugins it had, and moving
+//!    authentication from a service to a route that cannot have it leaves neither without. It does not wait when
+//!    what it is attached to goes too. A service or certificate stays while the version in effect
+//!    of something quarantined still uses it.
+//! 4. *Openings.* A service that is switched on again opens its routes as they are in effect; it
+//!    waits while protection is missing (2) on any of them or any of them is quarantined.
+//! 5. *Orphans.* When the parent of a quarantined entity's version in effect is removed, that
+//!    version goes with it.
 //!
 //! The one exception to 1: a credential waits for its consumer only while no version of the
 //! consumer is in effect, so that a key can be changed whatever else is wrong.
@@ -29,10 +37,12 @@
 //! itself when its cause does. The decision is the smallest set that satisfies the rule, so
 //! that no two entities can hold each other back for ever.
 
-use super::compile::{Compiled, Key, Wanted};
+use super::compile::{Compiled, Key, Protection, Wanted};
 use super::effect::Effect;
+use super::plugin_table::{PluginInstance, Scope};
 use crate::model::{Config, Kind};
 use std::collections::{BTreeMap, HashMap, HashSet};
+use uuid::Uuid;
 
 /// Why an entity is quarantined.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +72,8 @@ pub(super) struct Judge<'a> {
     /// What has lost its protection, and the plugin that should give it.
     unprotected: HashMap<Key, Key>,
     all_unprotected: Option<Key>,
+    /// Where protection is missing: the plugin and its scope.
+    missing: Vec<(Key, Scope)>,
     /// What versions in effect of quarantined entities point to.
     still_used: HashSet<Key>,
 }
@@ -80,6 +92,7 @@ impl<'a> Judge<'a> {
             quarantined: BTreeMap::new(),
             unprotected: HashMap::new(),
             all_unprotected: None,
+            missing: Vec::new(),
             still_used: HashSet::new(),
         };
         let mut added: Vec<_> = pending
@@ -132,17 +145,13 @@ impl<'a> Judge<'a> {
         let Some(protection) = &wanted.protection else {
             return;
         };
-        if let Some(Compiled::Plugin(running)) = self.effect.get(key) {
-            let same_name = protection
-                .name
-                .as_deref()
-                .is_none_or(|name| name == &*running.name);
-            let covers = protection.protocols.is_subset(running.protocols);
-            if same_name && covers && running.scope == protection.scope {
-                return;
-            }
+        if let Some(Compiled::Plugin(running)) = self.effect.get(key)
+            && covers(running, protection)
+        {
+            return;
         }
         let scope = protection.scope;
+        self.missing.push((key, scope));
         let place = match (scope.route, scope.service) {
             (Some(route), _) => Some((Kind::Routes, route)),
             (None, Some(service)) => Some((Kind::Services, service)),
@@ -168,8 +177,9 @@ impl<'a> Judge<'a> {
                         .iter()
                         .find_map(|parent| self.parent_cause(key, *parent))
                 })
-                .or_else(|| self.place_in_effect_cause(key)),
-            None if key.0 == Kind::Plugins => self.removal_of_plugin_cause(key),
+                .or_else(|| self.stay_cause(key, Some(wanted)))
+                .or_else(|| self.opening_cause(key, wanted)),
+            None if key.0 == Kind::Plugins => self.stay_cause(key, None),
             None if is_kept_while_used(key.0) && self.still_used.contains(&key) => {
                 Some("the version in effect of something quarantined still uses it".into())
             }
@@ -216,32 +226,141 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// A plugin that moves away or is switched off is a change of where it runs now.
-    fn place_in_effect_cause(&self, key: Key) -> Option<String> {
+    /// Why a plugin must stay as and where it runs now.
+    fn stay_cause(&self, key: Key, wanted: Option<&Wanted>) -> Option<String> {
         if key.0 != Kind::Plugins {
             return None;
         }
-        let places = self.effect.get(key)?.parents();
+        let running = self.effect.get(key)?;
+        let places = running.parents();
         if places.iter().any(|place| self.is_leaving(*place)) {
             return None;
         }
-        places
-            .into_iter()
-            .find_map(|place| self.parent_cause(key, place))
+        let global = wanted
+            .is_none()
+            .then(|| self.lost_protection(key))
+            .flatten();
+        global
+            .or_else(|| {
+                places
+                    .into_iter()
+                    .find_map(|place| self.parent_cause(key, place))
+            })
+            .or_else(|| self.missing_elsewhere(running, wanted))
     }
 
-    fn removal_of_plugin_cause(&self, key: Key) -> Option<String> {
-        let places = self.effect.get(key)?.parents();
-        if places.iter().any(|place| self.is_leaving(*place)) {
+    fn missing_elsewhere(&self, running: &Compiled, wanted: Option<&Wanted>) -> Option<String> {
+        let Compiled::Plugin(running) = running else {
+            return None;
+        };
+        if wanted
+            .and_then(|wanted| wanted.protection.as_ref())
+            .is_some_and(|it| still_runs(it, running))
+        {
             return None;
         }
-        self.lost_protection(key)
-            .or_else(|| self.place_in_effect_cause(key))
+        self.missing_in(running.scope)
+            .or_else(|| self.older_route_in(running.scope))
+    }
+
+    fn opening_cause(&self, key: Key, wanted: &Wanted) -> Option<String> {
+        match (self.effect.get(key), &wanted.compiled) {
+            (Some(Compiled::Service(old)), Ok(Compiled::Service(new)))
+                if new.enabled && !old.enabled =>
+            {
+                let service = Scope {
+                    service: Some(new.id),
+                    ..Scope::default()
+                };
+                self.missing_in(service)
+                    .or_else(|| self.older_route_in(service))
+            }
+            _ => None,
+        }
+    }
+
+    fn missing_in(&self, scope: Scope) -> Option<String> {
+        let exists = |scope: Scope| {
+            !scope
+                .parents()
+                .iter()
+                .any(|parent| self.is_leaving(*parent))
+        };
+        let mut missing = self.missing.iter().filter(|(_, missing)| exists(*missing));
+        let (plugin, _) = missing.find(|(_, missing)| self.overlap(scope, *missing))?;
+        Some(format!(
+            "{} should run for requests this concerns and is quarantined",
+            describe(*plugin)
+        ))
+    }
+
+    /// Whether one request can be in both scopes.
+    fn overlap(&self, a: Scope, b: Scope) -> bool {
+        let agree = |a: Option<Uuid>, b: Option<Uuid>| a.is_none() || b.is_none() || a == b;
+        let reaches = |route: Option<Uuid>, service: Option<Uuid>| match (route, service) {
+            (Some(route), Some(service)) => self.services_of(route).contains(&service),
+            _ => true,
+        };
+        agree(a.route, b.route)
+            && agree(a.service, b.service)
+            && agree(a.consumer, b.consumer)
+            && reaches(a.route, b.service)
+            && reaches(b.route, a.service)
+    }
+
+    /// The services a route is on: as it will be, or as it is and should be if it has to wait.
+    fn services_of(&self, route: Uuid) -> Vec<Uuid> {
+        let key = (Kind::Routes, route);
+        let mut parents = self.parents_of(key);
+        if self.quarantined.contains_key(&key) {
+            parents.extend(
+                self.effect
+                    .get(key)
+                    .map(Compiled::parents)
+                    .unwrap_or_default(),
+            );
+        }
+        parents.into_iter().map(|(_, service)| service).collect()
+    }
+
+    /// A quarantined route in the scope whose older version is in effect.
+    fn older_route_in(&self, scope: Scope) -> Option<String> {
+        let routes = self.quarantined.keys().filter(|key| key.0 == Kind::Routes);
+        let mut older = routes.filter(|key| self.effect.get(**key).is_some());
+        let in_scope = |(_, route): &&Key| {
+            let route = Scope {
+                route: Some(*route),
+                ..Scope::default()
+            };
+            self.overlap(scope, route)
+        };
+        let route = older.find(in_scope)?;
+        Some(format!(
+            "concerns an older version of {}, which is quarantined",
+            describe(*route)
+        ))
     }
 
     fn is_leaving(&self, key: Key) -> bool {
         self.config.get(key.0, key.1).is_none() && !self.quarantined.contains_key(&key)
     }
+}
+
+/// Whether what runs now gives the wanted protection.
+fn covers(running: &PluginInstance, wanted: &Protection) -> bool {
+    wanted
+        .name
+        .as_deref()
+        .is_none_or(|name| name == &*running.name)
+        && running.scope == wanted.scope
+        && wanted.protocols.is_subset(running.protocols)
+}
+
+/// Whether what is wanted gives the protection of what runs now.
+fn still_runs(wanted: &Protection, running: &PluginInstance) -> bool {
+    wanted.name.as_deref() == Some(&*running.name)
+        && wanted.scope == running.scope
+        && running.protocols.is_subset(wanted.protocols)
 }
 
 fn is_kept_while_used(kind: Kind) -> bool {

@@ -192,24 +192,32 @@ impl RouterState {
             }
         }
 
-        let mut quarantined = Judge::decide(&self.config, &self.effect, &pending);
+        let quarantined = Judge::decide(&self.config, &self.effect, &pending);
         let mut taking_effect = Vec::new();
         for (key, wanted) in pending {
             let held = earlier.remove(&key);
             let was_held = held.is_some();
             let since = held.as_ref().map_or(now, |held| held.since);
             let changed = before.remove(&key);
-            let good = match held {
+            let mut good = match held {
                 Some(held) => held.good,
                 None => changed.unwrap_or_else(|| self.config.get(key.0, key.1).cloned()),
             };
-            let Some(cause) = quarantined.remove(&key) else {
+            let Some(cause) = quarantined.get(&key).cloned() else {
                 if was_held {
                     tracing::info!(kind = %key.0, id = %key.1, "entity left quarantine");
                 }
                 taking_effect.push((key, wanted));
                 continue;
             };
+            let in_effect = self.effect.get(key).map(Compiled::parents);
+            let stays = |(kind, id): &Key| {
+                self.config.get(*kind, *id).is_some() || quarantined.contains_key(&(*kind, *id))
+            };
+            if !in_effect.is_some_and(|parents| parents.iter().all(stays)) {
+                self.effect.remove(key);
+                good = None;
+            }
             let nothing_waits = good.as_ref() == self.config.get(key.0, key.1);
             if nothing_waits && matches!(cause, Cause::Other(_)) {
                 continue;
