@@ -56,6 +56,8 @@ pub enum Input {
     Answered(Answer),
     /// Time has passed; a few times a flush interval.
     Tick,
+    /// Send what waits without waiting for the interval: somebody wants to end.
+    Flush,
 }
 
 /// What is to be done about it.
@@ -166,6 +168,7 @@ impl Buffer {
             }
             Input::Answered(answer) => self.answered(answer, now),
             Input::Tick => self.tick(now),
+            Input::Flush => self.flush(1, now),
         }
     }
 

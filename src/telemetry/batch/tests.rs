@@ -18,7 +18,7 @@ fn route(n: u128) -> Arc<RouteLabels> {
     Arc::new(RouteLabels {
         route: Uuid::from_u128(n),
         route_name: format!("route-{n}").into(),
-        service: (n % 2 == 0).then(|| Uuid::from_u128(n + 100)),
+        service: n.is_multiple_of(2).then(|| Uuid::from_u128(n + 100)),
         service_name: "ü".into(),
     })
 }
@@ -116,26 +116,13 @@ fn names_are_sent_once_and_a_record_is_small() {
 
 #[test]
 fn later_versions_may_append() {
+    #[rustfmt::skip]
+    type LaterRecord = (u64, (), (), u16, u16, u8, u8, u64, u64, u32, u32, (), Octets, Extra);
     #[derive(Serialize)]
     struct Later {
         routes: [u8; 0],
         consumers: [u8; 0],
-        records: Vec<(
-            u64,
-            (),
-            (),
-            u16,
-            u16,
-            u8,
-            u8,
-            u64,
-            u64,
-            u32,
-            u32,
-            (),
-            Octets,
-            Extra,
-        )>,
+        records: Vec<LaterRecord>,
         colour: &'static str,
     }
     #[derive(Serialize)]

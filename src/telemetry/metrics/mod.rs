@@ -4,11 +4,13 @@
 //! the counters and histograms through handles that are kept. Gauges are read and set when
 //! somebody scrapes.
 
+mod documentation;
 mod node;
 mod requests;
 pub mod table;
 mod text;
 
+pub use documentation::markdown;
 pub use node::{NodeIdentity, set_node_gauges};
 pub use requests::{MetricOptions, RequestMetrics};
 pub use table::{Metric, Type};

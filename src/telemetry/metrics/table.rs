@@ -1,8 +1,6 @@
 //! Every metric this program exports, and what Kong exports that it leaves out. The only
 //! place with names, labels, help texts and buckets; `docs/metrics.md` is made from it.
 
-use std::fmt::Write as _;
-
 /// The Prometheus type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Type {
@@ -12,7 +10,7 @@ pub enum Type {
 }
 
 impl Type {
-    const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Type::Counter => "counter",
             Type::Gauge => "gauge",
@@ -92,13 +90,13 @@ pub const HTTP_REQUESTS: Metric = counter(
         "workspace",
         "consumer",
     ],
-    "data plane, unless status_code_metrics is off",
+    "data plane, unless metrics_status_code is off",
     "HTTP status codes per consumer/service/route in Kong",
 );
 pub const BANDWIDTH: Metric = counter(
     "kong_bandwidth_bytes",
     &["service", "route", "direction", "workspace", "consumer"],
-    "data plane, unless bandwidth_metrics is off",
+    "data plane, unless metrics_bandwidth is off",
     "Total bandwidth (ingress/egress) throughput in bytes",
 );
 pub const KONG_LATENCY: Metric = histogram(
@@ -122,7 +120,7 @@ pub const REQUEST_LATENCY: Metric = histogram(
     LATENCY,
     "Total latency incurred during requests for each service/route in Kong",
 );
-const LATENCY: &str = "data plane, unless latency_metrics is off";
+const LATENCY: &str = "data plane, unless metrics_latency is off";
 const SLOW_BUCKETS: &[f64] = &[
     25.0, 50.0, 80.0, 100.0, 250.0, 400.0, 700.0, 1000.0, 2000.0, 5000.0, 10_000.0, 30_000.0,
     60_000.0,
@@ -130,7 +128,7 @@ const SLOW_BUCKETS: &[f64] = &[
 pub const UPSTREAM_TARGET_HEALTH: Metric = gauge(
     "kong_upstream_target_health",
     &["upstream", "target", "address", "state", "subsystem"],
-    "data plane, unless upstream_health_metrics is off",
+    "data plane, unless metrics_upstream_health is off",
     "Health status of targets of upstream. States = healthchecks_off|healthy|unhealthy|dns_error, value is 1 when state is populated.",
 );
 pub const CONNECTIONS: Metric = gauge(
@@ -312,108 +310,21 @@ pub const ALL: &[&Metric] = &[
 
 /// What Kong 3.9 exports and this program does not, with the reason.
 pub const LEFT_OUT: &[(&str, &str)] = &[
-    (
-        "kong_memory_lua_shared_dict_bytes",
-        "there are no shared dictionaries; `process_resident_memory_bytes` is the memory",
-    ),
-    (
-        "kong_memory_lua_shared_dict_total_bytes",
-        "there are no shared dictionaries, and nothing is reserved in advance",
-    ),
+    ("kong_memory_lua_shared_dict_bytes", NO_DICTIONARIES),
+    ("kong_memory_lua_shared_dict_total_bytes", NO_DICTIONARIES),
     (
         "kong_nginx_timers",
-        "there are no nginx timers; actors are shown by `/debug/actors`",
+        "there are no nginx timers; `/debug/actors` shows what runs in the background",
     ),
-    (
-        "kong_stream_sessions_total, kong_session_duration_ms",
-        "TCP, TLS and UDP proxying is not there yet",
-    ),
-    ("kong_ai_llm_*", "the AI plugins are not there"),
+    ("kong_stream_sessions_total", NO_STREAMS),
+    ("kong_session_duration_ms", NO_STREAMS),
+    ("kong_ai_llm_requests_total", NO_AI),
+    ("kong_ai_llm_cost_total", NO_AI),
+    ("kong_ai_llm_tokens_total", NO_AI),
+    ("kong_ai_llm_provider_latency_ms", NO_AI),
 ];
 
-/// The documentation of all metrics: what `docs/metrics.md` holds.
-pub fn markdown() -> String {
-    let mut text = String::from(INTRODUCTION);
-    for metric in ALL {
-        let labels = match metric.labels {
-            [] => "–".to_owned(),
-            labels => labels.join(", "),
-        };
-        // Writing to a string does not fail.
-        let _ = writeln!(
-            text,
-            "| `{}` | {} | {labels} | {} | {} |",
-            metric.name,
-            metric.kind.name(),
-            metric.exported,
-            metric.help.replace('|', "\\|"),
-        );
-    }
-    text.push_str("\n## Buckets\n\nUpper bounds in milliseconds; `+Inf` follows.\n\n");
-    for metric in ALL.iter().filter(|metric| !metric.buckets.is_empty()) {
-        let bounds: Vec<_> = metric.buckets.iter().map(f64::to_string).collect();
-        let _ = writeln!(text, "- `{}`: {}", metric.name, bounds.join(", "));
-    }
-    text.push_str("\n## Left out\n\nNames of Kong 3.9 that are not exported, and why.\n\n");
-    for (name, why) in LEFT_OUT {
-        let _ = writeln!(text, "- `{name}`: {why}");
-    }
-    text
-}
-
-const INTRODUCTION: &str = "\
-# Metrics
-
-<!-- Made from src/telemetry/metrics/table.rs; a test compares. LANGUR_BLESS=1 cargo test --lib metrics writes it anew. -->
-
-`GET /metrics` on the status listener of both roles, and on the admin listener of a control
-plane, answers in the Prometheus text format. Data planes use Kong's names, so that Kong's
-dashboards go on working; nothing has to be switched on. Control planes export the totals of
-the fleet under `langur_fleet_`, each control plane only what it has counted itself: the sum
-over all control planes counts every request once. Requests that no route matched are not in
-Kong's request metrics; in the fleet's they have empty `service` and `route` labels.
-
-Latencies are measured in microseconds and exported in milliseconds with a fraction.
-`consumer` is empty unless metrics per consumer are switched on.
-
-## Names
-
-| name | type | labels | exported by | help |
-|---|---|---|---|---|
-";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeSet;
-
-    #[test]
-    fn names_are_unique_and_histograms_have_rising_buckets() {
-        let names: BTreeSet<_> = ALL.iter().map(|metric| metric.name).collect();
-        assert_eq!(names.len(), ALL.len());
-        for metric in ALL {
-            let buckets = metric.buckets;
-            assert!(buckets.is_sorted(), "{}", metric.name);
-            assert_eq!(
-                buckets.is_empty(),
-                metric.kind != Type::Histogram,
-                "{}",
-                metric.name
-            );
-        }
-    }
-
-    #[test]
-    fn the_documentation_is_what_the_code_says() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
-        if std::env::var_os("LANGUR_BLESS").is_some() {
-            std::fs::write(path, markdown()).expect("docs/metrics.md can be written");
-        }
-        let written = std::fs::read_to_string(path).expect("docs/metrics.md");
-        assert_eq!(
-            written,
-            markdown(),
-            "run this test with LANGUR_BLESS=1 to write docs/metrics.md anew"
-        );
-    }
-}
+const NO_DICTIONARIES: &str =
+    "there are no shared dictionaries; `process_resident_memory_bytes` is all memory";
+const NO_STREAMS: &str = "TCP, TLS and UDP are not proxied";
+const NO_AI: &str = "there are no AI plugins";

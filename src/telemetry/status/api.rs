@@ -9,6 +9,7 @@ use crate::telemetry::metrics::{
 use crate::telemetry::process::ProcessStats;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::error::BlockingError;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::web::{self, Bytes, Data, Query, ServiceConfig};
@@ -114,22 +115,30 @@ pub fn memory_and_connections(context: &StatusContext, scale: Scale) -> Value {
     })
 }
 
-/// The text of `GET /metrics`.
-pub async fn metrics_text(context: &StatusContext) -> String {
+/// The text of `GET /metrics`. With many routes it has hundreds of thousands of lines, so it
+/// is printed on the blocking pool.
+///
+/// # Errors
+/// The process is ending.
+pub async fn metrics_text(context: &Data<StatusContext>) -> Result<String, BlockingError> {
     context.node.before_scrape().await;
     let state = context.node.state().await;
-    let connections = context.counters.read();
-    let process = ProcessStats::read();
-    context.metrics.scrape(|gauges| {
-        set_node_gauges(
-            gauges,
-            &context.identity,
-            &context.metric_options,
-            &connections,
-            &process,
-            &state,
-        );
+    let context = context.clone();
+    web::block(move || {
+        let connections = context.counters.read();
+        let process = ProcessStats::read();
+        context.metrics.scrape(|gauges| {
+            set_node_gauges(
+                gauges,
+                &context.identity,
+                &context.metric_options,
+                &connections,
+                &process,
+                &state,
+            );
+        })
     })
+    .await
 }
 
 /// The document of `GET /debug/actors`.
@@ -200,9 +209,10 @@ async fn set_ready(
 }
 
 async fn metrics(context: Data<StatusContext>) -> HttpResponse {
-    HttpResponse::Ok()
-        .content_type(CONTENT_TYPE)
-        .body(metrics_text(&context).await)
+    match metrics_text(&context).await {
+        Ok(text) => HttpResponse::Ok().content_type(CONTENT_TYPE).body(text),
+        Err(err) => message(HttpResponse::ServiceUnavailable(), &err.to_string()),
+    }
 }
 
 async fn debug_actors(context: Data<StatusContext>) -> HttpResponse {

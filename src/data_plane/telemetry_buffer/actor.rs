@@ -1,0 +1,349 @@
+//! The actor around the buffer: drains the rings, keeps a link, carries frames.
+
+use super::{Input, Output, Rings, SharedBuffer, Totals, WINDOW};
+use crate::actor::{Backoff, Guarded, Observe, RestartPolicy};
+use crate::telemetry::batch::Answer;
+use crate::telemetry::link::{Connect, Link, LinkError};
+use crate::telemetry::metrics::{MetricOptions, Metrics, RequestMetrics};
+use actix::fut::wrap_future;
+use actix::{
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture,
+    SpawnHandle, StreamHandler,
+};
+use bytes::Bytes;
+use futures_util::stream::once;
+use futures_util::{SinkExt, StreamExt};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
+
+/// How often the rings are drained.
+const DRAIN_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How often histogram samples are moved into their buckets.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long opening a link may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a link that takes no more frames is still listened to.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
+/// What a telemetry buffer works with; the same for every life of the actor.
+#[derive(Clone)]
+pub struct TelemetryOptions {
+    pub buffer: SharedBuffer,
+    pub rings: Rings,
+    pub metrics: Arc<Metrics>,
+    pub metric_options: MetricOptions,
+    /// Opens links to a control plane. `None`: records are measured and not kept.
+    pub connect: Option<Rc<dyn Connect>>,
+    /// The wait between two links; up to as much again is added at random, so that a fleet
+    /// does not come back all at once.
+    pub reconnect: RestartPolicy,
+}
+
+impl TelemetryOptions {
+    /// The wait between two links unless something else is asked for.
+    pub const RECONNECT: RestartPolicy = RestartPolicy {
+        first_delay: Duration::from_secs(5),
+        max_delay: Duration::from_secs(30),
+        healthy_after: Duration::from_secs(60),
+    };
+}
+
+/// Drain the rings now, so that metrics show every request that has ended. Answered when it
+/// is done.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Drain;
+
+/// The process is about to end and serves no requests any more: deliver everything. The
+/// answer is whether that worked in time.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "bool")]
+pub struct Finish {
+    pub within: Duration,
+}
+
+/// The link that is open now.
+struct OpenLink {
+    number: u64,
+    opened: Instant,
+    frames: mpsc::Sender<Bytes>,
+    reader: SpawnHandle,
+    writer: SpawnHandle,
+}
+
+/// Mailbox overflow: only [`Drain`] and [`Finish`] come by message, both from callers that
+/// wait for room; records never do.
+pub struct TelemetryBuffer {
+    options: TelemetryOptions,
+    requests: RequestMetrics,
+    link: Option<OpenLink>,
+    links_opened: u64,
+    backoff: Backoff,
+    /// What the metrics have been told so far.
+    reported_dropped: u64,
+    finishing: Vec<oneshot::Sender<()>>,
+}
+
+impl TelemetryBuffer {
+    pub fn new(options: TelemetryOptions) -> TelemetryBuffer {
+        let requests = RequestMetrics::new(options.metrics.clone(), options.metric_options);
+        TelemetryBuffer {
+            requests,
+            link: None,
+            links_opened: 0,
+            backoff: Backoff::new(options.reconnect),
+            reported_dropped: options.buffer.totals().dropped,
+            finishing: Vec::new(),
+            options,
+        }
+    }
+
+    fn drain(&mut self, context: &mut Context<Self>) {
+        let keeps = self.options.connect.is_some();
+        let requests = &mut self.requests;
+        let mut outputs = Vec::new();
+        let mut buffer = self.options.buffer.lock();
+        let now = Instant::now();
+        let lost = self.options.rings.drain(|record| {
+            requests.observe(&record);
+            if keeps {
+                outputs.append(&mut buffer.step(Input::Recorded(record), now));
+            }
+        });
+        drop(buffer);
+        self.carry_out(outputs, context);
+        if lost > 0 {
+            tracing::warn!(
+                records = lost,
+                "request records lost, a worker's ring was full"
+            );
+            self.input(Input::Lost(lost), context);
+        }
+    }
+
+    fn input(&mut self, input: Input, context: &mut Context<Self>) {
+        let outputs = self.options.buffer.step(input);
+        self.carry_out(outputs, context);
+    }
+
+    fn carry_out(&mut self, outputs: Vec<Output>, context: &mut Context<Self>) {
+        for output in outputs {
+            match output {
+                Output::Send(frame) => self.send(frame, context),
+                Output::CloseLink(reason) => self.end_link(reason, context),
+                Output::Refused { records, reason } => {
+                    tracing::error!(records, reason, "the control plane refused request records");
+                }
+            }
+        }
+        let totals = self.options.buffer.totals();
+        if totals.dropped > self.reported_dropped {
+            self.requests.lost(totals.dropped - self.reported_dropped);
+            self.reported_dropped = totals.dropped;
+        }
+        self.finish(&totals);
+    }
+
+    fn send(&mut self, frame: Bytes, context: &mut Context<Self>) {
+        let Some(link) = &self.link else {
+            return;
+        };
+        // Closed: the writer has failed, the reader is about to end the link, and the frame
+        // is sent again on the next one. Full: the window bounds what is unanswered, so the
+        // peer answers what it was not sent.
+        if let Err(TrySendError::Full(_)) = link.frames.try_send(frame) {
+            self.end_link("the link takes no more frames", context);
+        }
+    }
+
+    fn finish(&mut self, totals: &Totals) {
+        if totals.held == 0 {
+            for waiting in self.finishing.drain(..) {
+                // Whoever waited may have given up.
+                let _ = waiting.send(());
+            }
+        }
+    }
+
+    fn open_link(&mut self, context: &mut Context<Self>) {
+        let Some(connect) = self.options.connect.clone() else {
+            return;
+        };
+        let attempt = async move {
+            let timeout = tokio::time::timeout(CONNECT_TIMEOUT, connect.connect());
+            timeout.await.unwrap_or_else(|_| {
+                Err(LinkError::Failed(format!(
+                    "not open after {CONNECT_TIMEOUT:?}"
+                )))
+            })
+        };
+        let attempt = wrap_future::<_, Self>(attempt).map(|result, this, context| match result {
+            Ok(link) => this.link_opened(link, context),
+            Err(err) => {
+                tracing::warn!(error = %err, "no telemetry link");
+                this.open_later(Duration::ZERO, context);
+            }
+        });
+        context.spawn(attempt);
+    }
+
+    fn open_later(&mut self, lived: Duration, context: &mut Context<Self>) {
+        let wait = self.backoff.after(lived);
+        let jitter = wait.mul_f64(rand::random::<f64>());
+        context.run_later(wait + jitter, Self::open_link);
+    }
+
+    fn link_opened(&mut self, link: Link, context: &mut Context<Self>) {
+        self.links_opened += 1;
+        let number = self.links_opened;
+        let (frames, mut to_send) = mpsc::channel::<Bytes>(2 * WINDOW);
+        let mut sink = link.sink;
+        let writer = async move {
+            while let Some(frame) = to_send.recv().await {
+                sink.send(frame).await?;
+            }
+            Ok::<(), LinkError>(())
+        };
+        let writer = context.spawn(wrap_future::<_, Self>(writer).map(
+            move |result, this, context| {
+                if let Err(err) = result {
+                    this.writer_failed(number, err, context);
+                }
+            },
+        ));
+        let answers = link.stream.map(move |item| FromLink { number, item });
+        let end = once(std::future::ready(FromLink {
+            number,
+            item: Err(LinkError::Closed),
+        }));
+        let reader = context.add_stream(answers.chain(end));
+        self.link = Some(OpenLink {
+            number,
+            opened: Instant::now(),
+            frames,
+            reader,
+            writer,
+        });
+        tracing::info!("telemetry link open");
+        self.input(Input::LinkUp, context);
+    }
+
+    /// Answers may have come before the link broke: the reader gets them first and then finds
+    /// the end. It is not waited for for ever.
+    fn writer_failed(&mut self, number: u64, err: LinkError, context: &mut Context<Self>) {
+        context.run_later(LAST_ANSWERS, move |this, context| {
+            this.link_failed(number, &err, context);
+        });
+    }
+
+    fn link_failed(&mut self, number: u64, err: &LinkError, context: &mut Context<Self>) {
+        if self.link.as_ref().is_some_and(|link| link.number == number) {
+            self.end_link(&err.to_string(), context);
+        }
+    }
+
+    fn end_link(&mut self, reason: &str, context: &mut Context<Self>) {
+        let Some(link) = self.link.take() else {
+            return;
+        };
+        tracing::warn!(reason, "telemetry link ended");
+        context.cancel_future(link.reader);
+        context.cancel_future(link.writer);
+        self.input(Input::LinkDown, context);
+        self.open_later(link.opened.elapsed(), context);
+    }
+}
+
+impl Actor for TelemetryBuffer {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        // What an earlier life knew about its link is not true any more.
+        self.input(Input::LinkDown, context);
+        context.run_interval(DRAIN_INTERVAL, |this, context| {
+            this.drain(context);
+            this.input(Input::Tick, context);
+            if !this.finishing.is_empty() {
+                this.input(Input::Flush, context);
+            }
+        });
+        context.run_interval(UPKEEP_INTERVAL, |this, _| this.options.metrics.run_upkeep());
+        self.open_link(context);
+    }
+}
+
+impl Guarded for TelemetryBuffer {
+    const MAILBOX: usize = 16;
+}
+
+/// Something came from a link, perhaps one that has been given up meanwhile.
+struct FromLink {
+    number: u64,
+    item: Result<Bytes, LinkError>,
+}
+
+impl StreamHandler<FromLink> for TelemetryBuffer {
+    fn handle(&mut self, from: FromLink, context: &mut Self::Context) {
+        if self
+            .link
+            .as_ref()
+            .is_none_or(|link| link.number != from.number)
+        {
+            return;
+        }
+        match from.item {
+            Ok(frame) => match Answer::decode(&frame) {
+                Ok(answer) => self.input(Input::Answered(answer), context),
+                Err(err) => self.end_link(&err.to_string(), context),
+            },
+            Err(err) => self.end_link(&err.to_string(), context),
+        }
+    }
+
+    /// The end of a link is not the end of the actor.
+    fn finished(&mut self, _: &mut Self::Context) {}
+}
+
+impl Handler<Drain> for TelemetryBuffer {
+    type Result = ();
+
+    fn handle(&mut self, _: Drain, context: &mut Self::Context) {
+        self.drain(context);
+    }
+}
+
+impl Handler<Finish> for TelemetryBuffer {
+    type Result = ResponseFuture<bool>;
+
+    fn handle(&mut self, finish: Finish, context: &mut Self::Context) -> Self::Result {
+        let (done, finished) = oneshot::channel();
+        self.finishing.push(done);
+        self.drain(context);
+        self.input(Input::Flush, context);
+        Box::pin(async move {
+            let finished = tokio::time::timeout(finish.within, finished).await;
+            matches!(finished, Ok(Ok(())))
+        })
+    }
+}
+
+impl Handler<Observe> for TelemetryBuffer {
+    type Result = MessageResult<Observe>;
+
+    fn handle(&mut self, _: Observe, _: &mut Self::Context) -> Self::Result {
+        let totals = self.options.buffer.totals();
+        MessageResult(serde_json::json!({
+            "buffer": totals,
+            "links_opened": self.links_opened,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests;
