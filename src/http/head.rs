@@ -50,8 +50,26 @@ impl HeaderIndex {
         self.lines.clear();
     }
 
+    /// Drops bytes and lines; the capacity for lines is kept.
+    pub fn clear(&mut self) {
+        self.reset(Bytes::new());
+    }
+
+    /// Appends a line by its ranges in the bytes of the head.
     pub fn push(&mut self, name: Span, value: Span) {
         self.lines.push((name, value));
+    }
+
+    /// Lets the value of the line at `index` be another range; no such line, no change.
+    pub(super) fn set_value(&mut self, index: usize, value: Span) {
+        if let Some(line) = self.lines.get_mut(index) {
+            line.1 = value;
+        }
+    }
+
+    /// Gives lines that were pushed while the head was read the bytes that they point into.
+    pub(super) fn install(&mut self, bytes: Bytes) {
+        self.bytes = bytes;
     }
 
     pub fn len(&self) -> usize {
@@ -93,8 +111,17 @@ pub struct RequestHead {
 }
 
 impl RequestHead {
+    /// A new head over `bytes` without header lines; they are pushed afterwards.
     pub fn reset(&mut self, bytes: Bytes, version: Version, method: Span, target: Span) {
         self.headers.reset(bytes);
+        self.version = version;
+        self.method = method;
+        self.target = target;
+    }
+
+    /// Completes a head whose header lines were pushed while it was read.
+    pub(super) fn install(&mut self, bytes: Bytes, version: Version, method: Span, target: Span) {
+        self.headers.install(bytes);
         self.version = version;
         self.method = method;
         self.target = target;
@@ -135,8 +162,17 @@ pub struct ResponseHead {
 }
 
 impl ResponseHead {
+    /// A new head over `bytes` without header lines; they are pushed afterwards.
     pub fn reset(&mut self, bytes: Bytes, version: Version, status: u16, reason: Span) {
         self.headers.reset(bytes);
+        self.version = version;
+        self.status = status;
+        self.reason = reason;
+    }
+
+    /// Completes a head whose header lines were pushed while it was read.
+    pub(super) fn install(&mut self, bytes: Bytes, version: Version, status: u16, reason: Span) {
+        self.headers.install(bytes);
         self.version = version;
         self.status = status;
         self.reason = reason;

@@ -4,13 +4,20 @@
 //! beside it, applied while the head is written to the other side. Whatever accepts a
 //! request (our HTTP/1.1 driver, HTTP/2) converts into these types at its edge.
 
+mod body;
 mod edits;
 mod head;
 mod host;
+#[cfg(feature = "data-plane")]
+pub mod parse;
 pub mod query;
 mod reply;
+mod status;
+pub mod write;
 
+pub use body::{BodyDecoder, BodyError, Decoded, Framing};
 pub use edits::HeaderEdits;
 pub use head::{HeaderIndex, RequestHead, ResponseHead, Span, Version};
 pub use host::host_without_port;
 pub use reply::Reply;
+pub use status::reason_phrase;

@@ -34,7 +34,7 @@ pub struct TlsInfo {
 /// What the access phase decided.
 #[derive(Debug)]
 pub enum Verdict {
-    /// Answer from here; nothing is sent upstream.
+    /// Answer from here; nothing is sent upstream. The driver calls `respond` with it.
     Respond(Reply),
     /// Ask `attempt` for an address and send the request there.
     Forward,
@@ -103,6 +103,8 @@ pub enum Refusal {
     Timeout,
     BodyTooLarge,
     MethodNotAllowed,
+    /// A transfer coding other than `chunked` (501).
+    NotImplemented,
     ExpectationFailed,
     VersionNotSupported,
 }
@@ -116,6 +118,9 @@ pub struct Outcome {
     pub response_bytes: u64,
     /// The client went away before the response was complete.
     pub client_closed: bool,
+    /// The request was refused after `begin`, while its body was read; the client was sent
+    /// what `refuse` answered.
+    pub refused: Option<Refusal>,
 }
 
 /// The upgrade, if any, that client and upstream may agree on.
@@ -132,7 +137,7 @@ pub enum Upgrade {
     reason = "workers are single-threaded: the futures need not be Send"
 )]
 pub trait Pipeline: 'static {
-    /// The state of one request, reused by the next request of the connection.
+    /// The state of one request, reused by later requests of the worker.
     type Exchange: Default;
 
     /// Starts a request: remembers the connection and takes the configuration snapshot that
@@ -169,15 +174,33 @@ pub trait Pipeline: 'static {
         failed: Option<AttemptError>,
     ) -> Result<Attempt, Reply>;
 
+    /// The attempt failed and the request cannot be sent again, because part of its body is
+    /// gone: the error reply. Called instead of `attempt`.
+    fn give_up(&self, exchange: &mut Self::Exchange, failed: AttemptError) -> Reply {
+        match self.attempt(exchange, Some(failed)) {
+            Err(reply) => reply,
+            Ok(_) => Reply {
+                status: match failed {
+                    AttemptError::Timeout { .. } | AttemptError::ConnectTimeout => 504,
+                    _ => 502,
+                },
+                ..Reply::default()
+            },
+        }
+    }
+
     /// Writes the request head for the current attempt: request line, Host, edited headers,
-    /// all but the body's framing, which the driver appends with the final blank line.
+    /// all but the body's framing, which the driver appends with the final blank line: no
+    /// `Content-Length`, `Transfer-Encoding` or `Expect` of the client may be written here.
     fn write_request_head(&self, exchange: &Self::Exchange, out: &mut Vec<u8>);
 
     /// The upgrade that the current request asks for and the pipeline permits.
     fn upgrade(&self, exchange: &Self::Exchange) -> Upgrade;
 
     /// The response head has come: hop-by-hop rules, plugins' header phase, Kong's headers.
-    /// The driver writes status and headers through `edits`, and frames the body itself.
+    /// The driver writes status and headers through `edits`, and frames the body itself:
+    /// it leaves out `Connection`, `Keep-Alive`, `Content-Length` and `Transfer-Encoding` of
+    /// head and edits and writes its own, and a `Date` where there is none.
     fn response(
         &self,
         exchange: &mut Self::Exchange,
@@ -185,11 +208,14 @@ pub trait Pipeline: 'static {
         edits: &mut HeaderEdits,
     );
 
-    /// The gateway answers itself (a verdict, a failed attempt): plugins' header phase and
+    /// The gateway answers itself (a verdict, a failed attempt); called once for every reply of
+    /// `access`, `attempt` and `give_up` before it is written: plugins' header phase and
     /// Kong's headers are added to the reply.
     fn respond(&self, exchange: &mut Self::Exchange, reply: &mut Reply);
 
-    /// The reply to a request that the driver refused. `head` is what could be parsed of it.
+    /// The whole reply to a request that the driver refused; `respond` is not called for it.
+    /// `head` is what could be parsed of it. After `begin` (a body that is malformed, too
+    /// large or too slow) the head is in the exchange and `None` here; `finish` follows.
     fn refuse(
         &self,
         connection: &Connection,

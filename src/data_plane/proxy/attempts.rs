@@ -3,7 +3,7 @@
 use super::errors::{Asked, engine, negotiated};
 use super::exchange::{Current, Exchange};
 use super::facts::raw_host;
-use super::retry::{Attempted, Next, next};
+use super::retry::{Attempted, Next, next, status_of};
 use super::settings::ProxySettings;
 use super::upstream_tls::TlsProfiles;
 use crate::data_plane::balancer::{Destination, TargetAddress};
@@ -83,6 +83,11 @@ fn attempt_with(
         read_timeout: service.read_timeout,
         request_buffering: matched.route.request_buffering,
     })
+}
+
+/// The answer to a request whose attempt failed and that cannot be sent again.
+pub fn give_up(exchange: &Exchange, failed: AttemptError, settings: &ProxySettings) -> Reply {
+    engine_error(exchange, status_of(failed), settings)
 }
 
 /// Ends the request when the failed attempt must not be repeated.

@@ -152,7 +152,6 @@ fn grpc(status: u16, message: &str) -> Reply {
 /// The gRPC status of an HTTP status.
 fn grpc_status(status: u16) -> u8 {
     match status {
-        400 => 3,
         401 => 16,
         403 => 7,
         404 => 5,

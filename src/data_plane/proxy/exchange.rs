@@ -1,4 +1,4 @@
-//! The state of one request, reused by the next request of its connection.
+//! The state of one request, reused by later requests.
 
 use super::facts::Client;
 use super::request_id::RequestId;
@@ -81,20 +81,20 @@ pub struct Exchange {
     pub status: u16,
     /// Zero until an upstream answers.
     pub upstream_status: u16,
-    /// The number of the connection, given with its first request.
-    connection: u64,
-    /// Requests of the connection so far.
+    /// The number of this exchange, given with its first request.
+    slot: u64,
+    /// Requests of this exchange so far.
     requests: u64,
 }
 
-static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
+static SLOTS: AtomicU64 = AtomicU64::new(0);
 
 impl Exchange {
     /// Forgets the last request and takes the head of the next.
     pub fn reset(&mut self, head: &mut RequestHead) {
         std::mem::swap(&mut self.head, head);
         if self.requests == 0 {
-            self.connection = CONNECTIONS.fetch_add(1, Ordering::Relaxed) + 1;
+            self.slot = SLOTS.fetch_add(1, Ordering::Relaxed) + 1;
         }
         self.requests += 1;
         self.release();
@@ -160,7 +160,7 @@ impl Exchange {
             client: client.address.ip(),
             local: client.local,
             https: client.https,
-            connection: self.connection,
+            slot: self.slot,
             request: self.requests,
         }
     }

@@ -216,6 +216,10 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
         Ok(attempt)
     }
 
+    fn give_up(&self, exchange: &mut Exchange, failed: AttemptError) -> Reply {
+        attempts::give_up(exchange, failed, &self.settings)
+    }
+
     fn write_request_head(&self, exchange: &Exchange, out: &mut Vec<u8>) {
         let Some(current) = &exchange.current else {
             return;
@@ -282,7 +286,7 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
         let asked = Asked::of(head.unwrap_or(&none));
         let default_type = &self.settings.error_default_type;
         let mut reply = match refusal {
-            Refusal::VersionNotSupported => engine_page(status),
+            Refusal::NotImplemented | Refusal::VersionNotSupported => engine_page(status),
             // nginx's own status for it; clients get 400 with its message.
             Refusal::HeaderTooLarge => engine_with(
                 status,
@@ -306,6 +310,9 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
     }
 
     fn finish(&self, exchange: &mut Exchange, outcome: Outcome) {
+        if let Some(refusal) = outcome.refused {
+            exchange.status = status_of(refusal);
+        }
         if !exchange.plugins.is_empty() {
             plugin_run::log(exchange, Timestamp(self.clock.epoch_ms()));
         }
@@ -383,6 +390,7 @@ fn status_of(refusal: Refusal) -> u16 {
         Refusal::BodyTooLarge => 413,
         Refusal::MethodNotAllowed => 405,
         Refusal::ExpectationFailed => 417,
+        Refusal::NotImplemented => 501,
         Refusal::VersionNotSupported => 505,
     }
 }

@@ -25,19 +25,25 @@ pub enum Next {
 /// nginx's `proxy_next_upstream error timeout`: everything that failed before a response
 /// head, but nothing that was sent and must not happen twice.
 pub fn next(failed: AttemptError, attempted: &Attempted<'_>) -> Next {
-    let (sent, status) = match failed {
-        AttemptError::Resolve => (false, 503),
-        AttemptError::Connect => (false, 502),
-        AttemptError::ConnectTimeout => (false, 504),
-        AttemptError::Reset { sent } => (sent, 502),
-        AttemptError::Timeout { sent } => (sent, 504),
-        AttemptError::BadResponse => return Next::GiveUp(502),
+    let sent = match failed {
+        AttemptError::Resolve | AttemptError::Connect | AttemptError::ConnectTimeout => false,
+        AttemptError::Reset { sent } | AttemptError::Timeout { sent } => sent,
+        AttemptError::BadResponse => return Next::GiveUp(status_of(failed)),
     };
     let repeatable = !matches!(attempted.method, b"POST" | b"LOCK" | b"PATCH");
     let may_repeat = !sent || (repeatable && attempted.request_buffering);
     match may_repeat && attempted.count <= attempted.retries {
         true => Next::Retry,
-        false => Next::GiveUp(status),
+        false => Next::GiveUp(status_of(failed)),
+    }
+}
+
+/// The status of the HTTP engine for a failure.
+pub fn status_of(failed: AttemptError) -> u16 {
+    match failed {
+        AttemptError::Resolve => 503,
+        AttemptError::ConnectTimeout | AttemptError::Timeout { .. } => 504,
+        AttemptError::Connect | AttemptError::Reset { .. } | AttemptError::BadResponse => 502,
     }
 }
 

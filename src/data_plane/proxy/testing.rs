@@ -238,7 +238,7 @@ impl Harness {
         let outcome = Outcome {
             request_bytes: 10,
             response_bytes: 20,
-            client_closed: false,
+            ..Outcome::default()
         };
         self.proxy.finish(&mut self.exchange, outcome);
         self.records.0.borrow_mut().pop().expect("a record")

@@ -1,0 +1,406 @@
+//! Request heads.
+
+use super::Limits;
+use super::lines::{
+    ConnectionOptions, Known, Line, LineEnd, LineError, content_length, has_controls, known,
+    next_line, trim,
+};
+use super::target::{self, Target};
+use crate::http::{Framing, RequestHead, Span, Version};
+use bytes::Bytes;
+use thiserror::Error;
+
+/// Why a request head is refused.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum RequestError {
+    /// Anything that is not HTTP, or that two parsers could read in two ways.
+    #[error("malformed request: {0}")]
+    Malformed(&'static str),
+    #[error("request line longer than the limit")]
+    UriTooLong,
+    #[error("header line or head longer than the limit")]
+    HeaderTooLarge,
+    #[error("HTTP version not supported")]
+    VersionNotSupported,
+    /// TRACE and CONNECT.
+    #[error("method not allowed")]
+    MethodNotAllowed,
+    /// A transfer coding other than `chunked`.
+    #[error("transfer coding not implemented")]
+    NotImplemented,
+    #[error("expectation other than 100-continue")]
+    ExpectationFailed,
+}
+
+use RequestError::Malformed;
+
+/// What a driver must know of a request besides its head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestFacts {
+    /// Bytes that the head took, with the blank line.
+    pub length: usize,
+    pub framing: Framing,
+    /// The client may send another request on this connection.
+    pub keep_alive: bool,
+    /// The client waits for `100 Continue` before it sends the body.
+    pub expects_continue: bool,
+}
+
+/// No method in use is longer; the bound lets junk be refused early.
+const MAX_METHOD: usize = 64;
+/// Empty lines before a request that are skipped (RFC 9112 2.2 asks for at least one).
+const MAX_EMPTY_LINES: usize = 4;
+
+/// Parses one request head; see the module's documentation. `clear` readies it for the next.
+#[derive(Debug, Default)]
+pub struct RequestParser {
+    limits: Limits,
+    /// Start of the first line that was not read yet.
+    at: usize,
+    has_request_line: bool,
+    line: RequestLine,
+    options: ConnectionOptions,
+    /// Index of the Host line among the head's lines.
+    host: Option<usize>,
+    content_length: Option<u64>,
+    chunked: Option<bool>,
+    expects: Option<bool>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct RequestLine {
+    method: Span,
+    target: Span,
+    /// Of a target in absolute form; `target` is then what follows it.
+    authority: Option<Span>,
+    version: Version,
+}
+
+/// What a byte means in a header name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum NameByte {
+    Kept,
+    /// The line is dropped, as nginx does with names it does not like.
+    Dropped,
+    Refused,
+    Colon,
+}
+
+static NAME_BYTES: [NameByte; 256] = {
+    let mut table = [NameByte::Dropped; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let ascii = byte as u8;
+        if ascii <= b' ' || ascii == 0x7f {
+            table[byte] = NameByte::Refused;
+        } else if ascii.is_ascii_alphanumeric() || ascii == b'-' || ascii == b'_' {
+            table[byte] = NameByte::Kept;
+        } else if ascii == b':' {
+            table[byte] = NameByte::Colon;
+        }
+        byte += 1;
+    }
+    table
+};
+
+impl RequestParser {
+    pub fn new(limits: Limits) -> RequestParser {
+        RequestParser {
+            limits,
+            ..RequestParser::default()
+        }
+    }
+
+    pub fn clear(&mut self) {
+        *self = RequestParser::new(self.limits);
+    }
+
+    /// Goes on with `bytes`, which hold the head from its first byte; `None` asks for more.
+    ///
+    /// `head` is filled as far as it could be read, also when the request is refused; it is
+    /// empty when not even the request line was sound.
+    pub fn parse(
+        &mut self,
+        bytes: &[u8],
+        head: &mut RequestHead,
+    ) -> Result<Option<RequestFacts>, RequestError> {
+        if self.at == 0 {
+            head.headers.clear();
+        }
+        let parsed = self.read_lines(bytes, head).and_then(|length| {
+            let facts = length.map(|length| self.judge(bytes, length, head));
+            facts.transpose()
+        });
+        match &parsed {
+            Ok(None) => return Ok(None),
+            Ok(Some(facts)) => self.fill(&bytes[..facts.length], head),
+            Err(_) if self.has_request_line => self.fill(&bytes[..self.at], head),
+            Err(_) => head.reset(
+                Bytes::new(),
+                Version::Http11,
+                Span::default(),
+                Span::default(),
+            ),
+        }
+        parsed
+    }
+
+    /// Reads whole lines; the length of the head when the blank line was among them.
+    fn read_lines(
+        &mut self,
+        bytes: &[u8],
+        head: &mut RequestHead,
+    ) -> Result<Option<usize>, RequestError> {
+        loop {
+            let start = self.at;
+            if !self.has_request_line {
+                check_method(bytes.get(start..).unwrap_or_default())?;
+            }
+            let line = next_line(bytes, start, &self.limits, LineEnd::Strict);
+            let (end, next) = match line {
+                Ok(Line::Partial) => return Ok(None),
+                Ok(Line::Whole { end, next }) => (end, next),
+                Err(LineError::TooLong) if self.has_request_line => {
+                    return Err(RequestError::HeaderTooLarge);
+                }
+                Err(LineError::TooLong) => return Err(RequestError::UriTooLong),
+                Err(LineError::BareLineFeed) => return Err(Malformed("bare line feed")),
+            };
+            match (end - start, self.has_request_line) {
+                (0, true) => {
+                    self.at = next;
+                    return Ok(Some(next));
+                }
+                (0, false) if start >= MAX_EMPTY_LINES * 2 => return Err(Malformed("empty lines")),
+                (0, false) => {}
+                (_, false) => {
+                    self.line = request_line(bytes, start, end)?;
+                    self.has_request_line = true;
+                }
+                (_, true) => self.header_line(bytes, start, end, head)?,
+            }
+            self.at = next;
+        }
+    }
+
+    fn header_line(
+        &mut self,
+        bytes: &[u8],
+        start: usize,
+        end: usize,
+        head: &mut RequestHead,
+    ) -> Result<(), RequestError> {
+        let line = &bytes[start..end];
+        let mut keep = true;
+        let mut colon = None;
+        for (at, byte) in line.iter().enumerate() {
+            match NAME_BYTES[usize::from(*byte)] {
+                NameByte::Kept => {}
+                NameByte::Dropped => keep = false,
+                NameByte::Refused => {
+                    return Err(Malformed("blank or control byte in a header name"));
+                }
+                NameByte::Colon => {
+                    colon = Some(at);
+                    break;
+                }
+            }
+        }
+        // A line without a colon is dropped like one with an odd name.
+        let Some(colon) = colon else { return Ok(()) };
+        let (name, value) = (&line[..colon], trim(&line[colon + 1..]));
+        if name.is_empty() {
+            return Err(Malformed("empty header name"));
+        }
+        if has_controls(value) {
+            return Err(Malformed("control byte in a header value"));
+        }
+        if !keep {
+            return Ok(());
+        }
+        self.note(name, value, head.headers.len())?;
+        head.headers
+            .push(Span::of(bytes, name), Span::of(bytes, value));
+        Ok(())
+    }
+
+    /// Remembers the headers that frame the message; each may come once.
+    fn note(&mut self, name: &[u8], value: &[u8], index: usize) -> Result<(), RequestError> {
+        match known(name) {
+            Known::Host if self.host.replace(index).is_some() => {
+                return Err(Malformed("more than one Host"));
+            }
+            Known::Host if !target::host_is_valid(value) => return Err(Malformed("invalid Host")),
+            Known::ContentLength => {
+                let length = content_length(value).ok_or(Malformed("invalid Content-Length"))?;
+                if self.content_length.replace(length).is_some() {
+                    return Err(Malformed("more than one Content-Length"));
+                }
+            }
+            Known::TransferEncoding => {
+                let chunked = value.eq_ignore_ascii_case(b"chunked");
+                if self.chunked.replace(chunked).is_some() {
+                    return Err(Malformed("more than one Transfer-Encoding"));
+                }
+            }
+            Known::Expect => {
+                let sound = value.eq_ignore_ascii_case(b"100-continue");
+                self.expects = Some(sound && self.expects != Some(false));
+            }
+            Known::Connection => self.options.read(value),
+            Known::Host | Known::Upgrade | Known::Other => {}
+        }
+        Ok(())
+    }
+
+    /// The rules that need the whole head.
+    fn judge(
+        &self,
+        bytes: &[u8],
+        length: usize,
+        head: &RequestHead,
+    ) -> Result<RequestFacts, RequestError> {
+        let version = self.line.version;
+        debug_assert!(self.host.is_none_or(|index| index < head.headers.len()));
+        if version != Version::Http10 && self.host.is_none() && self.line.authority.is_none() {
+            return Err(Malformed("no Host"));
+        }
+        let framing = match (self.content_length, self.chunked) {
+            (Some(_), Some(_)) => {
+                return Err(Malformed("Content-Length with Transfer-Encoding"));
+            }
+            (None, Some(_)) if version == Version::Http10 => {
+                return Err(Malformed("Transfer-Encoding in HTTP/1.0"));
+            }
+            (None, Some(false)) => return Err(RequestError::NotImplemented),
+            (None, Some(true)) => Framing::Chunked,
+            (Some(length), None) => Framing::Length(length),
+            (None, None) => Framing::None,
+        };
+        if matches!(self.line.method.slice(bytes), b"TRACE" | b"CONNECT") {
+            return Err(RequestError::MethodNotAllowed);
+        }
+        let expects = self.expects.filter(|_| version != Version::Http10);
+        if expects == Some(false) {
+            return Err(RequestError::ExpectationFailed);
+        }
+        Ok(RequestFacts {
+            length,
+            framing,
+            keep_alive: self.options.persistent(version),
+            expects_continue: expects == Some(true),
+        })
+    }
+
+    /// Hands the bytes over to the head. Of a target in absolute form the authority takes
+    /// the place of the Host header (RFC 9112 3.2.2); what origin form needs and the
+    /// request lacks is appended to the bytes.
+    fn fill(&self, read: &[u8], head: &mut RequestHead) {
+        let line = self.line;
+        let Some(authority) = line.authority else {
+            head.install(
+                Bytes::copy_from_slice(read),
+                line.version,
+                line.method,
+                line.target,
+            );
+            return;
+        };
+        let mut bytes = Vec::with_capacity(read.len() + line.target.len as usize + 8);
+        bytes.extend_from_slice(read);
+        let mut append = |parts: [&[u8]; 2]| {
+            let start = bytes.len() as u32;
+            parts.iter().for_each(|part| bytes.extend_from_slice(part));
+            Span {
+                start,
+                len: bytes.len() as u32 - start,
+            }
+        };
+        let rest = line.target.slice(read);
+        let target = match rest.first() {
+            Some(b'/') => line.target,
+            _ => append([b"/", rest]),
+        };
+        match self.host {
+            Some(index) => head.headers.set_value(index, authority),
+            None => {
+                let name = append([b"Host", b""]);
+                head.headers.push(name, authority);
+            }
+        }
+        head.install(Bytes::from(bytes), line.version, line.method, target);
+    }
+}
+
+/// Refuses what cannot become a method, before the line is whole: TLS on a plain port must
+/// not wait for a line feed.
+fn check_method(line: &[u8]) -> Result<(), RequestError> {
+    let window = &line[..line.len().min(MAX_METHOD + 1)];
+    if matches!(window, [b'\r'] | [b'\r', b'\n', ..] | [b'\n', ..]) {
+        return Ok(());
+    }
+    let method_byte = |byte: &u8| byte.is_ascii_uppercase() || *byte == b'_' || *byte == b'-';
+    let length = window.iter().take_while(|byte| method_byte(byte)).count();
+    match window.get(length) {
+        None if length <= MAX_METHOD => Ok(()),
+        Some(b' ') if length > 0 => Ok(()),
+        _ => Err(Malformed("invalid method")),
+    }
+}
+
+fn request_line(bytes: &[u8], start: usize, end: usize) -> Result<RequestLine, RequestError> {
+    let line = &bytes[start..end];
+    let mut parts = line.split(|byte| *byte == b' ');
+    let (Some(method), Some(target), Some(version), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(Malformed("request line is not method, target, version"));
+    };
+    if target.iter().any(u8::is_ascii_control) {
+        return Err(Malformed("control byte in the target"));
+    }
+    let version = self::version(version)?;
+    let (authority, rest) = match target::form(target) {
+        None => return Err(Malformed("target is neither a path nor an absolute URI")),
+        Some(Target::Origin) => (None, target),
+        Some(Target::Absolute { authority, rest }) => (Some(&target[authority]), &target[rest]),
+    };
+    if authority.is_some_and(|authority| !target::host_is_valid(authority)) {
+        return Err(Malformed("invalid host in the target"));
+    }
+    if !target::path_is_valid(rest) {
+        return Err(Malformed("invalid path"));
+    }
+    Ok(RequestLine {
+        method: Span::of(bytes, method),
+        target: Span::of(bytes, rest),
+        authority: authority.map(|authority| Span::of(bytes, authority)),
+        version,
+    })
+}
+
+/// `HTTP/1.0` and up; a later minor version of 1 is spoken to as 1.1.
+fn version(text: &[u8]) -> Result<Version, RequestError> {
+    let malformed = Err(Malformed("invalid HTTP version"));
+    let Some(digits) = text.strip_prefix(b"HTTP/") else {
+        return malformed;
+    };
+    let number = |part: &[u8]| {
+        let sound = matches!(part.len(), 1 | 2) && part.iter().all(u8::is_ascii_digit);
+        sound.then(|| part.iter().fold(0, |sum, digit| sum * 10 + (digit - b'0')))
+    };
+    let mut parts = digits.split(|byte| *byte == b'.');
+    match (
+        parts.next().and_then(number),
+        parts.next().and_then(number),
+        parts.next(),
+    ) {
+        (Some(1), Some(0), None) => Ok(Version::Http10),
+        (Some(1), Some(_), None) => Ok(Version::Http11),
+        (Some(2..), Some(_), None) => Err(RequestError::VersionNotSupported),
+        _ => malformed,
+    }
+}
+
+#[cfg(test)]
+mod tests;
