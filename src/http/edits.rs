@@ -70,6 +70,16 @@ impl HeaderEdits {
             .chain(self.new_lines())
     }
 
+    /// Whether an edit gives this header a value.
+    pub fn sets(&self, name: &[u8]) -> bool {
+        self.new_lines()
+            .any(|(edited, _)| edited.eq_ignore_ascii_case(name))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.edits.is_empty()
+    }
+
     fn new_lines(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.edits
             .iter()

@@ -65,9 +65,10 @@ pub struct Peer {
     /// The address that accepted the connection.
     pub local: SocketAddr,
     pub https: bool,
-    /// A number of the connection, unique in this process.
-    pub connection: u64,
-    /// The number of this request on its connection, from 1.
+    /// The number of the slot that serves the request; connections may share slots, one
+    /// after the other. Together with `request` it is unique in this process.
+    pub slot: u64,
+    /// The number of this request in its slot, from 1.
     pub request: u64,
 }
 

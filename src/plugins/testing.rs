@@ -155,7 +155,7 @@ impl Request {
                 client: self.client.parse().expect("an address"),
                 local: "127.0.0.1:8000".parse().expect("an address"),
                 https: false,
-                connection: 7,
+                slot: 7,
                 request: self.request_number,
             },
             route: Some(ROUTE),

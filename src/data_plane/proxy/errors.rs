@@ -51,7 +51,23 @@ pub fn negotiated(status: u16, message: &str, asked: &Asked<'_>, request_id: &st
 
 /// Producer (b): the HTTP engine. `default_type` is the setting `error_default_type`.
 pub fn engine(status: u16, asked: &Asked<'_>, default_type: &str, request_id: &str) -> Reply {
-    let message = default_message(status);
+    engine_with(
+        status,
+        default_message(status),
+        asked,
+        default_type,
+        request_id,
+    )
+}
+
+/// Producer (b) with a message that is not the status's own.
+pub fn engine_with(
+    status: u16,
+    message: &str,
+    asked: &Asked<'_>,
+    default_type: &str,
+    request_id: &str,
+) -> Reply {
     if asked.is_grpc() {
         return grpc(status, message);
     }
@@ -136,7 +152,6 @@ fn grpc(status: u16, message: &str) -> Reply {
 /// The gRPC status of an HTTP status.
 fn grpc_status(status: u16) -> u8 {
     match status {
-        400 => 3,
         401 => 16,
         403 => 7,
         404 => 5,

@@ -74,13 +74,24 @@ fn the_engine_also_looks_at_the_content_type() {
     check(None, None, plain);
     check(None, Some("application/json"), JSON);
     check(None, Some("application/x-www-form-urlencoded"), JSON);
-    check(None, Some("text/html; charset=utf-8"), "text/html; charset=utf-8");
-    check(Some("text/html"), Some("application/json"), "text/html; charset=utf-8");
+    check(
+        None,
+        Some("text/html; charset=utf-8"),
+        "text/html; charset=utf-8",
+    );
+    check(
+        Some("text/html"),
+        Some("application/json"),
+        "text/html; charset=utf-8",
+    );
     check(Some(""), None, JSON);
     check(Some("application/grpc"), None, "");
     check(None, Some("application/grpc"), "");
     let body = shown(&engine(504, &asked(None, None), "text/plain", ID)).1;
-    assert_eq!(body, format!("The upstream server is timing out\nrequest_id: {ID}\n"));
+    assert_eq!(
+        body,
+        format!("The upstream server is timing out\nrequest_id: {ID}\n")
+    );
 }
 
 #[test]
@@ -107,7 +118,10 @@ fn grpc_gets_its_status_in_headers() {
 fn plain_json_and_pages_are_fixed() {
     assert_eq!(
         shown(&plain_json(500, "An unexpected error occurred")),
-        (JSON.to_owned(), r#"{"message":"An unexpected error occurred"}"#.to_owned())
+        (
+            JSON.to_owned(),
+            r#"{"message":"An unexpected error occurred"}"#.to_owned()
+        )
     );
     assert_eq!(
         shown(&engine_page(301)),

@@ -1,1 +1,396 @@
 //! The life of a request: route, plugins by phase, balancer, upstream, response, record.
+//!
+//! [`Proxy`] implements [`Pipeline`]: it decides, a driver moves the bytes. This is the hot
+//! path: no lock, no mailbox, no allocation per header, no info log. A request keeps the
+//! snapshot that it began with to its end.
+
+mod attempts;
+mod clock;
+mod errors;
+mod exchange;
+mod facts;
+mod gates;
+mod hop_by_hop;
+mod negotiation;
+mod plugin_run;
+mod record;
+mod request_headers;
+mod request_id;
+mod response_headers;
+mod retry;
+mod settings;
+mod trusted;
+mod upstream_tls;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use clock::{Clock, SystemClock};
+pub use exchange::Exchange;
+pub use record::Recorder;
+pub use request_headers::PRODUCT;
+pub use settings::{ProxySettings, ResponseTokens};
+pub use trusted::{Cidr, RealIpSource, Trust};
+
+use crate::data_plane::listener::pipeline::{
+    Attempt, AttemptError, Connection, Outcome, Pipeline, Refusal, Reply, Upgrade, Verdict,
+};
+use crate::data_plane::router::{Facts, Scratch, Snapshot, path};
+use crate::http::{HeaderEdits, RequestHead, ResponseHead, Version};
+use crate::plugins::Timestamp;
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use errors::{Asked, default_message, engine, engine_page, engine_with, negotiated};
+use exchange::{Current, Start};
+use facts::{Client, RouterHeaders};
+use record::Labels;
+use request_headers::UpstreamHead;
+use request_id::RequestId;
+use response_headers::{Own, Timing};
+use std::cell::RefCell;
+use std::sync::Arc;
+use upstream_tls::TlsProfiles;
+
+const NO_SERVICE: &str = "no Service found with those values";
+const NO_ROUTE: &str = "no Route matched with those values";
+
+type SnapshotCache = arc_swap::Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>;
+
+/// The pipeline of one worker.
+pub struct Proxy<R, C = SystemClock> {
+    settings: Arc<ProxySettings>,
+    recorder: R,
+    clock: C,
+    worker: RefCell<Worker>,
+}
+
+/// What a worker keeps between requests. Never borrowed across an await.
+struct Worker {
+    snapshots: SnapshotCache,
+    scratch: Scratch,
+    profiles: TlsProfiles,
+    labels: Labels,
+}
+
+impl<R: Recorder> Proxy<R> {
+    /// The pipeline of a worker that follows `snapshots`.
+    pub fn new(
+        settings: Arc<ProxySettings>,
+        snapshots: Arc<ArcSwap<Snapshot>>,
+        recorder: R,
+    ) -> Proxy<R> {
+        Proxy::with_clock(settings, snapshots, recorder, SystemClock::default())
+    }
+}
+
+impl<R: Recorder, C: Clock> Proxy<R, C> {
+    /// Like [`Proxy::new`], with a clock of the caller's.
+    pub fn with_clock(
+        settings: Arc<ProxySettings>,
+        snapshots: Arc<ArcSwap<Snapshot>>,
+        recorder: R,
+        clock: C,
+    ) -> Proxy<R, C> {
+        Proxy {
+            settings,
+            recorder,
+            clock,
+            worker: RefCell::new(Worker {
+                snapshots: SnapshotCache::from(snapshots),
+                scratch: Scratch::default(),
+                profiles: TlsProfiles::default(),
+                labels: Labels::default(),
+            }),
+        }
+    }
+
+    /// What ends a request before any plugin's access phase: no route, or one that wants the
+    /// request to come another way.
+    fn before_access(&self, exchange: &mut Exchange) -> Option<Reply> {
+        let asked = Asked::of(&exchange.head);
+        let id = exchange.request_id.as_str();
+        match exchange.start {
+            Start::Matched => {}
+            Start::NoRoute => {
+                return Some(negotiated(404, NO_ROUTE, &asked, id));
+            }
+            Start::BadPath => {
+                let default_type = &self.settings.error_default_type;
+                return Some(engine(400, &asked, default_type, id));
+            }
+        }
+        let current = exchange.current.as_ref()?;
+        let matched = current.matched.as_ref()?;
+        let wants_debug = exchange.head.headers.get("kong-debug").is_some();
+        if self.settings.allow_debug_header && wants_debug {
+            let service = matched.service.as_deref();
+            let edits = &mut exchange.response_edits;
+            gates::write_debug_headers(&matched.route, service, edits);
+        }
+        gates::check(&matched.route, &current.client, &exchange.head, id)
+    }
+
+    /// The headers that the gateway adds, with the times so far.
+    fn own<'a>(&'a self, exchange: &'a Exchange) -> Own<'a> {
+        let times = &exchange.times;
+        let millis = |from: u64, to: u64| to.saturating_sub(from) / 1000;
+        Own {
+            tokens: self.settings.headers,
+            request_id: exchange.request_id.as_str(),
+            timing: match exchange.proxied {
+                true => Timing::Proxied {
+                    proxy: millis(times.begun, times.balanced),
+                    upstream: millis(times.balanced, times.answered),
+                    upstream_status: Some(exchange.upstream_status).filter(|status| *status != 0),
+                    http2: exchange.tries.http2,
+                },
+                false => Timing::Made {
+                    response: millis(times.begun, times.answered),
+                },
+            },
+            charset: self.settings.charset.as_deref(),
+            status: exchange.status,
+        }
+    }
+}
+
+impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
+    type Exchange = Exchange;
+
+    fn begin(&self, exchange: &mut Exchange, connection: &Connection, head: &mut RequestHead) {
+        exchange.reset(head);
+        exchange.times.begun = self.clock.monotonic_us();
+        exchange.times.begun_at = self.clock.epoch_ms();
+        exchange.request_id = RequestId::random();
+        let worker = &mut *self.worker.borrow_mut();
+        let snapshot = Arc::clone(worker.snapshots.load());
+        let client = Client::of(connection, &exchange.head, &self.settings);
+        let mut current = Current {
+            snapshot,
+            client,
+            matched: None,
+        };
+        find_route(exchange, &mut current, connection, &mut worker.scratch);
+        exchange.current = Some(current);
+    }
+
+    fn body_limit(&self, exchange: &Exchange) -> Option<usize> {
+        plugin_run::body_limit(exchange)
+    }
+
+    fn body(&self, exchange: &mut Exchange, body: Bytes) {
+        exchange.body = Some(body);
+    }
+
+    fn new_body(&self, exchange: &mut Exchange) -> Option<Bytes> {
+        exchange.new_body.take().map(Bytes::from)
+    }
+
+    async fn access(&self, exchange: &mut Exchange) -> Verdict {
+        if let Some(reply) = self.before_access(exchange) {
+            plugin_run::collect_global(exchange);
+            return Verdict::Respond(reply);
+        }
+        if let Some(reply) = plugin_run::access(exchange).await {
+            return Verdict::Respond(reply);
+        }
+        if exchange.service().is_none() {
+            let id = exchange.request_id.as_str();
+            let reply = negotiated(503, NO_SERVICE, &Asked::of(&exchange.head), id);
+            return Verdict::Respond(reply);
+        }
+        write_uri(exchange);
+        Verdict::Forward
+    }
+
+    fn attempt(
+        &self,
+        exchange: &mut Exchange,
+        failed: Option<AttemptError>,
+    ) -> Result<Attempt, Reply> {
+        let profiles = &mut self.worker.borrow_mut().profiles;
+        let attempt = attempts::next_attempt(exchange, failed, &self.settings, profiles)?;
+        exchange.times.balanced = self.clock.monotonic_us();
+        Ok(attempt)
+    }
+
+    fn give_up(&self, exchange: &mut Exchange, failed: AttemptError) -> Reply {
+        attempts::give_up(exchange, failed, &self.settings)
+    }
+
+    fn write_request_head(&self, exchange: &Exchange, out: &mut Vec<u8>) {
+        let Some(current) = &exchange.current else {
+            return;
+        };
+        let id = exchange.request_id.as_str();
+        UpstreamHead {
+            head: &exchange.head,
+            edits: &exchange.request_edits,
+            client: &current.client,
+            uri: &exchange.uri,
+            host: &exchange.tries.host,
+            stripped_prefix: exchange.stripped_prefix(),
+            websocket: self.upgrade(exchange) == Upgrade::WebSocket,
+            request_id: self.settings.request_id_upstream.then_some(id),
+        }
+        .write(out);
+    }
+
+    fn upgrade(&self, exchange: &Exchange) -> Upgrade {
+        let http11 = exchange.head.version == Version::Http11;
+        match http11 && hop_by_hop::wants_websocket(&exchange.head.headers) {
+            true => Upgrade::WebSocket,
+            false => Upgrade::None,
+        }
+    }
+
+    fn response(&self, exchange: &mut Exchange, head: &mut ResponseHead, edits: &mut HeaderEdits) {
+        exchange.times.answered = self.clock.monotonic_us();
+        exchange.upstream_status = head.status;
+        // What plugins wanted of the response before there was one.
+        edits.clear();
+        std::mem::swap(edits, &mut exchange.response_edits);
+        let asked = response_headers::Asked {
+            trailers: hop_by_hop::accepts_trailers(&exchange.head.headers),
+            websocket: self.upgrade(exchange) == Upgrade::WebSocket,
+        };
+        response_headers::clean(head, edits, asked);
+        head.status = plugin_run::header_filter(exchange, Some(head), edits, head.status);
+        exchange.status = head.status;
+        self.own(exchange).write(head, edits);
+    }
+
+    fn respond(&self, exchange: &mut Exchange, reply: &mut Reply) {
+        exchange.times.answered = self.clock.monotonic_us();
+        let mut edits = std::mem::take(&mut exchange.response_edits);
+        response_headers::take_headers(reply, &mut edits);
+        reply.status = plugin_run::header_filter(exchange, None, &mut edits, reply.status);
+        exchange.status = reply.status;
+        self.own(exchange)
+            .write(&ResponseHead::default(), &mut edits);
+        response_headers::put_headers(reply, &edits);
+        exchange.response_edits = edits;
+    }
+
+    fn refuse(
+        &self,
+        _connection: &Connection,
+        head: Option<&RequestHead>,
+        refusal: Refusal,
+    ) -> Reply {
+        let id = RequestId::random();
+        let status = status_of(refusal);
+        let none = RequestHead::default();
+        let asked = Asked::of(head.unwrap_or(&none));
+        let default_type = &self.settings.error_default_type;
+        let mut reply = match refusal {
+            Refusal::NotImplemented | Refusal::VersionNotSupported => engine_page(status),
+            // nginx's own status for it; clients get 400 with its message.
+            Refusal::HeaderTooLarge => engine_with(
+                status,
+                default_message(494),
+                &asked,
+                default_type,
+                id.as_str(),
+            ),
+            _ => engine(status, &asked, default_type, id.as_str()),
+        };
+        let own = Own {
+            tokens: self.settings.headers,
+            request_id: id.as_str(),
+            timing: Timing::Made { response: 0 },
+            charset: self.settings.charset.as_deref(),
+            status,
+        };
+        own.write_reply(&mut reply);
+        reply.close = true;
+        reply
+    }
+
+    fn finish(&self, exchange: &mut Exchange, outcome: Outcome) {
+        if let Some(refusal) = outcome.refused {
+            exchange.status = status_of(refusal);
+        }
+        if !exchange.plugins.is_empty() {
+            plugin_run::log(exchange, Timestamp(self.clock.epoch_ms()));
+        }
+        let now = self.clock.monotonic_us();
+        let labels = &mut self.worker.borrow_mut().labels;
+        if let Some(record) = labels.record(exchange, outcome, now) {
+            self.recorder.record(record);
+        }
+        // The request is over: its snapshot must not be kept by an idle connection.
+        exchange.release();
+    }
+}
+
+/// Finds the route of a request that has just begun.
+fn find_route(
+    exchange: &mut Exchange,
+    current: &mut Current,
+    connection: &Connection,
+    scratch: &mut Scratch,
+) {
+    let raw = exchange.head.path();
+    match path::normalise(raw, &mut exchange.path_buffer) {
+        Ok(normal) => exchange.path_is_raw = std::ptr::eq(normal.as_bytes(), raw),
+        Err(error) if error.status() == 400 => {
+            exchange.start = Start::BadPath;
+            return;
+        }
+        // No route has such a path.
+        Err(_) => return,
+    }
+    let text = |bytes| std::str::from_utf8(bytes).unwrap_or_default();
+    let tls = connection.tls.as_ref();
+    let client = &current.client;
+    let facts = Facts {
+        method: text(exchange.head.method()),
+        host: text(facts::raw_host(&exchange.head)),
+        path: exchange.path(),
+        https: client.https,
+        sni: tls.and_then(|tls| tls.sni.as_deref()),
+        headers: &RouterHeaders(&exchange.head.headers),
+        src: (client.address.ip(), client.address.port()),
+        dst_port: client.port,
+    };
+    current.matched = current.snapshot.find_route(&facts, scratch);
+    if current.matched.is_some() {
+        exchange.start = Start::Matched;
+    }
+}
+
+/// Path and query for the upstream.
+fn write_uri(exchange: &mut Exchange) {
+    let mut uri = std::mem::take(&mut exchange.uri);
+    let query = match &exchange.query {
+        // A query that plugins emptied takes its `?` with it.
+        Some(query) => Some(&**query).filter(|query| !query.is_empty()),
+        None => exchange.head.query(),
+    };
+    if let Some(current) = &exchange.current
+        && let Some(matched) = &current.matched
+    {
+        let path = exchange.path();
+        current
+            .snapshot
+            .upstream_uri(matched, path, query, &mut uri);
+    }
+    exchange.uri = uri;
+}
+
+/// The status that clients get for a refused request.
+fn status_of(refusal: Refusal) -> u16 {
+    match refusal {
+        Refusal::BadRequest | Refusal::HeaderTooLarge => 400,
+        Refusal::UriTooLong => 414,
+        Refusal::Timeout => 408,
+        Refusal::BodyTooLarge => 413,
+        Refusal::MethodNotAllowed => 405,
+        Refusal::ExpectationFailed => 417,
+        Refusal::NotImplemented => 501,
+        Refusal::VersionNotSupported => 505,
+    }
+}

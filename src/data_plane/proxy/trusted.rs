@@ -103,7 +103,9 @@ fn parse_address(text: &[u8], port: u16) -> Option<SocketAddr> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Some(SocketAddr::new(address, port));
     }
-    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
     match bare.and_then(|bare| bare.parse().ok()) {
         Some(address) => Some(SocketAddr::new(address, port)),
         None => text.parse().ok(),
@@ -150,7 +152,9 @@ mod tests {
         let proxies = || vec!["127.0.0.1", "10.0.0.0/8"];
         let trust = |proxies: Vec<&str>, header: Option<&str>, recursive| Trust {
             proxies: proxies.into_iter().filter_map(Cidr::parse).collect(),
-            source: header.map_or(RealIpSource::XRealIp, |name| RealIpSource::Header(name.into())),
+            source: header.map_or(RealIpSource::XRealIp, |name| {
+                RealIpSource::Header(name.into())
+            }),
             recursive,
         };
         let nobody = trust(vec![], None, false);
@@ -161,15 +165,35 @@ mod tests {
         check(&real_ip, "X-Real-IP: junk\r\n", "127.0.0.1:5000");
         check(&real_ip, "X-Forwarded-For: 9.9.9.9\r\n", "127.0.0.1:5000");
         let last = trust(proxies(), Some("X-Forwarded-For"), false);
-        check(&last, "X-Forwarded-For: 1.2.3.4\r\nX-Forwarded-For: 5.6.7.8\r\n", "5.6.7.8:5000");
-        check(&last, "X-Forwarded-For: 1.2.3.4, 10.0.0.1\r\n", "10.0.0.1:5000");
+        check(
+            &last,
+            "X-Forwarded-For: 1.2.3.4\r\nX-Forwarded-For: 5.6.7.8\r\n",
+            "5.6.7.8:5000",
+        );
+        check(
+            &last,
+            "X-Forwarded-For: 1.2.3.4, 10.0.0.1\r\n",
+            "10.0.0.1:5000",
+        );
         check(&last, "X-Forwarded-For: 1.2.3.4:77\r\n", "1.2.3.4:77");
         check(&last, "X-Forwarded-For: [::1]:77\r\n", "[::1]:77");
         check(&last, "X-Forwarded-For: [::1]\r\n", "[::1]:5000");
         let deep = trust(proxies(), Some("X-Forwarded-For"), true);
-        check(&deep, "X-Forwarded-For: 1.2.3.4, 10.0.0.1,10.0.0.2\r\n", "1.2.3.4:5000");
-        check(&deep, "X-Forwarded-For: 6.6.6.6, 1.2.3.4\r\nX-Forwarded-For: 10.0.0.1\r\n", "1.2.3.4:5000");
-        check(&deep, "X-Forwarded-For: junk, 10.0.0.1\r\n", "10.0.0.1:5000");
+        check(
+            &deep,
+            "X-Forwarded-For: 1.2.3.4, 10.0.0.1,10.0.0.2\r\n",
+            "1.2.3.4:5000",
+        );
+        check(
+            &deep,
+            "X-Forwarded-For: 6.6.6.6, 1.2.3.4\r\nX-Forwarded-For: 10.0.0.1\r\n",
+            "1.2.3.4:5000",
+        );
+        check(
+            &deep,
+            "X-Forwarded-For: junk, 10.0.0.1\r\n",
+            "10.0.0.1:5000",
+        );
         check(&deep, "X-Forwarded-For: 10.0.0.1\r\n", "10.0.0.1:5000");
         let proxied = Trust {
             source: RealIpSource::ProxyProtocol,

@@ -10,7 +10,8 @@ pub enum Generator {
     /// One UUID of this process and a counter: `<uuid>#<n>`.
     #[serde(rename = "uuid#counter")]
     Counter,
-    /// `<address>-<port>-<process>-<connection>-<request on it>-<epoch seconds>`.
+    /// `<address>-<port>-<process>-<slot>-<request in it>-<epoch seconds>`, with
+    /// milliseconds; slot and request as in `Peer`.
     #[serde(rename = "tracker")]
     Tracker,
 }

@@ -70,7 +70,7 @@ impl CorrelationId {
                     peer.local.ip(),
                     peer.local.port(),
                     std::process::id(),
-                    peer.connection,
+                    peer.slot,
                     peer.request,
                     context.now.seconds(),
                     context.now.0 % 1000,

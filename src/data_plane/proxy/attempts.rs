@@ -1,0 +1,181 @@
+//! Attempts: which address, which Host, which TLS, and when to stop trying.
+
+use super::errors::{Asked, engine, negotiated};
+use super::exchange::{Current, Exchange};
+use super::facts::raw_host;
+use super::retry::{Attempted, Next, next, status_of};
+use super::settings::ProxySettings;
+use super::upstream_tls::TlsProfiles;
+use crate::data_plane::balancer::{Destination, TargetAddress};
+use crate::data_plane::listener::pipeline::{Address, Attempt, AttemptError, UpstreamTls};
+use crate::data_plane::router::{CompiledService, Matched, Protocol, Snapshot};
+use crate::http::{Reply, host_without_port};
+use std::io::Write;
+use std::sync::Arc;
+
+/// Attempts belong to requests whose access phase said `Forward`.
+const UNEXPECTED: &str = "An unexpected error occurred";
+const NO_PEER: &str = "failure to get a peer from the ring-balancer";
+
+/// The next attempt of a request, or the answer that ends it.
+///
+/// # Errors
+/// The reply for the client. Whether it counts as proxied is left in the exchange.
+pub fn next_attempt(
+    exchange: &mut Exchange,
+    failed: Option<AttemptError>,
+    settings: &ProxySettings,
+    profiles: &mut TlsProfiles,
+) -> Result<Attempt, Reply> {
+    let Some(current) = exchange.current.take() else {
+        return Err(own_error(exchange, 500, UNEXPECTED));
+    };
+    let attempt = attempt_with(exchange, &current, failed, settings, profiles);
+    exchange.current = Some(current);
+    attempt
+}
+
+fn attempt_with(
+    exchange: &mut Exchange,
+    current: &Current,
+    failed: Option<AttemptError>,
+    settings: &ProxySettings,
+    profiles: &mut TlsProfiles,
+) -> Result<Attempt, Reply> {
+    let matched = current.matched.as_ref();
+    let (Some(matched), Some(service)) =
+        (matched, matched.and_then(|found| found.service.as_ref()))
+    else {
+        return Err(own_error(exchange, 500, UNEXPECTED));
+    };
+    let snapshot = &*current.snapshot;
+    let destination = snapshot.destination(service);
+    let balanced = matches!(destination, Destination::Balanced(_));
+    if let Some(failed) = failed {
+        check_retry(exchange, matched, service, balanced, failed, settings)?;
+    }
+    let first = exchange.tries.count == 0;
+    let Some(target) = destination.pick(&exchange.tries.targets) else {
+        return Err(match first {
+            true => own_error(exchange, 503, NO_PEER),
+            false => engine_error(exchange, 503, settings),
+        });
+    };
+    write_host(exchange, matched, service, snapshot, target, balanced);
+    let tls = match service.is_tls() {
+        true => Some(tls_for(exchange, service, snapshot, settings, profiles)?),
+        false => None,
+    };
+    if balanced {
+        exchange.tries.targets.push(target.id);
+    }
+    exchange.tries.count += 1;
+    exchange.tries.http2 = matches!(service.protocol, Protocol::Grpc | Protocol::Grpcs);
+    exchange.proxied = true;
+    Ok(Attempt {
+        address: Address {
+            host: Arc::clone(&target.host),
+            port: target.port,
+        },
+        tls,
+        connect_timeout: service.connect_timeout,
+        write_timeout: service.write_timeout,
+        read_timeout: service.read_timeout,
+        request_buffering: matched.route.request_buffering,
+    })
+}
+
+/// The answer to a request whose attempt failed and that cannot be sent again.
+pub fn give_up(exchange: &Exchange, failed: AttemptError, settings: &ProxySettings) -> Reply {
+    engine_error(exchange, status_of(failed), settings)
+}
+
+/// Ends the request when the failed attempt must not be repeated.
+fn check_retry(
+    exchange: &mut Exchange,
+    matched: &Matched,
+    service: &CompiledService,
+    balanced: bool,
+    failed: AttemptError,
+    settings: &ProxySettings,
+) -> Result<(), Reply> {
+    let count = exchange.tries.count;
+    if failed == AttemptError::Resolve && count == 1 && !balanced {
+        // Kong resolves before it proxies: this is no upstream error yet.
+        exchange.proxied = false;
+        return Err(own_error(exchange, 503, "name resolution failed"));
+    }
+    let attempted = Attempted {
+        method: exchange.head.method(),
+        count,
+        retries: service.retries,
+        request_buffering: matched.route.request_buffering,
+    };
+    match next(failed, &attempted) {
+        Next::Retry => Ok(()),
+        Next::GiveUp(status) => Err(engine_error(exchange, status, settings)),
+    }
+}
+
+/// The Host that the upstream gets, without a port where the scheme implies it.
+fn write_host(
+    exchange: &mut Exchange,
+    matched: &Matched,
+    service: &CompiledService,
+    snapshot: &Snapshot,
+    target: &TargetAddress,
+    balanced: bool,
+) {
+    let out = &mut exchange.tries.host;
+    out.clear();
+    let client_host = raw_host(&exchange.head);
+    if matched.route.preserve_host && !client_host.is_empty() {
+        out.extend_from_slice(client_host);
+        return;
+    }
+    let upstream = match balanced {
+        true => snapshot.upstream(&service.address.host),
+        false => None,
+    };
+    match upstream.and_then(|upstream| upstream.spec.host_header.as_deref()) {
+        Some(host) => out.extend_from_slice(host.as_bytes()),
+        None if target.host.contains(':') => {
+            let _ = write!(out, "[{}]", target.host);
+        }
+        None => out.extend_from_slice(target.host.as_bytes()),
+    }
+    let implied = if service.is_tls() { 443 } else { 80 };
+    if target.port != implied {
+        let _ = write!(out, ":{}", target.port);
+    }
+}
+
+fn tls_for(
+    exchange: &Exchange,
+    service: &Arc<CompiledService>,
+    snapshot: &Snapshot,
+    settings: &ProxySettings,
+    profiles: &mut TlsProfiles,
+) -> Result<Arc<UpstreamTls>, Reply> {
+    let host = host_without_port(&exchange.tries.host);
+    profiles
+        .get(service, snapshot, settings, host)
+        .map_err(|error| {
+            let service = service.label.as_ref();
+            tracing::error!(service, %error, "no TLS to the upstream");
+            let message =
+                format!("failed the initial dns/balancer resolve for '{service}' with: {error}");
+            own_error(exchange, 500, &message)
+        })
+}
+
+fn own_error(exchange: &Exchange, status: u16, message: &str) -> Reply {
+    let asked = Asked::of(&exchange.head);
+    negotiated(status, message, &asked, exchange.request_id.as_str())
+}
+
+fn engine_error(exchange: &Exchange, status: u16, settings: &ProxySettings) -> Reply {
+    let asked = Asked::of(&exchange.head);
+    let id = exchange.request_id.as_str();
+    engine(status, &asked, &settings.error_default_type, id)
+}
