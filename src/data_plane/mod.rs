@@ -3,6 +3,7 @@
 pub mod balancer;
 pub mod cache_writer;
 pub mod heartbeat_client;
+mod links;
 pub mod listener;
 pub mod proxy;
 pub mod router;

@@ -20,7 +20,7 @@ pub struct Target {
     /// `host:port`; the host is resolved anew for every connection.
     pub address: String,
     /// The path of the endpoint, such as `/langur/v1/config`.
-    pub path: &'static str,
+    pub path: String,
 }
 
 /// Opens links with one identity.

@@ -16,7 +16,7 @@ pub struct ConnectionCounters {
 }
 
 /// The counters at one moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Connections {
     /// Accepted since the start.
     pub accepted: u64,

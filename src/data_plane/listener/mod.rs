@@ -6,9 +6,11 @@
 //!
 //! This is the hot path: no lock, no mailbox, no log above debug, no allocation per header.
 
+mod actor;
 mod buffer;
+mod certificates;
 mod connection;
-mod counters;
+
 mod date;
 mod download;
 mod downstream;
@@ -21,7 +23,9 @@ mod tunnel;
 mod upload;
 mod worker;
 
-pub use counters::{ConnectionCounters, Connections};
+
+pub use actor::{DrainConnections, Listener, StopAccepting};
+pub use certificates::CertificateResolver;
 pub use server::{Listen, ListenError, Server, ServerConfig, ServerHandle};
 pub use worker::{DriverSettings, Phase};
 

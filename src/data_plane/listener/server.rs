@@ -1,7 +1,7 @@
 //! Binds the listeners and runs the workers.
 
 use super::connection;
-use super::counters::ConnectionCounters;
+use crate::telemetry::counters::ConnectionCounters;
 use super::pipeline::{Connection, Pipeline, TlsInfo};
 use super::worker::{DriverSettings, Phase, Worker};
 use crate::data_plane::upstream::{Client, PoolLimits, Resolver};

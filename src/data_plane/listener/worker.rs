@@ -1,7 +1,7 @@
 //! What the connections of one worker share. One thread, no locks.
 
 use super::buffer::Buffers;
-use super::counters::ConnectionCounters;
+use crate::telemetry::counters::ConnectionCounters;
 use super::date::DateCache;
 use super::pipeline::Pipeline;
 use crate::data_plane::upstream::{Client, Deadlines};

@@ -1,5 +1,6 @@
 //! The current configuration and the snapshot that is compiled from it.
 
+mod actor;
 mod certificates;
 mod compile;
 mod conditions;
@@ -19,6 +20,9 @@ mod snapshot;
 mod state;
 mod trie;
 
+pub use actor::{
+    ApplyChange, ApplySnapshot, GetLive, InEffect, Live, Router, RouterOptions, SnapshotCell,
+};
 pub use certificates::{CompiledCaCertificate, CompiledCertificate};
 pub use compile::PluginFactory;
 pub use effect::Work;
