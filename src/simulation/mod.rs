@@ -4,6 +4,7 @@
 //! It runs what the binary runs: both protocols' step functions, `Config::apply`, the frames,
 //! the history and the cache trait. Only time, chance, sockets and the disk are its own.
 
+mod actors;
 mod clients;
 mod network;
 mod nodes;

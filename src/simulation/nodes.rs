@@ -130,9 +130,15 @@ impl DataPlane {
             held: cached.position(),
             incarnation: Uuid::from_u128(random.random()),
         };
+        let origin = client::Origin {
+            persisted: hello.held,
+            hello,
+            in_effect_at: 0,
+            quarantined: Arc::default(),
+        };
         let seed = random.random();
         DataPlane {
-            state: client::State::new(hello, 0, Arc::default(), addresses, seed, limits()),
+            state: client::State::new(origin, addresses, seed, limits()),
             cache,
             epoch: cached.epoch,
             config: cached.config,

@@ -6,6 +6,7 @@ mod blob;
 mod encode_cache;
 mod frame;
 mod hello;
+mod link;
 mod message;
 mod snapshot;
 mod telemetry;
@@ -15,6 +16,7 @@ pub use blob::Blob;
 pub use encode_cache::{EncodeCache, SnapshotSlot};
 pub use frame::{DecodeError, EncodeError, Incoming, Limits, Message, decode, encode};
 pub use hello::{Hello, InvalidHello, PluginVersion};
+pub use link::{FrameSink, FrameStream, Link, LinkError, pair};
 pub use message::{
     Applied, ChangeMessage, FromControlPlane, FromDataPlane, GoAway, Heartbeat, HeartbeatAck,
     Position, Quarantined, RefusalCode, Refused, Rejected, SnapshotChunk, Unpersisted, Welcome,

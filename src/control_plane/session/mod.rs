@@ -1,9 +1,16 @@
 //! One connected data plane, seen from the control plane.
 //!
-//! `protocol` decides, `history` knows what a peer lacks; see `wire/LIFECYCLE.md`.
+//! `protocol` decides, `history` knows what a peer lacks, `feed` is what all sessions share,
+//! `actor` is the mailman; see `wire/LIFECYCLE.md`.
 
+mod actor;
+mod feed;
 mod history;
 mod protocol;
 
+pub use actor::{
+    ConfigAdvanced, Session, SessionEvent, SessionId, SessionNews, StopSession, Supersede,
+};
+pub use feed::{Effect, Feed};
 pub use history::{Gap, History, MemoryHistory};
 pub use protocol::{CloseReason, Identity, Input, Output, Report, State, SyncStatus, step};

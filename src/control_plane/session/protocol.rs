@@ -43,8 +43,8 @@ pub enum Input {
     ConfigAdvanced,
     /// The change asked for last does not fit a frame.
     ChangeTooLarge,
-    /// The snapshot asked for last cannot be encoded.
-    SnapshotFailed(String),
+    /// What was asked for last cannot be encoded.
+    Unsendable(String),
     /// One [`Output::Send`], [`Output::SendChange`] or [`Output::SendSnapshot`] has been
     /// written to the link.
     Sent,
@@ -259,12 +259,12 @@ impl Turn<'_> {
             }
             Input::ReceivedUnknown => self.state.last_heard = self.now,
             Input::Malformed(reason) => self.close(CloseReason::Violation(reason)),
-            Input::ConfigAdvanced => self.advance(),
+            Input::ConfigAdvanced => {}
             Input::ChangeTooLarge => {
                 self.state.unsent = self.state.unsent.saturating_sub(1);
                 self.resync();
             }
-            Input::SnapshotFailed(reason) => self.close(CloseReason::Unsendable(reason)),
+            Input::Unsendable(reason) => self.close(CloseReason::Unsendable(reason)),
             Input::Sent => self.state.unsent = self.state.unsent.saturating_sub(1),
             Input::Tick => self.tick(),
             Input::Superseded => self.close(CloseReason::Superseded),
@@ -274,6 +274,8 @@ impl Turn<'_> {
             }
             Input::LinkClosed => self.close(CloseReason::LinkClosed),
         }
+        // Whatever woke the session: news of the history may have been dropped on the way.
+        self.advance();
     }
 
     fn tick(&mut self) {
@@ -284,9 +286,8 @@ impl Turn<'_> {
             return;
         }
         if self.now >= self.state.last_heard + DEAD_AFTER {
-            return self.close(CloseReason::Silent);
+            self.close(CloseReason::Silent);
         }
-        self.advance();
     }
 
     fn received(&mut self, message: FromDataPlane) {
@@ -323,7 +324,6 @@ impl Turn<'_> {
         });
         self.report(Report::Joined(hello));
         self.set_status(SyncStatus::Syncing);
-        self.advance();
     }
 
     fn refusal(&self, hello: &Hello) -> Option<(RefusalCode, String)> {
@@ -398,7 +398,6 @@ impl Turn<'_> {
             }
         }
         self.compare(position);
-        self.advance();
     }
 
     fn rejected(&mut self, rejected: Rejected) {
@@ -447,7 +446,6 @@ impl Turn<'_> {
     fn resync(&mut self) {
         self.state.window.clear();
         self.state.needs_snapshot = true;
-        self.advance();
     }
 
     /// Sends what the data plane lacks, if it may be sent now.

@@ -147,6 +147,19 @@ impl Incoming {
     }
 }
 
+/// What a client begins with.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// How the node introduces itself; `held` is what is live now.
+    pub hello: Hello,
+    /// What the cache holds; the default if that is not known. When it is not what is live,
+    /// the cache is written at once.
+    pub persisted: Position,
+    /// Since when `held` is live: milliseconds since the epoch.
+    pub in_effect_at: u64,
+    pub quarantined: Arc<[Quarantined]>,
+}
+
 /// The data plane's end of the link, over all its connections.
 #[derive(Clone, Debug)]
 pub struct State {
@@ -175,24 +188,18 @@ pub struct State {
 }
 
 impl State {
-    /// A data plane that was just started. `hello.held` is what the cache held and what is
-    /// live now; `seed` decides the jitter and must differ between nodes.
+    /// A data plane that was just started. `addresses` is how many control planes there are;
+    /// `seed` decides the jitter and must differ between nodes.
     #[must_use]
-    pub fn new(
-        hello: Hello,
-        in_effect_at: u64,
-        quarantined: Arc<[Quarantined]>,
-        addresses: usize,
-        seed: u64,
-        limits: Limits,
-    ) -> State {
+    pub fn new(origin: Origin, addresses: usize, seed: u64, limits: Limits) -> State {
+        let hello = origin.hello;
         State {
             live: Effect {
                 position: hello.held,
-                at: in_effect_at,
-                quarantined,
+                at: origin.in_effect_at,
+                quarantined: origin.quarantined,
             },
-            persisted: hello.held,
+            persisted: origin.persisted,
             hello,
             limits,
             reconnect: Reconnect::new(addresses, seed),
@@ -272,7 +279,12 @@ struct Turn<'a> {
 impl Turn<'_> {
     fn take(&mut self, input: Input) {
         match input {
-            Input::Start => self.connect(),
+            Input::Start => {
+                if self.state.persisted != self.state.live.position {
+                    self.persist(Persist::Live);
+                }
+                self.connect();
+            }
             Input::Connected { link } if self.is_current(link) => self.connected(),
             Input::LinkClosed { link, reason } if self.is_current(link) => self.lose(&reason, None),
             Input::Received { link, message } if self.is_current(link) => {

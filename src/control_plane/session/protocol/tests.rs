@@ -405,7 +405,7 @@ fn a_change_that_fits_no_frame_is_sent_whole() {
     assert_eq!(case.sent(), ["0"]);
     case.input(Input::ChangeTooLarge);
     assert_eq!(case.sent(), ["whole"]);
-    case.input(Input::SnapshotFailed("too large".into()));
+    case.input(Input::Unsendable("too large".into()));
     assert!(case.closed().expect("closes").contains("too large"));
 }
 

@@ -26,6 +26,10 @@ fn welcome() -> Welcome {
 
 impl Case {
     fn new(addresses: usize) -> Case {
+        Case::with(addresses, Position::default())
+    }
+
+    fn with(addresses: usize, persisted: Position) -> Case {
         let hello = Hello {
             node_id: Uuid::from_u128(1),
             hostname: String::new(),
@@ -37,8 +41,14 @@ impl Case {
             incarnation: Uuid::nil(),
         };
         let limits = Limits::for_payload(4096);
+        let origin = Origin {
+            hello,
+            persisted,
+            in_effect_at: 0,
+            quarantined: Arc::default(),
+        };
         let mut case = Case {
-            state: State::new(hello, 0, Arc::default(), addresses, 5, limits),
+            state: State::new(origin, addresses, 5, limits),
             control_plane: Config::default(),
             now: Duration::ZERO,
             outputs: vec![],
@@ -305,6 +315,20 @@ fn a_rewrite_that_is_ahead_of_the_news_is_acknowledged_once() {
     case.in_effect();
     assert_eq!(case.sent(), ["applied 2"]);
     assert_eq!(case.count(PERSISTS), 0);
+}
+
+#[test]
+fn a_client_that_does_not_know_its_cache_writes_it_first() {
+    let unknown = Position {
+        epoch: 9,
+        ..Position::default()
+    };
+    let mut case = Case::with(1, unknown);
+    assert_eq!(case.outputs[0], Output::Persist(Persist::Live));
+    case.establish();
+    assert_eq!(case.sent(), NOTHING);
+    case.persisted();
+    assert_eq!(case.sent(), ["applied 0"]);
 }
 
 #[test]

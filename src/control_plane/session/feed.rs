@@ -1,0 +1,131 @@
+//! What all sessions share: the history, and the frames made from it.
+
+use super::protocol::CloseReason;
+use super::{Gap, History, Input, MemoryHistory, Output, Report, State, step};
+use crate::model::{Op, Revision};
+use crate::wire::{EncodeCache, EncodeError, Limits, Position, SnapshotSlot, encode};
+use bytes::Bytes;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// The configuration as it is handed to data planes. Its lock is held for one step or one
+/// revision, never while a snapshot is encoded.
+#[derive(Debug)]
+pub struct Feed {
+    limits: Limits,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    history: MemoryHistory,
+    encoder: EncodeCache,
+}
+
+/// What a session's actor does after a step, in this order.
+#[derive(Debug)]
+pub enum Effect {
+    Frame(Bytes),
+    /// To be encoded off the actor's thread, once for all sessions.
+    Snapshot(SnapshotSlot),
+    Report(Report),
+    Close(CloseReason),
+}
+
+impl Feed {
+    #[must_use]
+    pub fn new(history: MemoryHistory, limits: Limits) -> Feed {
+        Feed {
+            limits,
+            inner: Mutex::new(Inner {
+                history,
+                encoder: EncodeCache::new(limits),
+            }),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nothing under this lock leaves it half changed.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The limits of a frame.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Where the configuration stands.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.lock().history.position()
+    }
+
+    /// Takes the next revision from the journal; the sessions are to be told afterwards.
+    ///
+    /// # Errors
+    /// When revisions are missing: read the configuration anew and [`Feed::replace`].
+    pub fn record(&self, revision: Revision, ops: Vec<Op>) -> Result<(), Gap> {
+        self.lock().history.record(revision, ops)
+    }
+
+    /// Begins with another history, for instance after a gap.
+    pub fn replace(&self, history: MemoryHistory) {
+        self.lock().history = history;
+    }
+
+    /// How many changes and snapshots were encoded so far.
+    #[must_use]
+    pub fn encoded(&self) -> u64 {
+        self.lock().encoder.encoded()
+    }
+
+    /// One step of a session on one view of the history.
+    pub fn step(&self, state: &mut State, input: Input, now: Duration) -> Vec<Effect> {
+        let mut inner = self.lock();
+        let mut effects = Vec::new();
+        let mut inputs = vec![input];
+        while let Some(input) = inputs.pop() {
+            for output in step(state, input, now, &inner.history) {
+                match self.resolve(&mut inner, output) {
+                    Ok(effect) => effects.push(effect),
+                    Err(instead) => inputs.push(instead),
+                }
+            }
+        }
+        effects
+    }
+
+    /// The effect of an output, or what the session must be told instead.
+    fn resolve(&self, inner: &mut Inner, output: Output) -> Result<Effect, Input> {
+        let position = inner.history.position();
+        match output {
+            Output::Send(message) => encode(&message, &self.limits)
+                .map(Effect::Frame)
+                .map_err(|err| Input::Unsendable(err.to_string())),
+            Output::SendChange { base } => {
+                let (epoch, base) = (position.epoch, base.revision);
+                let known = inner.encoder.known_change(epoch, base, position.revision);
+                if let Some(bytes) = known {
+                    return Ok(Effect::Frame(bytes));
+                }
+                let Some(change) = inner.history.since(base) else {
+                    return Err(Input::ChangeTooLarge);
+                };
+                match inner.encoder.change(epoch, &change) {
+                    Ok(bytes) => Ok(Effect::Frame(bytes)),
+                    Err(EncodeError::TooLarge { .. }) => Err(Input::ChangeTooLarge),
+                    Err(err) => Err(Input::Unsendable(err.to_string())),
+                }
+            }
+            Output::SendSnapshot => {
+                let config = inner.history.snapshot();
+                Ok(Effect::Snapshot(
+                    inner.encoder.snapshot(position.epoch, &config),
+                ))
+            }
+            Output::Report(report) => Ok(Effect::Report(report)),
+            Output::Close(reason) => Ok(Effect::Close(reason)),
+        }
+    }
+}
