@@ -2,6 +2,7 @@
 
 mod errors;
 mod plugins;
+mod recorded;
 mod requests;
 mod responses;
 mod retries;
