@@ -132,17 +132,20 @@ impl RequestParser {
             facts.transpose()
         });
         match &parsed {
-            Ok(None) => return Ok(None),
+            Ok(None) => {}
             Ok(Some(facts)) => self.fill(&bytes[..facts.length], head),
-            Err(_) if self.has_request_line => self.fill(&bytes[..self.at], head),
-            Err(_) => head.reset(
-                Bytes::new(),
-                Version::Http11,
-                Span::default(),
-                Span::default(),
-            ),
+            Err(_) => self.abandon(bytes, head),
         }
         parsed
+    }
+
+    /// Gives up a head that does not become whole: `head` is filled as far as it was read.
+    pub fn abandon(&self, bytes: &[u8], head: &mut RequestHead) {
+        if self.has_request_line {
+            return self.fill(&bytes[..self.at], head);
+        }
+        let none = Span::default();
+        head.reset(Bytes::new(), Version::Http11, none, none);
     }
 
     /// Reads whole lines; the length of the head when the blank line was among them.

@@ -1,0 +1,168 @@
+//! One client connection: requests one after the other.
+
+use super::downstream::Downstream;
+use super::exchange::{Exchange, Next};
+use super::pipeline::{Connection, Pipeline, Refusal};
+use super::worker::{Phase, Scratch, Worker};
+use crate::http::parse::RequestFacts;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// What came instead of a request head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NoRequest {
+    /// The client closed, or idled for too long, or the worker drains: nothing to say.
+    Over,
+    Refused(Refusal),
+}
+
+/// Serves the connection to its end.
+pub async fn serve<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin>(
+    worker: Rc<Worker<P>>,
+    io: S,
+    connection: Connection,
+) {
+    let counters = worker.counters.clone();
+    let _open = counters.open();
+    let mut client = Downstream::new(io, worker.deadlines.deadline());
+    let mut requests = 0;
+    let next = loop {
+        if !wait_for_request(&worker, &mut client, requests == 0).await {
+            break Next::Close;
+        }
+        requests += 1;
+        let mut scratch = worker.scratch();
+        let next = serve_request(&worker, &connection, &mut client, &mut scratch, requests).await;
+        worker.recycle(scratch);
+        if next != Next::Request {
+            break next;
+        }
+    };
+    match next {
+        Next::Request | Next::Close => client.close().await,
+        Next::Linger => client.linger(&worker.buffers).await,
+        Next::Abort => {}
+    }
+}
+
+async fn serve_request<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin>(
+    worker: &Worker<P>,
+    connection: &Connection,
+    client: &mut Downstream<S>,
+    scratch: &mut Scratch<P>,
+    requests: u32,
+) -> Next {
+    (client.received, client.sent) = (0, 0);
+    let head = read_head(worker, client, scratch).await;
+    if head == Err(NoRequest::Over) {
+        return Next::Abort;
+    }
+    let _serving = worker.counters.serving_request();
+    let exchange = Exchange {
+        worker,
+        connection,
+        client,
+        scratch,
+    };
+    let may_keep = requests < worker.settings.keep_alive_requests;
+    match head {
+        Ok(facts) => exchange.run(facts, may_keep).await,
+        Err(NoRequest::Refused(refusal)) => exchange.refuse(refusal).await,
+        Err(NoRequest::Over) => Next::Abort,
+    }
+}
+
+/// Waits for the first byte of a request. No buffer is held meanwhile.
+async fn wait_for_request<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin>(
+    worker: &Worker<P>,
+    client: &mut Downstream<S>,
+    is_first: bool,
+) -> bool {
+    if !client.unread().is_empty() {
+        return true;
+    }
+    let limit = match is_first {
+        true => worker.settings.header_timeout,
+        false => worker.settings.keep_alive_timeout,
+    };
+    let read = until(worker, client, limit, |client, cx| {
+        client.poll_read(&worker.buffers, cx)
+    });
+    matches!(read.await, Some(Ok(1..)))
+}
+
+/// Reads a request head; its bytes are used up when it is whole.
+async fn read_head<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin>(
+    worker: &Worker<P>,
+    client: &mut Downstream<S>,
+    scratch: &mut Scratch<P>,
+) -> Result<RequestFacts, NoRequest> {
+    let mut reading = None;
+    loop {
+        let parsed = scratch
+            .request_parser
+            .parse(client.unread(), &mut scratch.request);
+        match parsed {
+            Ok(Some(facts)) => {
+                client.deadline.disarm();
+                client.received = facts.length as u64;
+                client.consume(facts.length, &worker.buffers);
+                return Ok(facts);
+            }
+            Ok(None) => {}
+            Err(error) => {
+                tracing::debug!(%error, "request refused");
+                return Err(NoRequest::Refused(error.into()));
+            }
+        }
+        if reading.is_none() {
+            // The limit is for the whole head: it is not prolonged by single bytes.
+            client.deadline.arm(worker.settings.header_timeout);
+            reading = Some(worker.counters.reading_head());
+        }
+        let read = poll_fn(|cx| match client.poll_read(&worker.buffers, cx) {
+            Poll::Ready(read) => Poll::Ready(Some(read)),
+            Poll::Pending => client.deadline.poll_elapsed(cx).map(|()| None),
+        });
+        match read.await {
+            Some(Ok(1..)) => {}
+            Some(_) => return Err(NoRequest::Over),
+            None => {
+                let parser = &scratch.request_parser;
+                parser.abandon(client.unread(), &mut scratch.request);
+                return Err(NoRequest::Refused(Refusal::Timeout));
+            }
+        }
+    }
+}
+
+/// Polls for `limit` at most, and not beyond the start of draining.
+async fn until<P: Pipeline, S, T>(
+    worker: &Worker<P>,
+    client: &mut Downstream<S>,
+    limit: Duration,
+    mut poll: impl FnMut(&mut Downstream<S>, &mut Context<'_>) -> Poll<T>,
+) -> Option<T> {
+    let mut armed = false;
+    let result = poll_fn(|cx| {
+        if let Poll::Ready(value) = poll(client, cx) {
+            return Poll::Ready(Some(value));
+        }
+        if worker.phase() != Phase::Running {
+            return Poll::Ready(None);
+        }
+        if !armed {
+            client.deadline.arm(limit);
+            armed = true;
+        }
+        client.deadline.poll_elapsed(cx).map(|()| None)
+    })
+    .await;
+    if armed {
+        client.deadline.disarm();
+    }
+    result
+}

@@ -1,0 +1,256 @@
+//! The response's way from the upstream to the client.
+
+use super::buffer::{self, Buffer};
+use super::downstream::Downstream;
+use super::pipeline::{Attempt, Pipeline};
+use super::reply;
+use super::upload::Upstream;
+use super::worker::{Scratch, Worker};
+use crate::http::parse::ResponseFacts;
+use crate::http::{BodyDecoder, Framing, HeaderEdits, ResponseHead, Version, reason_phrase, write};
+use std::future::poll_fn;
+use std::ops::Range;
+use std::task::Poll;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// Payload up to this size is copied behind the head and sent in one plain write.
+const MAX_COPIED: usize = 4096;
+
+/// How a response ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Complete; the client may send the next request if it was told so.
+    Complete {
+        keep_alive: bool,
+    },
+    /// The upstream closed, stalled or sent junk in the middle of the body. The client
+    /// learns it from the missing end.
+    Truncated,
+    ClientGone,
+}
+
+/// The framing of the body towards the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Framed {
+    /// As long as Content-Length says, or empty.
+    Plain,
+    Chunked,
+    /// Until the connection is closed.
+    UntilClose,
+}
+
+pub struct Download<'a, P: Pipeline, S> {
+    pub worker: &'a Worker<P>,
+    pub client: &'a mut Downstream<S>,
+    pub scratch: &'a mut Scratch<P>,
+    pub attempt: &'a Attempt,
+    pub facts: ResponseFacts,
+    /// The client's version: who speaks 1.0 cannot read chunks.
+    pub version: Version,
+    pub to_head: bool,
+    /// The connection may be kept, as far as the request is concerned.
+    pub keep_alive: bool,
+    /// The upstream has got the whole request.
+    pub request_sent: bool,
+}
+
+impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Download<'_, P, S> {
+    /// Sends the response head and everything that follows it.
+    pub async fn run(mut self, upstream: Upstream) -> Ending {
+        let framed = match (self.facts.framing, self.version) {
+            (Framing::None | Framing::Length(_), _) => Framed::Plain,
+            (_, Version::Http10) => Framed::UntilClose,
+            _ => Framed::Chunked,
+        };
+        let keep_alive = self.keep_alive && framed != Framed::UntilClose;
+        self.write_head(framed, keep_alive);
+        match self.relay(upstream, framed).await {
+            Err(ending) => ending,
+            Ok(()) => Ending::Complete { keep_alive },
+        }
+    }
+
+    fn write_head(&mut self, framed: Framed, keep_alive: bool) {
+        let Scratch {
+            exchange,
+            response,
+            edits,
+            out,
+            ..
+        } = &mut *self.scratch;
+        let status = response.status;
+        edits.clear();
+        self.worker.pipeline.response(exchange, response, edits);
+        out.clear();
+        // A reason phrase goes with the status it came with.
+        match response.status == status {
+            true => write::status_line(out, status, response.reason()),
+            false => {
+                let reason = reason_phrase(response.status);
+                write::status_line(out, response.status, reason.as_bytes());
+            }
+        }
+        write_headers(out, response, edits);
+        if edits.get(&response.headers, "date").is_none() {
+            self.worker.dates.write(out);
+        }
+        let length = match (self.facts.framing, status) {
+            (Framing::Length(length), _) => Some(length),
+            // What a GET would have brought.
+            (Framing::None, 304) => self.facts.content_length,
+            (Framing::None, 200..) if self.to_head => self.facts.content_length,
+            _ => None,
+        };
+        if let Some(length) = length {
+            out.extend_from_slice(b"Content-Length: ");
+            write::decimal(out, length);
+            out.extend_from_slice(b"\r\n");
+        }
+        if framed == Framed::Chunked {
+            out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+        }
+        write::header(out, "Connection", reply::connection(keep_alive));
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// Moves the body; the first piece leaves with the head.
+    async fn relay(&mut self, upstream: Upstream, framed: Framed) -> Result<(), Ending> {
+        let worker = self.worker;
+        let limit = worker.settings.send_timeout;
+        let mut decoder = BodyDecoder::new(self.facts.framing);
+        let mut upstream = Some(upstream);
+        let mut buffer = upstream
+            .as_mut()
+            .and_then(|upstream| upstream.buffer.take());
+        let mut closed = false;
+        if buffer.is_none()
+            && !decoder.is_done()
+            && let Some(upstream) = &mut upstream
+        {
+            // Often the body is there already; if not, the head does not wait for it.
+            closed = poll_fn(|cx| {
+                let stream = &mut upstream.connection.stream;
+                let polled = buffer::poll_read(stream, &mut buffer, &worker.buffers, cx);
+                Poll::Ready(matches!(polled, Poll::Ready(Ok(0) | Err(_))))
+            })
+            .await;
+        }
+        loop {
+            let (piece, surplus) = decode(&mut decoder, &mut buffer)?;
+            let done = decoder.is_done() || (closed && decoder.may_end_here());
+            if done && let Some(upstream) = upstream.take() {
+                // The next request need not wait until this client has read its response.
+                // Bytes after the end would be taken for the start of the next response.
+                if self.facts.keep_alive && self.request_sent && !surplus {
+                    worker.upstreams.release(upstream.connection);
+                }
+            }
+            let payload = match &buffer {
+                Some(buffer) => buffer.bytes().get(piece.clone()).unwrap_or_default(),
+                None => &[],
+            };
+            let out = &mut self.scratch.out;
+            let suffix = frame(out, framed, payload.len(), done);
+            let wrote = if payload.len() <= MAX_COPIED {
+                out.extend_from_slice(payload);
+                out.extend_from_slice(suffix);
+                self.client.write([out, b"", b""], limit).await
+            } else {
+                self.client.write([out, payload, suffix], limit).await
+            };
+            out.clear();
+            if let Some(buffer) = buffer.take() {
+                worker.buffers.put(buffer);
+            }
+            wrote.map_err(|_| Ending::ClientGone)?;
+            let Some(upstream) = &mut upstream else {
+                return Ok(());
+            };
+            if closed {
+                return Err(Ending::Truncated);
+            }
+            closed = self.read(upstream, &mut buffer).await?;
+        }
+    }
+
+    /// Waits for more of the body, or for the client to go away. Says whether the upstream
+    /// has closed.
+    async fn read(
+        &mut self,
+        upstream: &mut Upstream,
+        slot: &mut Option<Buffer>,
+    ) -> Result<bool, Ending> {
+        let (client, buffers) = (&mut *self.client, &self.worker.buffers);
+        let stream = &mut upstream.connection.stream;
+        client.deadline.arm(self.attempt.read_timeout);
+        let read = poll_fn(|cx| {
+            match buffer::poll_read(stream, slot, buffers, cx) {
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Ok(true)),
+                Poll::Ready(Ok(_)) => return Poll::Ready(Ok(false)),
+                Poll::Pending => {}
+            }
+            if client.poll_gone(0, buffers, cx).is_ready() {
+                return Poll::Ready(Err(Ending::ClientGone));
+            }
+            client
+                .deadline
+                .poll_elapsed(cx)
+                .map(|()| Err(Ending::Truncated))
+        })
+        .await;
+        client.deadline.disarm();
+        read
+    }
+}
+
+/// The payload among what was read, and whether bytes follow the end of the body.
+fn decode(
+    decoder: &mut BodyDecoder,
+    buffer: &mut Option<Buffer>,
+) -> Result<(Range<usize>, bool), Ending> {
+    let Some(buffer) = buffer else {
+        return Ok((0..0, false));
+    };
+    let decoded = decoder.decode(buffer.bytes_mut()).map_err(|error| {
+        tracing::debug!(%error, "upstream response body refused");
+        Ending::Truncated
+    })?;
+    let surplus = decoded.consumed < buffer.bytes().len();
+    Ok((decoded.data, surplus))
+}
+
+/// Every header but those that belong to one connection or frame the body.
+pub fn write_headers(out: &mut Vec<u8>, head: &ResponseHead, edits: &HeaderEdits) {
+    for (name, value) in edits.apply(&head.headers) {
+        if !belongs_to_driver(name) {
+            write::header(out, name, value);
+        }
+    }
+}
+
+fn belongs_to_driver(name: &[u8]) -> bool {
+    let is = |text: &[u8]| name.eq_ignore_ascii_case(text);
+    match name.len() {
+        10 => is(b"connection") || is(b"keep-alive"),
+        14 => is(b"content-length"),
+        17 => is(b"transfer-encoding"),
+        _ => false,
+    }
+}
+
+/// Frames a piece of payload: appends what goes before it, returns what goes after it.
+fn frame(out: &mut Vec<u8>, framed: Framed, length: usize, done: bool) -> &'static [u8] {
+    if framed != Framed::Chunked {
+        return b"";
+    }
+    if length > 0 {
+        write::hexadecimal(out, length as u64);
+        out.extend_from_slice(b"\r\n");
+    }
+    match (length > 0, done) {
+        (true, true) => b"\r\n0\r\n\r\n",
+        (true, false) => b"\r\n",
+        (false, true) => b"0\r\n\r\n",
+        (false, false) => b"",
+    }
+}

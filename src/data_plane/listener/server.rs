@@ -1,0 +1,373 @@
+//! Binds the listeners and runs the workers.
+
+use super::connection;
+use super::counters::ConnectionCounters;
+use super::pipeline::{Connection, Pipeline, TlsInfo};
+use super::worker::{DriverSettings, Phase, Worker};
+use crate::data_plane::upstream::{Client, PoolLimits, Resolver};
+use actix_server::ServerHandle as ActixHandle;
+use actix_service::fn_service;
+use rustls::server::ResolvesServerCert;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::any::Any;
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+use thiserror::Error;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+
+/// How often idle upstream connections are looked at.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
+/// Workers wait for their connections at least this long, in seconds; the deadline of
+/// `drain` is what ends them.
+const FOREVER: u64 = 365 * 24 * 3600;
+/// The backlog where none is set.
+const DEFAULT_BACKLOG: u32 = 16_384;
+
+/// One address to listen on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// Port 0 lets the system choose; see `ServerHandle::addresses`.
+    pub address: SocketAddr,
+    pub tls: bool,
+    /// Accepted and, for now, without effect: HTTP/1.1 is spoken.
+    pub http2: bool,
+    pub reuseport: bool,
+    /// Connections that may wait to be accepted.
+    pub backlog: Option<u32>,
+}
+
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    pub listens: Vec<Listen>,
+    /// Threads that serve connections; at least one.
+    pub workers: usize,
+    /// Connections per worker; further ones wait in the backlog.
+    pub max_connections: usize,
+    pub driver: DriverSettings,
+    pub pool: PoolLimits,
+    pub counters: Arc<ConnectionCounters>,
+}
+
+impl Default for ServerConfig {
+    fn default() -> ServerConfig {
+        ServerConfig {
+            listens: Vec::new(),
+            workers: 1,
+            max_connections: 25_600,
+            driver: DriverSettings::default(),
+            pool: PoolLimits::default(),
+            counters: Arc::default(),
+        }
+    }
+}
+
+/// Why the server did not start.
+#[derive(Debug, Error)]
+pub enum ListenError {
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        address: SocketAddr,
+        source: io::Error,
+    },
+    #[error("{address} is to speak TLS, but there are no certificates")]
+    NoCertificates { address: SocketAddr },
+    #[error("cannot set up TLS: {0}")]
+    Tls(#[from] rustls::Error),
+    #[error("cannot start the workers: {0}")]
+    Workers(io::Error),
+}
+
+/// Starts servers; has no state of its own.
+pub struct Server;
+
+impl Server {
+    /// Binds all addresses, then starts the workers. `pipeline` is called once on each
+    /// worker's thread with the worker's number. Must be called within an actix system or a
+    /// tokio runtime, which runs the server's coordination.
+    pub fn start<P, F>(
+        config: ServerConfig,
+        pipeline: F,
+        certificates: Option<Arc<dyn ResolvesServerCert>>,
+    ) -> Result<ServerHandle, ListenError>
+    where
+        P: Pipeline,
+        F: Fn(usize) -> P + Send + Clone + 'static,
+    {
+        tokio::runtime::Handle::try_current()
+            .map_err(|error| ListenError::Workers(io::Error::other(error)))?;
+        let acceptor = certificates.map(acceptor).transpose()?;
+        let (phase, _) = watch::channel(Phase::Running);
+        let shared = Shared {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            config: config.clone(),
+            pipeline,
+            phase: phase.clone(),
+            next_worker: Arc::default(),
+        };
+        let mut builder = actix_server::Server::build()
+            .workers(config.workers.max(1))
+            .max_concurrent_connections(config.max_connections)
+            .shutdown_timeout(FOREVER)
+            .disable_signals();
+        let mut addresses = Vec::new();
+        for listen in &config.listens {
+            let acceptor = match (listen.tls, &acceptor) {
+                (false, _) => None,
+                (true, Some(acceptor)) => Some(acceptor.clone()),
+                (true, None) => {
+                    let address = listen.address;
+                    return Err(ListenError::NoCertificates { address });
+                }
+            };
+            if listen.http2 {
+                tracing::debug!(address = %listen.address, "http2 is not offered yet");
+            }
+            let bound = bind(listen).and_then(|socket| Ok((socket.local_addr()?, socket)));
+            let (address, socket) = bound.map_err(|source| ListenError::Bind {
+                address: listen.address,
+                source,
+            })?;
+            addresses.push(address);
+            let shared = shared.clone();
+            let service = move || {
+                let (worker, acceptor) = (shared.worker(), acceptor.clone());
+                fn_service(move |socket: TcpStream| {
+                    let accepted = accept(worker.clone(), acceptor.clone(), socket);
+                    async move {
+                        accepted.await;
+                        Ok::<(), ()>(())
+                    }
+                })
+            };
+            builder = builder
+                .listen(address.to_string(), socket, service)
+                .map_err(ListenError::Workers)?;
+        }
+        let server = builder.run();
+        let inner = server.handle();
+        tokio::spawn(async move {
+            if let Err(error) = server.await {
+                tracing::error!(%error, "listener ended");
+            }
+        });
+        Ok(ServerHandle {
+            inner,
+            phase,
+            addresses,
+            counters: config.counters,
+        })
+    }
+}
+
+/// A running server.
+#[derive(Clone)]
+pub struct ServerHandle {
+    inner: ActixHandle,
+    phase: watch::Sender<Phase>,
+    addresses: Vec<SocketAddr>,
+    counters: Arc<ConnectionCounters>,
+}
+
+impl ServerHandle {
+    /// The addresses that are listened on, in the order of the configuration.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    pub fn counters(&self) -> &Arc<ConnectionCounters> {
+        &self.counters
+    }
+
+    pub fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    /// Stops accepting at once, closes idle connections, lets requests in flight finish with
+    /// `Connection: close`, and drops what is left after `deadline`. Says whether nothing
+    /// was dropped.
+    pub async fn drain(&self, deadline: Duration) -> bool {
+        self.enter(Phase::Draining);
+        let mut stopped = std::pin::pin!(self.inner.stop(true));
+        if tokio::time::timeout(deadline, stopped.as_mut())
+            .await
+            .is_ok()
+        {
+            return true;
+        }
+        self.enter(Phase::Stopped);
+        stopped.await;
+        false
+    }
+
+    /// Stops accepting and drops all connections.
+    pub async fn stop(&self) {
+        self.enter(Phase::Stopped);
+        self.inner.stop(false).await;
+    }
+
+    /// Phases only go on, never back.
+    fn enter(&self, phase: Phase) {
+        self.phase.send_if_modified(|current| {
+            let later = phase > *current;
+            if later {
+                *current = phase;
+            }
+            later
+        });
+    }
+}
+
+/// Tells the servers of a process apart.
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    /// The worker state of this thread's server, shared by the services of all addresses.
+    static WORKER: RefCell<Option<(u64, Rc<dyn Any>)>> = const { RefCell::new(None) };
+}
+
+/// What every worker is made from.
+#[derive(Clone)]
+struct Shared<F> {
+    id: u64,
+    config: ServerConfig,
+    pipeline: F,
+    phase: watch::Sender<Phase>,
+    next_worker: Arc<AtomicU64>,
+}
+
+impl<F> Shared<F> {
+    /// The worker of this thread; the first service makes it.
+    fn worker<P: Pipeline>(&self) -> Rc<Worker<P>>
+    where
+        F: Fn(usize) -> P,
+    {
+        let found = WORKER.with_borrow(|found| match found {
+            Some((id, worker)) if *id == self.id => worker.clone().downcast().ok(),
+            _ => None,
+        });
+        if let Some(worker) = found {
+            return worker;
+        }
+        let index = self.next_worker.fetch_add(1, Ordering::Relaxed) as usize;
+        let upstreams = Client::new(self.config.pool, Resolver::system());
+        let worker = Rc::new(Worker::new(
+            (self.pipeline)(index),
+            upstreams,
+            self.config.driver.clone(),
+            self.config.counters.clone(),
+        ));
+        tokio::task::spawn_local(worker.deadlines.clone().sweep());
+        tokio::task::spawn_local(expire(worker.clone()));
+        tokio::task::spawn_local(follow(worker.clone(), self.phase.subscribe()));
+        WORKER.replace(Some((self.id, worker.clone())));
+        worker
+    }
+}
+
+/// Closes idle upstream connections in time.
+async fn expire<P: Pipeline>(worker: Rc<Worker<P>>) {
+    let mut interval = tokio::time::interval(EXPIRY_INTERVAL);
+    loop {
+        interval.tick().await;
+        worker.upstreams.expire();
+    }
+}
+
+/// Tells the worker of each new phase.
+async fn follow<P: Pipeline>(worker: Rc<Worker<P>>, mut phases: watch::Receiver<Phase>) {
+    loop {
+        let phase = *phases.borrow_and_update();
+        worker.enter(phase);
+        if phases.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Serves an accepted socket, until its end or the worker's.
+async fn accept<P: Pipeline>(
+    worker: Rc<Worker<P>>,
+    acceptor: Option<TlsAcceptor>,
+    socket: TcpStream,
+) {
+    worker.counters.accept();
+    let (Ok(peer), Ok(local)) = (socket.peer_addr(), socket.local_addr()) else {
+        return;
+    };
+    let _ = socket.set_nodelay(true);
+    let mut connection = Connection {
+        peer,
+        local,
+        tls: None,
+    };
+    let deadline = worker.deadlines.deadline();
+    let limit = worker.settings.header_timeout;
+    let shared = worker.clone();
+    let serving = async {
+        let Some(acceptor) = acceptor else {
+            return connection::serve(shared, socket, connection).await;
+        };
+        let handshake = shared.deadlines.deadline();
+        let stream = match handshake.bound(limit, acceptor.accept(socket)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => {
+                tracing::debug!(%peer, %error, "tls handshake failed");
+                return;
+            }
+            Err(_) => return,
+        };
+        let name = stream.get_ref().1.server_name();
+        connection.tls = Some(TlsInfo {
+            sni: name.map(|name| Arc::from(name.to_ascii_lowercase())),
+        });
+        connection::serve(shared, stream, connection).await;
+    };
+    let mut serving = std::pin::pin!(serving);
+    poll_fn(|cx| {
+        if worker.phase() == Phase::Stopped {
+            return Poll::Ready(());
+        }
+        // Never armed: it lets the worker wake this task whatever it waits for.
+        let _ = deadline.poll_elapsed(cx);
+        serving.as_mut().poll(cx)
+    })
+    .await;
+}
+
+fn bind(listen: &Listen) -> io::Result<TcpListener> {
+    let domain = Domain::for_address(listen.address);
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if listen.reuseport {
+        socket.set_reuse_port(true)?;
+    }
+    if listen.address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&listen.address.into())?;
+    let backlog = listen.backlog.unwrap_or(DEFAULT_BACKLOG);
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    Ok(socket.into())
+}
+
+/// TLS 1.2 and 1.3 with session tickets; certificates by name, clients are not asked for one.
+fn acceptor(certificates: Arc<dyn ResolvesServerCert>) -> Result<TlsAcceptor, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_cert_resolver(certificates);
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.ticketer = rustls::crypto::ring::Ticketer::new()?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}

@@ -1,0 +1,161 @@
+//! Connections and the server around them: counters, panics, drain, ports.
+
+use super::super::{ListenError, Phase};
+use super::*;
+
+const REPLY: &str = "GET /reply HTTP/1.1\r\nHost: h\r\n\r\n";
+
+#[test]
+fn a_panic_ends_its_connection_only() {
+    run(async {
+        let gateway = setup(&[]).start();
+        let mut other = gateway.client().await;
+        other.ask(REPLY).await;
+        let mut client = gateway.client().await;
+        client.send("GET /panic HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        assert_eq!(client.to_end().await, b"");
+        assert_eq!(other.ask(REPLY).await.text(), "hello");
+        drop(other);
+        assert!(gateway.handle.drain(NEVER).await);
+        let counts = gateway.handle.counters().read();
+        assert_eq!((counts.active, counts.writing, counts.requests), (0, 0, 3));
+    });
+}
+
+#[test]
+fn a_connection_serves_a_bounded_number_of_requests() {
+    run(async {
+        let mut setup = setup(&[]);
+        setup.config.driver.keep_alive_requests = 2;
+        let gateway = setup.start();
+        let mut client = gateway.client().await;
+        assert_eq!(
+            client.ask(REPLY).await.header("connection"),
+            Some("keep-alive")
+        );
+        assert_eq!(client.ask(REPLY).await.header("connection"), Some("close"));
+        assert_eq!(client.to_end().await, b"");
+    });
+}
+
+#[test]
+fn a_drain_finishes_what_is_in_flight() {
+    run(async {
+        let (arrived, mut requests) = mpsc::unbounded_channel();
+        let (go, gone) = tokio::sync::watch::channel(());
+        let (address, _) = upstream(move |_, mut client| {
+            let (arrived, mut gone) = (arrived.clone(), gone.clone());
+            async move {
+                client.message().await;
+                arrived.send(()).unwrap();
+                gone.changed().await.unwrap();
+                client
+                    .send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone")
+                    .await;
+            }
+        })
+        .await;
+        let gateway = setup(&[address]).start();
+        let mut idle = gateway.client().await;
+        idle.ask(REPLY).await;
+        let mut busy = gateway.client().await;
+        busy.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        requests.recv().await.unwrap();
+        let handle = gateway.handle.clone();
+        let drain = tokio::spawn(async move { handle.drain(NEVER).await });
+        assert_eq!(idle.to_end().await, b"");
+        go.send(()).unwrap();
+        let response = busy.message().await;
+        assert_eq!(response.text(), "done");
+        assert_eq!(response.header("connection"), Some("close"));
+        assert_eq!(busy.to_end().await, b"");
+        assert!(drain.await.unwrap());
+        assert_eq!(gateway.handle.phase(), Phase::Draining);
+        let refused = TcpStream::connect(gateway.handle.addresses()[0]).await;
+        assert!(refused.is_err());
+    });
+}
+
+#[test]
+fn a_drain_has_an_end_and_a_stop_is_one() {
+    run(async {
+        for stop in [false, true] {
+            let (arrived, mut requests) = mpsc::unbounded_channel();
+            let (address, _) = upstream(move |_, mut client| {
+                let arrived = arrived.clone();
+                async move {
+                    client.message().await;
+                    arrived.send(()).unwrap();
+                    std::future::pending::<()>().await;
+                }
+            })
+            .await;
+            let gateway = setup(&[address]).start();
+            let mut client = gateway.client().await;
+            client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
+            requests.recv().await.unwrap();
+            match stop {
+                true => gateway.handle.stop().await,
+                false => assert!(!gateway.handle.drain(SOON).await),
+            }
+            assert_eq!(client.to_end().await, b"");
+            assert!(
+                TcpStream::connect(gateway.handle.addresses()[0])
+                    .await
+                    .is_err()
+            );
+        }
+    });
+}
+
+#[test]
+fn several_addresses_share_the_workers() {
+    run(async {
+        let mut setup = setup(&[]);
+        setup.config.workers = 2;
+        let listen = setup.config.listens[0].clone();
+        setup.config.listens.push(Listen {
+            reuseport: true,
+            backlog: Some(16),
+            ..listen
+        });
+        let gateway = setup.start();
+        let addresses = gateway.handle.addresses().to_vec();
+        assert_ne!(addresses[0].port(), addresses[1].port());
+        for address in addresses.iter().cycle().take(6) {
+            let mut client = Client::new(TcpStream::connect(address).await.unwrap());
+            assert_eq!(client.ask(REPLY).await.text(), "hello");
+        }
+        assert_eq!(gateway.handle.counters().read().handled, 6);
+    });
+}
+
+#[test]
+fn errors_name_the_address() {
+    run(async {
+        let taken = TcpListener::bind(LOCAL).await.unwrap();
+        let address = taken.local_addr().unwrap();
+        let start = |listen: Listen| {
+            let Setup {
+                plan, mut config, ..
+            } = setup(&[]);
+            config.listens = vec![listen];
+            Server::start(config, move |_| TestPipeline(plan.clone()), None).err()
+        };
+        let listen = Listen {
+            address,
+            ..setup(&[]).config.listens[0].clone()
+        };
+        let error = start(listen.clone()).unwrap();
+        assert!(matches!(error, ListenError::Bind { address: named, .. } if named == address));
+        assert!(error.to_string().contains(&address.to_string()));
+        let error = start(Listen {
+            tls: true,
+            ..listen
+        })
+        .unwrap();
+        assert!(
+            matches!(error, ListenError::NoCertificates { address: named } if named == address)
+        );
+    });
+}
