@@ -1,5 +1,6 @@
 //! The pipeline as drivers see it, without sockets.
 
+mod allocations;
 mod errors;
 mod plugins;
 mod recorded;
