@@ -1,6 +1,6 @@
 //! Certificates, and which of them a server name is answered with.
 
-use super::snapshot::{Map, new_map};
+use super::persistent_map::PersistentMap;
 use crate::model;
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject;
@@ -111,21 +111,11 @@ impl SniBinding {
 }
 
 /// Certificates by id and by server name.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct CertificateTable {
-    pub(super) certificates: Map<Uuid, Arc<CompiledCertificate>>,
-    pub(super) snis: Map<Arc<str>, Arc<SniBinding>>,
-    pub(super) authorities: Map<Uuid, Arc<CompiledCaCertificate>>,
-}
-
-impl Default for CertificateTable {
-    fn default() -> Self {
-        CertificateTable {
-            certificates: new_map(),
-            snis: new_map(),
-            authorities: new_map(),
-        }
-    }
+    pub(super) certificates: PersistentMap<Uuid, Arc<CompiledCertificate>>,
+    pub(super) snis: PersistentMap<Arc<str>, Arc<SniBinding>>,
+    pub(super) authorities: PersistentMap<Uuid, Arc<CompiledCaCertificate>>,
 }
 
 impl CertificateTable {
@@ -206,13 +196,13 @@ mod tests {
                 .ok()
                 .expect("valid");
             compiled.id = id;
-            table.certificates.insert_mut(id, Arc::new(compiled));
+            table.certificates.insert(id, Arc::new(compiled));
             let binding = SniBinding {
                 id,
                 name: name.into(),
                 certificate: id,
             };
-            table.snis.insert_mut(name.into(), Arc::new(binding));
+            table.snis.insert(name.into(), Arc::new(binding));
         }
         for (name, expected) in [
             ("a.test", "a.test"),

@@ -91,18 +91,24 @@ enum HeaderValue {
 #[derive(Debug)]
 pub struct Conditions {
     pub hosts: Box<[HostPattern]>,
+    /// What is left to check for a request that was found under one of the hosts' names; most
+    /// routes have nothing.
+    rest: Option<Box<Rest>>,
+}
+
+#[derive(Debug)]
+struct Rest {
+    /// Some hosts have a port, so their names are not enough.
+    hosts_with_ports: bool,
     methods: Box<[Box<str>]>,
     headers: Box<[HeaderCondition]>,
     snis: Box<[Pattern]>,
     /// Requests without TLS pass the server name condition (Kong's original behaviour).
     plain_passes_snis: bool,
-    /// Some host has a port, so that being found under its name is not enough.
-    host_ports: bool,
 }
 
 impl Conditions {
-    /// # Errors
-    /// One text for the user per invalid field.
+    /// Adds one text for the user per invalid field to `violations`.
     pub fn compile(
         route: &model::Route,
         protocols: Protocols,
@@ -125,9 +131,8 @@ impl Conditions {
             })
             .collect();
         let only_tls = protocols.is_subset(Protocols::TLS);
-        Conditions {
-            host_ports: hosts.iter().any(|host| host.port.is_some()),
-            hosts,
+        let rest = Rest {
+            hosts_with_ports: hosts.iter().any(|host| host.port.is_some()),
             methods: route
                 .methods
                 .iter()
@@ -136,18 +141,17 @@ impl Conditions {
             headers,
             snis,
             plain_passes_snis: order == MatchOrder::Original || !only_tls,
+        };
+        Conditions {
+            hosts,
+            rest: (!rest.is_empty()).then(|| Box::new(rest)),
         }
     }
 
     /// How many of hosts, methods, headers and server names are given.
     pub fn categories(&self) -> u32 {
-        let given = [
-            !self.hosts.is_empty(),
-            !self.methods.is_empty(),
-            !self.headers.is_empty(),
-            !self.snis.is_empty(),
-        ];
-        given.into_iter().map(u32::from).sum()
+        let rest = self.rest.as_ref().map_or(0, |rest| rest.categories());
+        u32::from(!self.hosts.is_empty()) + rest
     }
 
     pub fn plain_hosts(&self) -> bool {
@@ -156,22 +160,36 @@ impl Conditions {
     }
 
     pub fn header_names(&self) -> usize {
-        self.headers.len()
+        self.rest.as_ref().map_or(0, |rest| rest.headers.len())
     }
 
     /// Whether a request that was found under one of the hosts' names meets every condition.
     pub fn hold(&self, facts: &Facts<'_>, host: &str, port: u64) -> bool {
-        self.host_holds(host, port)
-            && self.method_holds(facts.method)
-            && self.sni_holds(facts)
-            && self.headers.iter().all(|header| header.holds(facts))
-    }
-
-    fn host_holds(&self, host: &str, port: u64) -> bool {
-        let holds = |pattern: &HostPattern| {
+        let Some(rest) = &self.rest else { return true };
+        let host_holds = |pattern: &HostPattern| {
             pattern.port.is_none_or(|wanted| wanted == port) && pattern.name.matches(host)
         };
-        !self.host_ports || self.hosts.iter().any(holds)
+        (!rest.hosts_with_ports || self.hosts.iter().any(host_holds))
+            && rest.method_holds(facts.method)
+            && rest.sni_holds(facts)
+            && rest.headers.iter().all(|header| header.holds(facts))
+    }
+}
+
+impl Rest {
+    fn is_empty(&self) -> bool {
+        !self.hosts_with_ports && self.categories() == 0
+    }
+
+    fn categories(&self) -> u32 {
+        [
+            !self.methods.is_empty(),
+            !self.headers.is_empty(),
+            !self.snis.is_empty(),
+        ]
+        .into_iter()
+        .map(u32::from)
+        .sum()
     }
 
     fn method_holds(&self, method: &str) -> bool {

@@ -55,13 +55,10 @@ impl Effect {
         let snapshot = &mut self.snapshot;
         match compiled {
             Compiled::Certificate(certificate) => {
-                snapshot
-                    .certificates
-                    .certificates
-                    .remove_mut(&certificate.id);
+                snapshot.certificates.certificates.remove(&certificate.id);
             }
             Compiled::CaCertificate(authority) => {
-                snapshot.certificates.authorities.remove_mut(&authority.id);
+                snapshot.certificates.authorities.remove(&authority.id);
             }
             Compiled::Sni(sni) => {
                 let snis = &mut snapshot.certificates.snis;
@@ -69,16 +66,16 @@ impl Effect {
                     .get(&*sni.name)
                     .is_some_and(|holder| holder.id == sni.id)
                 {
-                    snis.remove_mut(&*sni.name);
+                    snis.remove(&*sni.name);
                 }
             }
             Compiled::Service(service) => {
-                snapshot.services.remove_mut(&service.id);
+                snapshot.services.remove(&service.id);
             }
             Compiled::Upstream(upstream) => {
                 let holder = snapshot.upstreams.get(&*upstream.name);
                 if holder.is_some_and(|holder| holder.spec.id == upstream.id) {
-                    snapshot.upstreams.remove_mut(&*upstream.name);
+                    snapshot.upstreams.remove(&*upstream.name);
                 }
                 self.changed_upstreams.insert(upstream.id);
             }
@@ -98,19 +95,19 @@ impl Effect {
                 }
             }
             Compiled::Consumer(consumer) => {
-                snapshot.consumers.remove_mut(&consumer.id);
+                snapshot.consumers.remove(&consumer.id);
                 let Some(username) = &consumer.username else {
                     return;
                 };
                 let holder = snapshot.usernames.get(&**username);
                 if holder.is_some_and(|holder| holder.id == consumer.id) {
-                    snapshot.usernames.remove_mut(&**username);
+                    snapshot.usernames.remove(&**username);
                 }
             }
             Compiled::Credential(credential) => {
                 let holder = snapshot.credentials.get(&*credential.key);
                 if holder.is_some_and(|holder| holder.id == credential.id) {
-                    snapshot.credentials.remove_mut(&*credential.key);
+                    snapshot.credentials.remove(&*credential.key);
                 }
             }
             Compiled::Plugin(plugin) => snapshot.plugins.remove(&plugin),
@@ -125,20 +122,18 @@ impl Effect {
         match &compiled {
             Compiled::Certificate(certificate) => {
                 let certificates = &mut snapshot.certificates.certificates;
-                certificates.insert_mut(certificate.id, Arc::clone(certificate));
+                certificates.insert(certificate.id, Arc::clone(certificate));
             }
             Compiled::CaCertificate(authority) => {
                 let authorities = &mut snapshot.certificates.authorities;
-                authorities.insert_mut(authority.id, Arc::clone(authority));
+                authorities.insert(authority.id, Arc::clone(authority));
             }
             Compiled::Sni(sni) => {
                 let snis = &mut snapshot.certificates.snis;
-                snis.insert_mut(Arc::clone(&sni.name), Arc::clone(sni));
+                snis.insert(Arc::clone(&sni.name), Arc::clone(sni));
             }
             Compiled::Service(service) if service.enabled => {
-                snapshot
-                    .services
-                    .insert_mut(service.id, Arc::clone(service));
+                snapshot.services.insert(service.id, Arc::clone(service));
             }
             Compiled::Service(_) | Compiled::DisabledPlugin(_) => {}
             Compiled::Upstream(upstream) => {
@@ -154,19 +149,17 @@ impl Effect {
                 self.new_matchers.extend(matchers.iter().cloned());
             }
             Compiled::Consumer(consumer) => {
-                snapshot
-                    .consumers
-                    .insert_mut(consumer.id, Arc::clone(consumer));
+                snapshot.consumers.insert(consumer.id, Arc::clone(consumer));
                 if let Some(username) = &consumer.username {
                     snapshot
                         .usernames
-                        .insert_mut(Arc::clone(username), Arc::clone(consumer));
+                        .insert(Arc::clone(username), Arc::clone(consumer));
                 }
             }
             Compiled::Credential(credential) => {
                 snapshot
                     .credentials
-                    .insert_mut(Arc::clone(&credential.key), Arc::clone(credential));
+                    .insert(Arc::clone(&credential.key), Arc::clone(credential));
             }
             Compiled::Plugin(plugin) => snapshot.plugins.insert(Arc::clone(plugin)),
         }
@@ -201,7 +194,7 @@ impl Effect {
         };
         self.snapshot
             .upstreams
-            .insert_mut(Arc::clone(&spec.name), Arc::new(upstream));
+            .insert(Arc::clone(&spec.name), Arc::new(upstream));
         self.work.compiled += 1;
     }
 }

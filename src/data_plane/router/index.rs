@@ -13,14 +13,14 @@
 use super::conditions::Pattern;
 use super::facts::{Facts, Scratch};
 use super::matcher::{Matcher, PathMatch, Paths};
+use super::persistent_map::PersistentMap;
 use super::priority::OrderKey;
 use super::trie::Trie;
-use rpds::HashTrieMapSync;
 use std::sync::Arc;
 
 /// Longer path keys are filed under their beginning; matchers compare the whole text. This
 /// bounds the depth of the tries.
-const MAX_PATH_KEY: usize = 256;
+pub(super) const MAX_PATH_KEY: usize = 256;
 
 #[derive(Clone)]
 struct Entry {
@@ -28,29 +28,64 @@ struct Entry {
     matcher: Arc<Matcher>,
 }
 
-/// Sorted by key, largest first.
-type List = Arc<Vec<Entry>>;
+/// Entries sorted by key, largest first; nearly all lists have one.
+#[derive(Clone)]
+enum List {
+    One(Entry),
+    Many(Arc<Vec<Entry>>),
+}
+
+impl List {
+    fn entries(&self) -> &[Entry] {
+        match self {
+            List::One(entry) => std::slice::from_ref(entry),
+            List::Many(entries) => entries,
+        }
+    }
+
+    fn add(slot: &mut Option<List>, entry: Entry) {
+        match slot {
+            None => *slot = Some(List::One(entry)),
+            Some(List::One(only)) if only.key == entry.key => {}
+            Some(List::One(only)) => {
+                let mut entries = vec![only.clone(), entry];
+                entries.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.key));
+                *slot = Some(List::Many(Arc::new(entries)));
+            }
+            Some(List::Many(entries)) => {
+                if let Err(at) = position(entries, entry.key) {
+                    Arc::make_mut(entries).insert(at, entry);
+                }
+            }
+        }
+    }
+
+    fn take(slot: &mut Option<List>, key: OrderKey) {
+        match slot {
+            Some(List::One(only)) if only.key == key => *slot = None,
+            Some(List::Many(entries)) => {
+                if let Ok(at) = position(entries, key) {
+                    Arc::make_mut(entries).remove(at);
+                }
+                if let [only] = &***entries {
+                    *slot = Some(List::One(only.clone()));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
 type PathIndex = Trie<List>;
 
 /// All matchers of a snapshot.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct RouteIndex {
-    exact: HashTrieMapSync<Box<str>, PathIndex, foldhash::fast::RandomState>,
+    exact: PersistentMap<Arc<str>, PathIndex>,
     /// Keyed by the reversed text.
     suffix: Trie<PathIndex>,
     prefix: Trie<PathIndex>,
     any: PathIndex,
-}
-
-impl Default for RouteIndex {
-    fn default() -> Self {
-        RouteIndex {
-            exact: HashTrieMapSync::new_with_hasher_and_ptr_kind(Default::default()),
-            suffix: Trie::default(),
-            prefix: Trie::default(),
-            any: Trie::default(),
-        }
-    }
 }
 
 /// A match: the entry and what of the path matched.
@@ -72,36 +107,17 @@ impl RouteIndex {
     /// Adds a matcher; returns the number of lists written.
     pub fn insert(&mut self, matcher: &Arc<Matcher>) -> usize {
         self.edit(matcher, |list| {
-            let entries = Arc::make_mut(list.get_or_insert_default());
-            if let Err(at) = position(entries, matcher.key) {
-                // Nearly all lists have one entry: no room for more until there are.
-                if entries.is_empty() {
-                    entries.reserve_exact(1);
-                }
-                entries.insert(
-                    at,
-                    Entry {
-                        key: matcher.key,
-                        matcher: Arc::clone(matcher),
-                    },
-                );
-            }
+            let entry = Entry {
+                key: matcher.key,
+                matcher: Arc::clone(matcher),
+            };
+            List::add(list, entry);
         })
     }
 
     /// Removes a matcher; returns the number of lists written.
     pub fn remove(&mut self, matcher: &Arc<Matcher>) -> usize {
-        self.edit(matcher, |list| {
-            let Some(entries) = list.as_mut().map(Arc::make_mut) else {
-                return;
-            };
-            if let Ok(at) = position(entries, matcher.key) {
-                entries.remove(at);
-            }
-            if entries.is_empty() {
-                *list = None;
-            }
-        })
+        self.edit(matcher, |list| List::take(list, matcher.key))
     }
 
     fn edit(&mut self, matcher: &Matcher, mut edit: impl FnMut(&mut Option<List>)) -> usize {
@@ -123,17 +139,12 @@ impl RouteIndex {
             }
             match &host.name {
                 Pattern::Exact(name) => {
-                    if let Some(paths) = self.exact.get_mut(name) {
-                        edit_paths(paths);
-                        if paths.is_empty() {
-                            self.exact.remove_mut(name);
-                        }
-                        continue;
-                    }
-                    let mut paths = Trie::default();
+                    // For a moment shared with the map, which costs one copy of the root.
+                    let mut paths = self.exact.get(&**name).cloned().unwrap_or_default();
                     edit_paths(&mut paths);
-                    if !paths.is_empty() {
-                        self.exact.insert_mut(name.clone(), paths);
+                    match paths.is_empty() {
+                        true => drop(self.exact.remove(&**name)),
+                        false => self.exact.insert(Arc::from(&**name), paths),
                     }
                 }
                 Pattern::Suffix(text) => {
@@ -162,7 +173,7 @@ impl RouteIndex {
         let mut best: Option<(OrderKey, Hit<'a>)> = None;
         let mut visit = |paths: &'a PathIndex| {
             paths.walk(path, |list| {
-                for entry in list.iter() {
+                for entry in list.entries() {
                     if best.is_some_and(|(key, _)| key >= entry.key) {
                         return;
                     }
@@ -213,7 +224,7 @@ fn for_each_path_key(paths: &Paths, mut visit: impl FnMut(&[u8])) {
     let mut visit_start = |text: &[u8]| visit(&text[..text.len().min(MAX_PATH_KEY)]);
     match paths {
         Paths::Any => visit_start(b""),
-        Paths::Prefixes(prefixes) => prefixes
+        Paths::Prefixes { texts, .. } => texts
             .iter()
             .for_each(|prefix| visit_start(prefix.as_bytes())),
         Paths::Regexes(regexes) => regexes

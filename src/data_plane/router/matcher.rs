@@ -2,6 +2,7 @@
 
 use super::conditions::Conditions;
 use super::facts::Facts;
+use super::index::MAX_PATH_KEY;
 use super::priority::{MatchOrder, OrderKey, Weights, group_id, order_key, priority};
 use super::protocols::Protocols;
 use super::regex_path::RegexPath;
@@ -32,8 +33,11 @@ pub struct CompiledRoute {
 #[derive(Debug)]
 pub enum Paths {
     Any,
-    /// All of one length.
-    Prefixes(Box<[Box<str>]>),
+    /// All of one length, in bytes.
+    Prefixes {
+        len: usize,
+        texts: Box<[Box<str>]>,
+    },
     /// In the order of the route; the first that matches counts.
     Regexes(Box<[RegexPath]>),
 }
@@ -110,8 +114,8 @@ impl Matcher {
             .map(|(at, paths)| {
                 let weights = match &paths {
                     Paths::Any => base,
-                    Paths::Prefixes(prefixes) => Weights {
-                        prefix_len: prefixes.first().map_or(0, |prefix| prefix.len()),
+                    Paths::Prefixes { len, .. } => Weights {
+                        prefix_len: *len,
                         ..base
                     },
                     Paths::Regexes(_) => Weights {
@@ -134,14 +138,16 @@ impl Matcher {
     }
 
     /// What matched when the request meets everything the matcher asks. The index has already
-    /// compared the hosts' names.
+    /// compared the hosts' names and prefixes up to [`MAX_PATH_KEY`].
     pub(super) fn matches(&self, facts: &Facts<'_>, host: &str, port: u64) -> Option<PathMatch> {
         if !self.route.conditions.hold(facts, host, port) {
             return None;
         }
         match &self.paths {
             Paths::Any => Some(PathMatch::None),
-            Paths::Prefixes(prefixes) => prefixes
+            // Found under the whole of one of the prefixes.
+            Paths::Prefixes { len, .. } if *len <= MAX_PATH_KEY => Some(PathMatch::Prefix(*len)),
+            Paths::Prefixes { texts, .. } => texts
                 .iter()
                 .find(|prefix| facts.path.starts_with(&***prefix))
                 .map(|prefix| PathMatch::Prefix(prefix.len())),
@@ -200,9 +206,10 @@ fn group_paths(paths: &[String], violations: &mut Vec<String>) -> Vec<Paths> {
     groups
         .into_iter()
         .map(|group| match group {
-            Group::Prefixes(prefixes) => {
-                Paths::Prefixes(prefixes.into_iter().map(Box::from).collect())
-            }
+            Group::Prefixes(prefixes) => Paths::Prefixes {
+                len: prefixes.first().map_or(0, |prefix| prefix.len()),
+                texts: prefixes.into_iter().map(Box::from).collect(),
+            },
             Group::Regexes(regexes) => Paths::Regexes(regexes.into()),
         })
         .collect()

@@ -10,6 +10,7 @@ mod identity;
 mod index;
 mod matcher;
 pub mod path;
+mod persistent_map;
 mod plugin_table;
 pub mod priority;
 mod protocols;

@@ -4,8 +4,8 @@
 //! (route+service+consumer, route+consumer, service+consumer, route+service, consumer, route,
 //! service, global).
 
+use super::persistent_map::PersistentMap;
 use super::protocols::{Protocol, Protocols};
-use super::snapshot::{Map, new_map};
 use crate::plugins::Handler;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -39,20 +39,11 @@ impl PluginInstance {
 type Instances = Arc<[Arc<PluginInstance>]>;
 
 /// All plugin instances by scope, each list in the order in which they run.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct PluginTable {
-    by_scope: Map<Scope, Instances>,
+    by_scope: PersistentMap<Scope, Instances>,
     /// How many scopes of each shape exist, so that none is looked up in vain.
     shapes: [u32; 8],
-}
-
-impl Default for PluginTable {
-    fn default() -> Self {
-        PluginTable {
-            by_scope: new_map(),
-            shapes: [0; 8],
-        }
-    }
 }
 
 /// The instances of one request, in the order in which they run.
@@ -122,7 +113,7 @@ impl PluginTable {
         list.retain(|other| other.id != instance.id);
         list.push(instance);
         list.sort_by(|a, b| b.order().cmp(&a.order()));
-        self.by_scope.insert_mut(scope, list.into());
+        self.by_scope.insert(scope, list.into());
         self.shapes[scope.shape() as usize] += u32::from(old.is_none());
     }
 
@@ -137,8 +128,8 @@ impl PluginTable {
             .cloned()
             .collect();
         if !list.is_empty() {
-            self.by_scope.insert_mut(scope, list.into());
-        } else if self.by_scope.remove_mut(&scope) {
+            self.by_scope.insert(scope, list.into());
+        } else if self.by_scope.remove(&scope) {
             self.shapes[scope.shape() as usize] -= 1;
         }
     }

@@ -6,56 +6,30 @@ use super::identity::{CompiledConsumer, KeyCredential};
 use super::index::RouteIndex;
 use super::matcher::{CompiledRoute, Matcher, PathMatch, Paths};
 use super::path;
+use super::persistent_map::PersistentMap;
 use super::plugin_table::{Plan, PluginTable, Scope};
 use super::protocols::Protocol;
 use super::service::{CompiledService, CompiledUpstream};
 use crate::data_plane::balancer::Destination;
 use crate::model::{Digest, Revision};
-use rpds::HashTrieMapSync;
-use std::hash::Hash;
 use std::ops::Range;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// A persistent map: clones are cheap and stay as they are. Only configured values become keys,
-/// so clients cannot choose keys that collide.
-pub(super) type Map<K, V> = HashTrieMapSync<K, V, foldhash::fast::RandomState>;
-
-pub(super) fn new_map<K: Eq + Hash, V>() -> Map<K, V> {
-    HashTrieMapSync::new_with_hasher_and_ptr_kind(Default::default())
-}
-
 /// What is in effect at one revision. A request takes one and keeps it to its end.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Snapshot {
     pub(super) revision: Revision,
     pub(super) digest: Digest,
     pub(super) routes: RouteIndex,
     /// Enabled ones only.
-    pub(super) services: Map<Uuid, Arc<CompiledService>>,
+    pub(super) services: PersistentMap<Uuid, Arc<CompiledService>>,
     pub(super) plugins: PluginTable,
-    pub(super) consumers: Map<Uuid, Arc<CompiledConsumer>>,
-    pub(super) usernames: Map<Arc<str>, Arc<CompiledConsumer>>,
-    pub(super) credentials: Map<Arc<str>, Arc<KeyCredential>>,
-    pub(super) upstreams: Map<Arc<str>, Arc<CompiledUpstream>>,
+    pub(super) consumers: PersistentMap<Uuid, Arc<CompiledConsumer>>,
+    pub(super) usernames: PersistentMap<Arc<str>, Arc<CompiledConsumer>>,
+    pub(super) credentials: PersistentMap<Arc<str>, Arc<KeyCredential>>,
+    pub(super) upstreams: PersistentMap<Arc<str>, Arc<CompiledUpstream>>,
     pub(super) certificates: CertificateTable,
-}
-
-impl Default for Snapshot {
-    fn default() -> Self {
-        Snapshot {
-            revision: Revision::default(),
-            digest: Digest::default(),
-            routes: RouteIndex::default(),
-            services: new_map(),
-            plugins: PluginTable::default(),
-            consumers: new_map(),
-            usernames: new_map(),
-            credentials: new_map(),
-            upstreams: new_map(),
-            certificates: CertificateTable::default(),
-        }
-    }
 }
 
 /// The route of a request.

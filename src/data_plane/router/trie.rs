@@ -15,12 +15,46 @@ pub struct Trie<V> {
 #[derive(Clone)]
 struct Node<V> {
     /// The bytes between the parent and this node; empty only at the root.
-    label: Box<[u8]>,
+    label: Label,
     value: Option<V>,
-    /// The first byte of each child's label, ascending; beside the children so that choosing
-    /// one touches no other memory.
-    firsts: Vec<u8>,
-    children: Vec<Arc<Node<V>>>,
+    /// Ascending by `first`.
+    children: Box<[Child<V>]>,
+}
+
+#[derive(Clone)]
+struct Child<V> {
+    /// The first byte of the node's label, here so that choosing touches no other memory.
+    first: u8,
+    node: Arc<Node<V>>,
+}
+
+/// A few bytes, in place if they fit: one wait for memory less on each level.
+#[derive(Clone)]
+enum Label {
+    Short(u8, [u8; SHORT]),
+    Long(Box<[u8]>),
+}
+
+const SHORT: usize = 22;
+
+impl Label {
+    fn new(bytes: &[u8]) -> Label {
+        let mut short = [0; SHORT];
+        match short.get_mut(..bytes.len()) {
+            Some(start) => {
+                start.copy_from_slice(bytes);
+                Label::Short(bytes.len() as u8, short)
+            }
+            None => Label::Long(bytes.into()),
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Label::Short(len, bytes) => &bytes[..usize::from(*len)],
+            Label::Long(bytes) => bytes,
+        }
+    }
 }
 
 impl<V> Default for Trie<V> {
@@ -55,11 +89,11 @@ impl<V: Clone> Trie<V> {
                 visit(value);
             }
             let Some(first) = rest.first() else { return };
-            let Some(at) = memchr::memchr(*first, &node.firsts) else {
+            let Ok(at) = node.position(*first) else {
                 return;
             };
-            node = &node.children[at];
-            let Some(after) = rest.strip_prefix(&*node.label) else {
+            node = &node.children[at].node;
+            let Some(after) = rest.strip_prefix(node.label.bytes()) else {
                 return;
             };
             rest = after;
@@ -70,11 +104,22 @@ impl<V: Clone> Trie<V> {
 impl<V: Clone> Node<V> {
     fn new(label: &[u8]) -> Node<V> {
         Node {
-            label: label.into(),
+            label: Label::new(label),
             value: None,
-            firsts: Vec::new(),
-            children: Vec::new(),
+            children: Box::new([]),
         }
+    }
+
+    /// Where the child whose label starts with this byte is, or belongs.
+    fn position(&self, first: u8) -> Result<usize, usize> {
+        self.children
+            .binary_search_by_key(&first, |child| child.first)
+    }
+
+    fn edit_children(&mut self, edit: impl FnOnce(&mut Vec<Child<V>>)) {
+        let mut children = std::mem::take(&mut self.children).into_vec();
+        edit(&mut children);
+        self.children = children.into();
     }
 
     /// `key` is what remains after this node's own label.
@@ -84,26 +129,31 @@ impl<V: Clone> Node<V> {
             edit(&mut this.value);
             return;
         };
-        let at = match this.firsts.binary_search(first) {
+        let at = match this.position(*first) {
             Ok(at) => at,
             Err(at) => {
-                this.firsts.insert(at, *first);
-                this.children.insert(at, Arc::new(Node::new(key)));
+                let child = Child {
+                    first: *first,
+                    node: Arc::new(Node::new(key)),
+                };
+                this.edit_children(|children| {
+                    children.reserve_exact(1);
+                    children.insert(at, child);
+                });
                 at
             }
         };
-        let child = &mut this.children[at];
-        let shared = common_prefix(&child.label, key);
-        if shared < child.label.len() {
+        let child = &mut this.children[at].node;
+        let shared = common_prefix(child.label.bytes(), key);
+        if shared < child.label.bytes().len() {
             Node::split(child, shared);
         }
         Node::update(child, &key[shared..], edit);
         if child.value.is_none() {
             match child.children.len() {
-                0 => {
-                    this.firsts.remove(at);
-                    this.children.remove(at);
-                }
+                0 => this.edit_children(|children| {
+                    children.remove(at);
+                }),
                 1 => Node::merge_with_only_child(child),
                 _ => {}
             }
@@ -113,23 +163,25 @@ impl<V: Clone> Node<V> {
     /// Puts a node in between, so that this label ends after `at` bytes.
     fn split(node: &mut Arc<Node<V>>, at: usize) {
         let lower = Arc::make_mut(node);
-        let upper = Node::new(&lower.label[..at]);
-        lower.label = lower.label[at..].into();
-        let first = lower.label[0];
-        let lower = std::mem::replace(node, Arc::new(upper));
-        let upper = Arc::make_mut(node);
-        upper.firsts.push(first);
-        upper.children.push(lower);
+        let label = std::mem::replace(&mut lower.label, Label::new(&[]));
+        let (above, below) = label.bytes().split_at(at);
+        lower.label = Label::new(below);
+        let mut upper = Node::new(above);
+        upper.children = Box::new([Child {
+            first: below[0],
+            node: Arc::clone(node),
+        }]);
+        *node = Arc::new(upper);
     }
 
     fn merge_with_only_child(node: &mut Arc<Node<V>>) {
         let this = Arc::make_mut(node);
-        let Some(mut child) = this.children.pop() else {
+        let Some(mut child) = std::mem::take(&mut this.children).into_vec().pop() else {
             return;
         };
-        let lower = Arc::make_mut(&mut child);
-        lower.label = [&*this.label, &*lower.label].concat().into();
-        *node = child;
+        let lower = Arc::make_mut(&mut child.node);
+        lower.label = Label::new(&[this.label.bytes(), lower.label.bytes()].concat());
+        *node = child.node;
     }
 }
 

@@ -1,7 +1,9 @@
 //! The pipeline as drivers see it, without sockets.
 
+mod allocations;
 mod errors;
 mod plugins;
+mod recorded;
 mod requests;
 mod responses;
 mod retries;
