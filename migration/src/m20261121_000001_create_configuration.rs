@@ -49,7 +49,7 @@ CREATE TABLE snis (
 -- postgres: containment is how tags are looked for
 CREATE INDEX snis_tags_idx ON snis USING GIN (tags jsonb_path_ops)
 
-CREATE INDEX snis_certificate_id_idx ON snis (certificate_id)
+CREATE INDEX snis_certificate_id_idx ON snis (certificate_id, id)
 
 CREATE TABLE services (
   id UUID NOT NULL PRIMARY KEY,
@@ -82,7 +82,7 @@ CREATE TABLE services (
 -- postgres: containment is how tags are looked for
 CREATE INDEX services_tags_idx ON services USING GIN (tags jsonb_path_ops)
 
-CREATE INDEX services_client_certificate_id_idx ON services (client_certificate_id)
+CREATE INDEX services_client_certificate_id_idx ON services (client_certificate_id, id)
 
 CREATE TABLE upstreams (
   id UUID NOT NULL PRIMARY KEY,
@@ -116,7 +116,7 @@ CREATE TABLE upstreams (
 -- postgres: containment is how tags are looked for
 CREATE INDEX upstreams_tags_idx ON upstreams USING GIN (tags jsonb_path_ops)
 
-CREATE INDEX upstreams_client_certificate_id_idx ON upstreams (client_certificate_id)
+CREATE INDEX upstreams_client_certificate_id_idx ON upstreams (client_certificate_id, id)
 
 CREATE TABLE targets (
   id UUID NOT NULL PRIMARY KEY,
@@ -173,7 +173,7 @@ CREATE TABLE routes (
 -- postgres: containment is how tags are looked for
 CREATE INDEX routes_tags_idx ON routes USING GIN (tags jsonb_path_ops)
 
-CREATE INDEX routes_service_id_idx ON routes (service_id)
+CREATE INDEX routes_service_id_idx ON routes (service_id, id)
 
 CREATE TABLE consumers (
   id UUID NOT NULL PRIMARY KEY,
@@ -206,7 +206,7 @@ CREATE TABLE keyauth_credentials (
 -- postgres: containment is how tags are looked for
 CREATE INDEX keyauth_credentials_tags_idx ON keyauth_credentials USING GIN (tags jsonb_path_ops)
 
-CREATE INDEX keyauth_credentials_consumer_id_idx ON keyauth_credentials (consumer_id)
+CREATE INDEX keyauth_credentials_consumer_id_idx ON keyauth_credentials (consumer_id, id)
 
 CREATE TABLE plugins (
   id UUID NOT NULL PRIMARY KEY,
@@ -249,11 +249,11 @@ CREATE UNIQUE INDEX plugins_scope_key ON plugins (
   COALESCE(consumer_id, x'')
 )
 
-CREATE INDEX plugins_route_id_idx ON plugins (route_id)
+CREATE INDEX plugins_route_id_idx ON plugins (route_id, id)
 
-CREATE INDEX plugins_service_id_idx ON plugins (service_id)
+CREATE INDEX plugins_service_id_idx ON plugins (service_id, id)
 
-CREATE INDEX plugins_consumer_id_idx ON plugins (consumer_id)
+CREATE INDEX plugins_consumer_id_idx ON plugins (consumer_id, id)
 "#;
 
 /// Children first.

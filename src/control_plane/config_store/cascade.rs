@@ -4,8 +4,8 @@
 //! every entity that went.
 
 use super::StoreError;
+use super::filter::Filter;
 use super::read::id_of;
-use super::rows::Filter;
 use super::tables::{OnDelete, TABLES, children, table};
 use crate::model::{Kind, Op};
 use sea_orm::DatabaseExecutor;

@@ -11,15 +11,13 @@ use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Between two looks at the latest revision.
-const POLL: Duration = Duration::from_secs(5);
 /// Between two attempts to listen.
 const RETRY: Duration = Duration::from_secs(2);
 
 impl Store {
     /// Keeps [`Store::revisions`] up to date, for as long as it is polled; never returns.
     pub async fn follow(&self) {
-        let poll = self.poll(POLL);
+        let poll = self.poll(self.0.tempo.poll);
         match &self.0.listen {
             Some(options) => {
                 futures_util::future::join(poll, self.listen(options)).await;

@@ -14,7 +14,9 @@ mod cascade;
 mod connection;
 mod counts;
 mod error;
+mod filter;
 mod follow;
+mod integrity;
 mod journal;
 mod presence;
 mod read;
@@ -45,14 +47,19 @@ use sea_orm::{
 };
 use sqlx::postgres::PgConnectOptions;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Mutex, MutexGuard, watch};
 
 /// An entity in its stored shape.
 pub type Document = serde_json::Map<String, serde_json::Value>;
 
-/// Tells the time; a test has its own.
-type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
+/// Time as the store knows it; a test has its own.
+#[derive(Clone)]
+struct Tempo {
+    now: Arc<dyn Fn() -> SystemTime + Send + Sync>,
+    /// Between two looks at the latest revision.
+    poll: Duration,
+}
 
 /// A handle to the database of a control plane. Clones share it.
 #[derive(Clone)]
@@ -65,7 +72,7 @@ struct Inner {
     /// One writer of this process at a time: on SQLite so that nobody spins on a busy file, on
     /// PostgreSQL so that waiting writers do not use up the pool.
     writing: Mutex<()>,
-    clock: Clock,
+    tempo: Tempo,
 }
 
 impl Store {
@@ -74,20 +81,21 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] when the database cannot be opened or reached.
     pub async fn connect(settings: &DatabaseSettings) -> Result<Store, StoreError> {
-        Store::connect_with_clock(settings, Arc::new(SystemTime::now)).await
+        let tempo = Tempo {
+            now: Arc::new(SystemTime::now),
+            poll: Duration::from_secs(5),
+        };
+        Store::connect_with(settings, tempo).await
     }
 
-    async fn connect_with_clock(
-        settings: &DatabaseSettings,
-        clock: Clock,
-    ) -> Result<Store, StoreError> {
+    async fn connect_with(settings: &DatabaseSettings, tempo: Tempo) -> Result<Store, StoreError> {
         let connection = connection::open(settings).await?;
         Ok(Store(Arc::new(Inner {
             db: connection.db,
             listen: connection.listen,
             latest: watch::Sender::new(Revision::default()),
             writing: Mutex::new(()),
-            clock,
+            tempo,
         })))
     }
 
@@ -143,7 +151,7 @@ impl Store {
     }
 
     fn now(&self) -> SystemTime {
-        (self.0.clock)()
+        (self.0.tempo.now)()
     }
 
     /// Reads the latest revision and makes it known.

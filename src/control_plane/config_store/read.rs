@@ -1,6 +1,6 @@
 //! What can be asked of the store.
 
-use super::rows::Filter;
+use super::filter::Filter;
 use super::tables::{TABLES, table};
 use super::{Document, Store, StoreError, unix_seconds};
 use crate::model::{Config, Kind, Revision, Row};
@@ -18,6 +18,12 @@ pub enum Key {
     Id(Uuid),
     /// A unique field and its value, such as a service's name.
     Unique(&'static str, Value),
+}
+
+impl From<Uuid> for Key {
+    fn from(id: Uuid) -> Key {
+        Key::Id(id)
+    }
 }
 
 /// One page of a collection, ordered by ascending id.

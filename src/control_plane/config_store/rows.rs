@@ -1,14 +1,15 @@
 //! Documents in and out of one table: the same code for every entity type.
 
-use super::{Document, StoreError, TagFilter};
+use super::filter::{Filter, column, condition};
+use super::{Document, StoreError};
 use crate::model::Kind;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use sea_orm::sea_query::{Expr, ExprTrait, Iden, OnConflict, SimpleExpr};
+use sea_orm::sea_query::{Iden, OnConflict};
 use sea_orm::{
-    ActiveModelBehavior, ActiveModelTrait, ColumnTrait, ColumnType, Condition, ConnectionTrait,
-    DatabaseExecutor, DbBackend, DbErr, EntityTrait, IdenStatic, IntoActiveModel, Iterable, Order,
-    PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    ActiveModelBehavior, ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseExecutor, DbErr,
+    EntityTrait, IdenStatic, IntoActiveModel, Iterable, Order, PaginatorTrait, QueryFilter,
+    QueryOrder, QuerySelect,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,26 +24,6 @@ use uuid::Uuid;
 const CHUNK: usize = 500;
 
 pub(super) type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
-
-/// One condition on a row; several are joined by AND.
-#[derive(Clone, Debug)]
-pub(super) enum Filter {
-    /// The field has this value; null is IS NULL. A reference is `{"id": …}`.
-    Is(&'static str, Value),
-    /// The field, a uuid, is one of these.
-    In(&'static str, Vec<Uuid>),
-    /// The array of strings contains this one.
-    Contains(&'static str, String),
-    Tags(TagFilter),
-    /// The id is greater.
-    After(Uuid),
-    /// The id is another.
-    Not(Uuid),
-    /// Not expired at this epoch second; true where nothing expires.
-    LiveAt(i64),
-    /// Expired at this epoch second.
-    ExpiredAt(i64),
-}
 
 /// What a table can do, whatever its entity.
 pub(super) trait Rows: Send + Sync {
@@ -150,7 +131,7 @@ where
         document: &'a Document,
     ) -> Answer<'a, Document> {
         async move {
-            let id = self.known_column("id")?;
+            let id = column::<E>(self.kind, "id")?;
             let others = E::Column::iter().filter(|column| column.as_str() != "id");
             let replace = OnConflict::column(id).update_columns(others).to_owned();
             let model = E::insert(self.active(document)?)
@@ -179,7 +160,7 @@ where
 
     fn delete<'a>(&'a self, db: &'a DatabaseExecutor<'a>, ids: &'a [Uuid]) -> Answer<'a, ()> {
         async move {
-            let id = self.known_column("id")?;
+            let id = column::<E>(self.kind, "id")?;
             for chunk in ids.chunks(CHUNK) {
                 E::delete_many()
                     .filter(id.is_in(chunk.iter().copied()))
@@ -199,8 +180,12 @@ where
     ) -> Answer<'a, Vec<Document>> {
         async move {
             let models = E::find()
-                .filter(self.condition(db.get_database_backend(), filters)?)
-                .order_by(self.known_column("id")?, Order::Asc)
+                .filter(condition::<E>(
+                    self.kind,
+                    db.get_database_backend(),
+                    filters,
+                )?)
+                .order_by(column::<E>(self.kind, "id")?, Order::Asc)
                 .limit(limit)
                 .all(db)
                 .await?;
@@ -215,11 +200,15 @@ where
         filters: Vec<Filter>,
     ) -> Answer<'a, Vec<Uuid>> {
         async move {
-            let id = self.known_column("id")?;
+            let id = column::<E>(self.kind, "id")?;
             let ids = E::find()
                 .select_only()
                 .column(id)
-                .filter(self.condition(db.get_database_backend(), filters)?)
+                .filter(condition::<E>(
+                    self.kind,
+                    db.get_database_backend(),
+                    filters,
+                )?)
                 .order_by(id, Order::Asc)
                 .into_tuple()
                 .all(db)
@@ -231,7 +220,7 @@ where
 
     fn count<'a>(&'a self, db: &'a DatabaseExecutor<'a>, filters: Vec<Filter>) -> Answer<'a, u64> {
         async move {
-            let condition = self.condition(db.get_database_backend(), filters)?;
+            let condition = condition::<E>(self.kind, db.get_database_backend(), filters)?;
             Ok(E::find().filter(condition).count(db).await?)
         }
         .boxed()
@@ -258,96 +247,6 @@ where
             Err(err) => Err(unreadable(self.kind, &err.to_string())),
         }
     }
-
-    fn known_column(&self, field: &str) -> Result<E::Column, StoreError> {
-        E::Column::from_str(field).map_err(|_| StoreError::Malformed {
-            kind: self.kind,
-            field: field.to_owned(),
-            reason: "unknown field".to_owned(),
-        })
-    }
-
-    fn condition(&self, engine: DbBackend, filters: Vec<Filter>) -> Result<Condition, StoreError> {
-        let mut all = Condition::all();
-        for filter in filters {
-            all = match filter {
-                Filter::Is(field, value) => all.add(self.equals(field, &value)?),
-                Filter::In(field, ids) => all.add(self.known_column(field)?.is_in(ids)),
-                Filter::Contains(field, value) => {
-                    all.add(contains::<E>(engine, self.known_column(field)?, value))
-                }
-                Filter::Tags(tags) => match E::Column::from_str("tags") {
-                    Ok(column) => all.add(tagged::<E>(engine, column, tags)),
-                    Err(_) => all,
-                },
-                Filter::After(id) => all.add(self.known_column("id")?.gt(id)),
-                Filter::Not(id) => all.add(self.known_column("id")?.ne(id)),
-                Filter::LiveAt(now) => match E::Column::from_str("ttl") {
-                    Ok(ttl) => all.add(ttl.is_null().or(ttl.gt(now))),
-                    Err(_) => all,
-                },
-                Filter::ExpiredAt(now) => all.add(self.known_column("ttl")?.lte(now)),
-            };
-        }
-        Ok(all)
-    }
-
-    fn equals(&self, field: &str, value: &Value) -> Result<SimpleExpr, StoreError> {
-        let column = self.known_column(field)?;
-        let is_id = matches!(column.def().get_column_type(), ColumnType::Uuid);
-        let malformed = |reason: &str| StoreError::Malformed {
-            kind: self.kind,
-            field: field.to_owned(),
-            reason: reason.to_owned(),
-        };
-        Ok(match value {
-            Value::Null => column.is_null(),
-            Value::String(text) if text.contains('\0') => never(),
-            Value::String(_) | Value::Object(_) if is_id => {
-                let id = value.get("id").unwrap_or(value);
-                let id = id.as_str().and_then(|id| Uuid::try_parse(id).ok());
-                column.eq(id.ok_or_else(|| malformed("expected an id"))?)
-            }
-            Value::String(text) => column.eq(text.as_str()),
-            Value::Bool(flag) => column.eq(*flag),
-            Value::Number(number) => match number.as_i64() {
-                Some(number) => column.eq(number),
-                None => return Err(malformed("expected an integer")),
-            },
-            Value::Array(_) | Value::Object(_) => return Err(malformed("expected a scalar")),
-        })
-    }
-}
-
-/// PostgreSQL has no text with NUL in it and refuses to be asked for it.
-fn never() -> SimpleExpr {
-    Expr::cust("1 = 0")
-}
-
-fn contains<E: EntityTrait>(engine: DbBackend, column: E::Column, value: String) -> SimpleExpr {
-    if value.contains('\0') {
-        return never();
-    }
-    let column = Expr::col((E::default(), column));
-    match engine {
-        DbBackend::Sqlite => Expr::cust_with_exprs(
-            "EXISTS (SELECT 1 FROM json_each(?) WHERE value = ?)",
-            [column, Expr::val(value)],
-        ),
-        // The index on tags serves this operator.
-        _ => Expr::cust_with_exprs("$1 @> $2", [column, Expr::val(serde_json::json!([value]))]),
-    }
-}
-
-fn tagged<E: EntityTrait>(engine: DbBackend, column: E::Column, tags: TagFilter) -> Condition {
-    let (mut condition, tags) = match tags {
-        TagFilter::All(tags) => (Condition::all(), tags),
-        TagFilter::Any(tags) => (Condition::any(), tags),
-    };
-    for tag in tags {
-        condition = condition.add(contains::<E>(engine, column, tag));
-    }
-    condition
 }
 
 fn unreadable(kind: Kind, reason: &str) -> StoreError {

@@ -7,7 +7,7 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub enum DatabaseSettings {
     Sqlite(SqliteSettings),
-    Postgres(PostgresSettings),
+    Postgres(Box<PostgresSettings>),
 }
 
 /// The embedded default: one file, one control plane.

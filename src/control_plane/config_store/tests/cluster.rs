@@ -4,6 +4,7 @@ use super::support::{Database, insert, on_both_engines};
 use crate::control_plane::config_store::StoreError;
 use crate::model::{Kind, Revision};
 use serde_json::json;
+use tokio::sync::watch;
 
 on_both_engines!(
     migrations_are_listed_undone_and_applied_again,
@@ -87,14 +88,21 @@ on_both_engines!(
         let other = database.another_store().await;
         let mut revisions = other.revisions();
         let following = tokio::spawn(async move { other.follow().await });
-        database.store.must(vec![insert(Kind::Routes, 1, json!({}))]).await;
-        revisions.wait_for(|latest| *latest >= Revision(1)).await.expect("follows");
-        let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN %'";
+        let commit_and_see = async |n: u64, revisions: &mut watch::Receiver<Revision>| {
+            let route = insert(Kind::Routes, n.into(), json!({}));
+            database.store.must(vec![route]).await;
+            let noticed = revisions.wait_for(|latest| *latest >= Revision(n)).await;
+            noticed.expect("follows");
+        };
+        // The second is noticed only by who listens.
+        commit_and_see(1, &mut revisions).await;
+        commit_and_see(2, &mut revisions).await;
         if database.settings_are_postgres() {
+            let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN %'";
             database.sql(kill).await.expect("kills");
         }
-        database.store.must(vec![insert(Kind::Routes, 2, json!({}))]).await;
-        revisions.wait_for(|latest| *latest >= Revision(2)).await.expect("follows");
+        commit_and_see(3, &mut revisions).await;
+        commit_and_see(4, &mut revisions).await;
         following.abort();
     }
 );

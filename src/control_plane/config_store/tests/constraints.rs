@@ -1,9 +1,10 @@
 //! What the database refuses by itself, whoever asks.
 
-use super::support::{Database, insert, on_both_engines, reference};
-use crate::control_plane::config_store::StoreError;
+use super::support::{Database, id, insert, on_both_engines, reference};
+use crate::control_plane::config_store::integrity::explain;
+use crate::control_plane::config_store::{Document, StoreError, Write};
 use crate::model::Kind;
-use serde_json::json;
+use serde_json::{Value, json};
 
 async fn refused(database: &Database, sql: &str) {
     match database.sql(sql).await {
@@ -111,5 +112,48 @@ on_both_engines!(
             let result = database.sql(&format!("UPDATE services SET {set}")).await;
             assert!(result.is_err(), "{set}");
         }
+    }
+);
+
+on_both_engines!(
+    /// Should something else write to the tables, its collisions with our writes still have names.
+    the_databases_words_are_understood,
+    async |database: &Database| {
+        database
+            .store
+            .must(vec![
+                insert(Kind::Services, 1, json!({"name": "s"})),
+                insert(Kind::Upstreams, 1, json!({})),
+                insert(Kind::Targets, 1, json!({"target": "a:1"})),
+                insert(Kind::Plugins, 1, json!({"name": "cors"})),
+            ])
+            .await;
+        let explained = async |sql: &str, write: Write| {
+            let refusal = database.sql(sql).await.expect_err("is refused");
+            match explain(&write, refusal) {
+                StoreError::UniqueViolation { fields, .. } => Value::Object(fields),
+                other => panic!("{sql}: {other:?}"),
+            }
+        };
+        let service = "INSERT INTO services (id, created_at, updated_at, name, protocol, host, port, enabled) VALUES (uuid(9), 0, 0, 's', 'http', 'h', 80, true)";
+        let write = insert(Kind::Services, 9, json!({"name": "s"}));
+        assert_eq!(explained(service, write).await, json!({"name": "s"}));
+
+        let target = "INSERT INTO targets (id, created_at, updated_at, upstream_id, target) VALUES (uuid(9), 0.5, 0.5, uuid(1), 'a:1')";
+        let write = insert(Kind::Targets, 9, json!({"target": "a:1"}));
+        let fields = json!({"upstream": reference(1), "target": "a:1"});
+        assert_eq!(explained(target, write).await, fields);
+
+        let plugin = "INSERT INTO plugins (id, created_at, updated_at, name, protocols, enabled) VALUES (uuid(9), 0, 0, 'cors', '[]', true)";
+        let write = insert(Kind::Plugins, 9, json!({"name": "cors"}));
+        let fields = json!({"name": "cors", "route": null, "service": null, "consumer": null});
+        assert_eq!(explained(plugin, write).await, fields);
+
+        let check = "UPDATE services SET port = -1";
+        let refusal = database.sql(check).await.expect_err("is refused");
+        let write = Write::Upsert { kind: Kind::Services, document: Document::new() };
+        assert!(matches!(explain(&write, refusal), StoreError::Refused(_)));
+        let left = database.store.get(Kind::Services, &id(9).into()).await.expect("reads");
+        assert_eq!(left, None);
     }
 );

@@ -3,6 +3,7 @@
 
 mod actor;
 mod cluster;
+mod connections;
 mod constraints;
 mod fleet;
 mod journal;

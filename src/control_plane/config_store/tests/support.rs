@@ -1,15 +1,15 @@
 //! Databases to test on, and documents to write.
 
 use crate::control_plane::config_store::{
-    Clock, Committed, DatabaseSettings, Document, PostgresSettings, SqliteSettings, Store,
-    StoreError, Write,
+    Committed, DatabaseSettings, Document, PostgresSettings, SqliteSettings, Store, StoreError,
+    Tempo, Write,
 };
 use crate::model::Kind;
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 use uuid::Uuid;
 
 /// A test body that runs on both engines, as `name::sqlite` and `name::postgres`.
@@ -89,10 +89,15 @@ impl Database {
 
 async fn connect(settings: &DatabaseSettings, clock: &Arc<AtomicU64>) -> Store {
     let clock = Arc::clone(clock);
-    let now: Clock = Arc::new(move || -> SystemTime {
-        UNIX_EPOCH + Duration::from_millis(clock.load(Ordering::SeqCst))
-    });
-    Store::connect_with_clock(settings, now)
+    let tempo = Tempo {
+        now: Arc::new(move || UNIX_EPOCH + Duration::from_millis(clock.load(Ordering::SeqCst))),
+        poll: match settings {
+            DatabaseSettings::Sqlite(_) => Duration::from_millis(5),
+            // Never: what is noticed came by notification.
+            DatabaseSettings::Postgres(_) => Duration::from_secs(3600),
+        },
+    };
+    Store::connect_with(settings, tempo)
         .await
         .expect("connects")
 }
@@ -109,6 +114,7 @@ pub(super) fn run_on_sqlite(body: impl AsyncFn(&Database)) {
 
 pub(super) fn run_on_postgres(body: impl AsyncFn(&Database)) {
     let Ok(url) = std::env::var("LANGUR_TEST_POSTGRES") else {
+        eprintln!("skipped: LANGUR_TEST_POSTGRES is not set");
         return;
     };
     block_on(async {
@@ -119,7 +125,7 @@ pub(super) fn run_on_postgres(body: impl AsyncFn(&Database)) {
             connect_timeout: Duration::from_secs(30),
             ..postgres_settings(&url)
         };
-        let settings = DatabaseSettings::Postgres(settings);
+        let settings = DatabaseSettings::Postgres(Box::new(settings));
         let clock = Arc::new(AtomicU64::new(0));
         let outside = connect(&settings, &clock).await;
         let run = |sql: String| {
@@ -135,7 +141,7 @@ pub(super) fn run_on_postgres(body: impl AsyncFn(&Database)) {
     });
 }
 
-fn block_on<F: Future>(future: F) -> F::Output {
+pub(super) fn block_on<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -1,0 +1,106 @@
+//! Why a write fails: looking before a step, and reading the database's refusal after it.
+
+use super::filter::Filter;
+use super::read::id_of;
+use super::tables::{Unique, table};
+use super::{Document, StoreError, Write};
+use sea_orm::DatabaseExecutor;
+use serde_json::Value;
+
+/// Looks for what would make the operation fail: first the id, then unique values, then parents.
+pub(super) async fn look(db: &DatabaseExecutor<'_>, write: &Write) -> Result<(), StoreError> {
+    let (kind, document) = match write {
+        Write::Insert { kind, document }
+        | Write::Upsert { kind, document }
+        | Write::Update { kind, document, .. } => (*kind, document),
+        Write::Delete { .. } => return Ok(()),
+    };
+    let (id, this) = (id_of(kind, document)?, table(kind));
+    if matches!(write, Write::Insert { .. }) {
+        let same = vec![Filter::In("id", vec![id])];
+        if this.rows.count(db, same).await? > 0 {
+            return Err(StoreError::PrimaryKeyViolation { kind, id });
+        }
+    }
+    for unique in this.unique {
+        let fields = values(unique, document);
+        if !unique.nulls_equal && fields.values().any(Value::is_null) {
+            continue;
+        }
+        let mut same = vec![Filter::Not(id)];
+        same.extend(
+            unique
+                .fields
+                .iter()
+                .zip(fields.values().cloned())
+                .map(|(field, value)| Filter::Is(field, value)),
+        );
+        if this.rows.count(db, same).await? > 0 {
+            return Err(StoreError::UniqueViolation { kind, fields });
+        }
+    }
+    for foreign in this.foreign {
+        let reference = document
+            .get(foreign.field)
+            .filter(|value| value.is_object());
+        let Some(reference) = reference.and_then(Value::as_object) else {
+            continue;
+        };
+        let id = id_of(kind, reference)?;
+        let parent = vec![Filter::In("id", vec![id])];
+        if table(foreign.parent).rows.count(db, parent).await? == 0 {
+            return Err(StoreError::ForeignKeyMissing {
+                kind,
+                field: foreign.field,
+                reference: foreign.parent,
+                id,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The values of a unique key, null for fields the document lacks, in the key's order.
+fn values(unique: &Unique, document: &Document) -> Document {
+    let value = |field: &&str| {
+        let value = document.get(*field).cloned().unwrap_or_default();
+        ((*field).to_owned(), value)
+    };
+    unique.fields.iter().map(value).collect()
+}
+
+/// Says which unique key a constraint of the database stands for. Reached only when something
+/// else than this program writes to the tables between the look and the step.
+pub(super) fn explain(write: &Write, err: StoreError) -> StoreError {
+    let (
+        StoreError::Refused(constraint),
+        Write::Insert { kind, document }
+        | Write::Upsert { kind, document }
+        | Write::Update { kind, document, .. },
+    ) = (&err, write)
+    else {
+        return err;
+    };
+    let this = table(*kind);
+    let stands_for = |unique: &&Unique| {
+        let columns: Option<Vec<_>> = unique
+            .fields
+            .iter()
+            .map(|field| Some(format!("{kind}.{}", this.rows.column(field)?)))
+            .collect();
+        // PostgreSQL names the constraint, SQLite the columns, or the index when it has expressions.
+        let by_columns = columns.map(|columns| columns.join(", "));
+        constraint == unique.constraint
+            || constraint.ends_with(&format!("index '{}'", unique.constraint))
+            || by_columns.is_some_and(|columns| {
+                *constraint == format!("UNIQUE constraint failed: {columns}")
+            })
+    };
+    match this.unique.iter().find(stands_for) {
+        Some(unique) => StoreError::UniqueViolation {
+            kind: *kind,
+            fields: values(unique, document),
+        },
+        None => err,
+    }
+}
