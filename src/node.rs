@@ -3,6 +3,7 @@
 
 use crate::actor::Registry;
 use crate::link::LocalFuture;
+use crate::schema::PLUGINS;
 use crate::serve::{self, Running, ServeError, Site};
 use crate::settings::identity::{IdentityError, hostname, node_id};
 use crate::settings::{CredentialError, KONG_VERSION, Listen, LogControl, Settings};
@@ -25,10 +26,18 @@ pub enum NodeError {
     Identity(#[from] IdentityError),
     #[error(transparent)]
     Credential(#[from] CredentialError),
+    #[error("cluster certificate and key must be provided to use Hybrid mode")]
+    NoClusterCertificate,
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// A proxy address cannot be listened on; the sentence names setting and address.
+    #[error("{0}")]
+    Listen(String),
+    /// A setting cannot be followed; the sentence names it.
+    #[error("{0}")]
+    Setting(String),
     /// The database cannot be reached or refuses; the sentence names the setting.
     #[error("{0}")]
     Database(String),
@@ -74,6 +83,17 @@ impl Node {
             actors: Registry::default(),
             settings,
         })
+    }
+
+    /// The bundled plugins that the setting `plugins` selects.
+    ///
+    /// # Errors
+    /// It names a plugin that there is not.
+    pub fn plugins(&self) -> Result<Vec<String>, NodeError> {
+        let bundled: Vec<&str> = PLUGINS.iter().map(|plugin| plugin.name).collect();
+        let selected = self.settings.node.plugins.select(&bundled);
+        let refused = |why| NodeError::Setting(format!("plugins: {why}"));
+        Ok(selected.map_err(refused)?.into_iter().map(str::to_owned).collect())
     }
 
     /// What `/status`, `/metrics` and `/debug/actors` show of this node.

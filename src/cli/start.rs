@@ -35,10 +35,12 @@ impl StartError {
             StartError::Signals(_) => Exit::System,
             StartError::Node(error) => match error {
                 NodeError::Identity(_) => Exit::CannotCreate,
-                NodeError::Credential(_) | NodeError::Tls(_) | NodeError::Declarative(_) => {
-                    Exit::Config
-                }
-                NodeError::Serve(_) => Exit::System,
+                NodeError::Credential(_)
+                | NodeError::NoClusterCertificate
+                | NodeError::Tls(_)
+                | NodeError::Declarative(_) => Exit::Config,
+                NodeError::Setting(_) => Exit::Config,
+                NodeError::Serve(_) | NodeError::Listen(_) => Exit::System,
                 NodeError::Database(_) => Exit::Unavailable,
                 NodeError::Metrics(_) => Exit::Internal,
             },

@@ -8,7 +8,7 @@ use super::config_store::{
 use crate::actor::{RestartPolicy, Slot, guard};
 use crate::link::LocalFuture;
 use crate::node::{Node, NodeError};
-use crate::schema::{self, Role, RouterFlavor};
+use crate::schema::{Role, RouterFlavor};
 use crate::serve;
 use crate::settings::{self, Database, Settings};
 use crate::telemetry::status::{NodeState, NodeStatus, StatusContext};
@@ -77,7 +77,7 @@ impl ControlPlane {
                     }
                     settings::RouterFlavor::Expressions => RouterFlavor::Expressions,
                 },
-                plugins: Some(enabled_plugins(settings)),
+                plugins: Some(self.node.plugins()?.into_iter().collect()),
             },
             node: admin_api::Node {
                 id: self.node.id,
@@ -132,7 +132,7 @@ pub async fn connect(settings: &Settings) -> Result<Store, NodeError> {
                 "sqlite_path",
             )
         }
-        Database::Postgres(postgres) => (DatabaseSettings::Postgres(pg(postgres)), "pg_host"),
+        Database::Postgres(postgres) => (DatabaseSettings::Postgres(Box::new(pg(postgres))), "pg_host"),
         Database::Off => {
             let why = "database: a control plane needs one".to_owned();
             return Err(NodeError::Database(why));
@@ -163,17 +163,6 @@ fn pg(settings: &settings::Postgres) -> PostgresSettings {
         max_connections: settings.pool_size,
         ..PostgresSettings::new(&settings.host, &settings.user, &settings.database)
     }
-}
-
-/// The plugins that may be configured: the bundled ones, as far as `plugins` selects them.
-fn enabled_plugins(settings: &Settings) -> std::collections::BTreeSet<String> {
-    let selection = &settings.node.plugins;
-    schema::PLUGINS
-        .iter()
-        .map(|plugin| plugin.name)
-        .filter(|name| selection.bundled || selection.names.iter().any(|named| named == name))
-        .map(str::to_owned)
-        .collect()
 }
 
 struct Status {

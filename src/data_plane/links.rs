@@ -2,9 +2,11 @@
 
 use crate::link::{Connect, Dialer, Link, LinkError, LocalFuture, Target};
 use crate::node::{Node, NodeError};
-use crate::settings::{CredentialError, HostPort};
+use crate::settings::HostPort;
 use crate::tls;
+use super::heartbeat_client::ConnectLink;
 use crate::wire;
+use futures_util::future::LocalBoxFuture;
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -14,6 +16,16 @@ pub struct Links {
     /// One per control plane, in the order of the setting.
     pub configuration: Vec<Rc<dyn Connect>>,
     pub telemetry: Rc<dyn Connect>,
+}
+
+impl ConnectLink for Vec<Rc<dyn Connect>> {
+    fn connect(&self, address: usize) -> LocalBoxFuture<'static, Result<Link, LinkError>> {
+        let found = self.get(address).cloned();
+        Box::pin(async move {
+            let none = || LinkError::Failed("no such control plane".to_owned());
+            found.ok_or_else(none)?.connect().await
+        })
+    }
 }
 
 /// Dials one endpoint, or several of equal standing in turn.
@@ -32,9 +44,6 @@ impl Connect for Endpoints {
     }
 }
 
-/// The telemetry endpoint's path on a control plane.
-pub const TELEMETRY_PATH: &str = "/langur/v1/telemetry";
-
 impl Links {
     /// WebSockets over mutual TLS to `cluster_control_plane` and `cluster_telemetry_endpoint`.
     ///
@@ -42,7 +51,7 @@ impl Links {
     /// The cluster certificate or its trust cannot be used.
     pub fn over_network(node: &Node) -> Result<Links, NodeError> {
         let cluster = &node.settings.cluster;
-        let identity = cluster.identity()?.ok_or(CredentialError::Missing)?;
+        let identity = cluster.identity()?.ok_or(NodeError::NoClusterCertificate)?;
         let trust = cluster.trust_of_data_plane(&node.settings.certificates)?;
         let tls = std::sync::Arc::new(tls::cluster_client_config(&identity, &trust)?);
         let limit = cluster.max_payload;
@@ -78,7 +87,7 @@ impl Links {
             .collect();
         telemetry.dedup();
         let name = cluster.telemetry_server_name.as_deref();
-        let path = format!("{TELEMETRY_PATH}?node_id={}", node.id);
+        let path = format!("{}?node_id={}", wire::TELEMETRY_PATH, node.id);
         Ok(Links {
             configuration,
             telemetry: endpoints(&telemetry, name, path, wire::SUBPROTOCOL)?,

@@ -2,11 +2,17 @@
 
 pub mod balancer;
 pub mod cache_writer;
+mod declarative;
 pub mod heartbeat_client;
 mod links;
 pub mod listener;
+mod node;
 pub mod proxy;
+mod proxy_settings;
 pub mod router;
 pub mod status_api;
 pub mod telemetry_buffer;
 pub mod upstream;
+
+pub use links::Links;
+pub use node::DataPlane;

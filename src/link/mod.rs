@@ -29,11 +29,17 @@ pub enum LinkError {
 /// A future on the arbiter it was made on.
 pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
+/// Frames on their way out. Closing it closes the link.
+pub type FrameSink = Pin<Box<dyn Sink<Bytes, Error = LinkError>>>;
+
+/// Frames on their way in: each item is a whole frame; an error or the end of the stream is
+/// the end of the link.
+pub type FrameStream = Pin<Box<dyn Stream<Item = Result<Bytes, LinkError>>>>;
+
 /// An open link. It is not `Send`: a link lives on the arbiter that opened it.
 pub struct Link {
-    pub sink: Pin<Box<dyn Sink<Bytes, Error = LinkError>>>,
-    /// Each item is a whole frame; an error or the end of the stream is the end of the link.
-    pub stream: Pin<Box<dyn Stream<Item = Result<Bytes, LinkError>>>>,
+    pub sink: FrameSink,
+    pub stream: FrameStream,
 }
 
 impl Link {

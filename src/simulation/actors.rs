@@ -1,5 +1,6 @@
 //! The actors of both planes, joined in memory: the mailmen deliver what the protocols say.
 
+use crate::actor::{self, RestartPolicy, guard};
 use crate::control_plane::session::{
     ConfigAdvanced, Feed, Identity, MemoryHistory, Report, Session, SessionEvent, SessionId,
     SessionNews, StopSession, SyncStatus,
@@ -10,7 +11,8 @@ use crate::data_plane::heartbeat_client::{
     State,
 };
 use crate::model::{Config, Kind, Op, Revision, Row};
-use crate::wire::{ChangeMessage, Hello, Limits, Link, LinkError, Position, SnapshotParts, pair};
+use crate::link::{Link, LinkError, memory_pair};
+use crate::wire::{ChangeMessage, Hello, Limits, Position, SnapshotParts};
 use actix::{Actor, Addr, Context, Handler};
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use std::cell::{Cell, RefCell};
@@ -92,10 +94,10 @@ impl ConnectLink for Switchboard {
     fn connect(&self, _: usize) -> LocalBoxFuture<'static, Result<Link, LinkError>> {
         let board = self.clone();
         async move {
-            let (ours, theirs) = pair(2);
+            let (ours, theirs) = memory_pair(2);
             board.connections.set(board.connections.get() + 1);
             let session = Session::start_on(
-                theirs,
+                theirs.into(),
                 SessionId(board.connections.get()),
                 Identity {
                     control_plane: Uuid::from_u128(1),
@@ -106,7 +108,7 @@ impl ConnectLink for Switchboard {
                 board.registry.recipient(),
             );
             board.session.replace(Some(session));
-            Ok(ours)
+            Ok(ours.into())
         }
         .boxed_local()
     }
@@ -148,6 +150,8 @@ impl Cluster {
         let mut cache = LmdbCache::new(dir.join("dbless.lmdb"), 16 << 20);
         let cached = cache.load().expect("loads").unwrap_or_default();
         let held = cached.position();
+        let mut cache: Option<Box<dyn ConfigCache + Send>> = Some(Box::new(cache));
+        let actors = actor::Registry::default();
         let router = Router(Rc::new(RefCell::new((cached.epoch, cached.config))));
         let hello = Hello {
             node_id: Uuid::from_u128(2),
@@ -170,7 +174,12 @@ impl Cluster {
             limits(),
             Box::new(router),
             Box::new(board.clone()),
-            CacheWriter::new(Box::new(cache)).start(),
+            guard(
+                &actors,
+                "CacheWriter",
+                RestartPolicy::default(),
+                move || CacheWriter::new(cache.take().expect("one life"), held),
+            ),
         )
         .start();
         Cluster {

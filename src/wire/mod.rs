@@ -6,28 +6,30 @@ mod blob;
 mod encode_cache;
 mod frame;
 mod hello;
-mod link;
 mod message;
 mod snapshot;
-mod telemetry;
 mod version;
 
 pub use blob::Blob;
 pub use encode_cache::{EncodeCache, SnapshotSlot};
 pub use frame::{DecodeError, EncodeError, Incoming, Limits, Message, decode, encode};
 pub use hello::{Hello, InvalidHello, PluginVersion};
-pub use link::{FrameSink, FrameStream, Link, LinkError, pair};
 pub use message::{
     Applied, ChangeMessage, FromControlPlane, FromDataPlane, GoAway, Heartbeat, HeartbeatAck,
     Position, Quarantined, RefusalCode, Refused, Rejected, SnapshotChunk, Unpersisted, Welcome,
     encode_change,
 };
 pub use snapshot::{Assembly, AssemblyError, SnapshotParts, encode_snapshot};
-pub use telemetry::{Batch, BatchAck, TelemetryDown, TelemetryUp};
 pub use version::{IncompatibleVersion, check_version};
 
 /// The WebSocket subprotocol of this dialect.
 pub const SUBPROTOCOL: &str = "langur.v1";
+
+/// Where a control plane takes links of this dialect.
+pub const CONFIG_PATH: &str = "/langur/v1/config";
+
+/// Where a control plane takes telemetry links.
+pub const TELEMETRY_PATH: &str = "/langur/v1/telemetry";
 
 /// How often a data plane says that it is alive.
 pub const HEARTBEAT_INTERVAL: std::time::Duration = std::time::Duration::from_secs(30);

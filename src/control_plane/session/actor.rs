@@ -2,7 +2,8 @@
 
 use super::feed::{Effect, Feed};
 use super::{CloseReason, Identity, Input, Report, State, SyncStatus};
-use crate::wire::{FrameSink, FromDataPlane, Incoming, Link, LinkError, SnapshotSlot, decode};
+use crate::link::{FrameSink, Link, LinkError};
+use crate::wire::{FromDataPlane, Incoming, SnapshotSlot, decode};
 use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient,
     SpawnHandle, StreamHandler, WrapFuture,
@@ -203,7 +204,8 @@ impl Actor for Session {
         self.outbox = Some(outbox);
         let writer = write(link.sink, queue, ctx.address());
         ctx.spawn(writer.into_actor(self).map(|result, session, ctx| {
-            if let Err(LinkError(reason)) = result {
+            if let Err(err) = result {
+                let reason = err.to_string();
                 tracing::debug!(session = session.id.0, reason, "link is lost");
                 session.step(Input::LinkClosed, ctx);
             }
@@ -231,8 +233,8 @@ async fn write(
             Outgoing::Snapshot(slot) => {
                 let encoding = tokio::task::spawn_blocking(move || slot.chunks()).await;
                 let chunks = encoding
-                    .map_err(|err| LinkError(err.to_string()))?
-                    .map_err(|err| LinkError(err.to_string()))?;
+                    .map_err(|err| LinkError::Failed(err.to_string()))?
+                    .map_err(|err| LinkError::Failed(err.to_string()))?;
                 for chunk in chunks.iter() {
                     sink.send(chunk.clone()).await?;
                 }
@@ -255,7 +257,8 @@ impl StreamHandler<Option<Result<Bytes, LinkError>>> for Session {
                 }
                 Err(err) => Input::Malformed(err.to_string()),
             },
-            Some(Err(LinkError(reason))) => {
+            Some(Err(err)) => {
+                let reason = err.to_string();
                 tracing::debug!(session = self.id.0, reason, "link is lost");
                 Input::LinkClosed
             }

@@ -328,11 +328,11 @@ impl Open {
             }
             let (table, kind, id) =
                 parse_key(key).ok_or_else(|| Unfit("it holds a key of an unknown kind".into()))?;
-            let row = (kind, id, Row::from_bytes(value));
             if table == ROW {
-                rows.push(row);
+                rows.push((kind, id, Row::from_bytes(value)));
             } else {
-                last_good.push(row);
+                let row = (!value.is_empty()).then(|| Row::from_bytes(value));
+                last_good.push((kind, id, row));
             }
         }
         if rows.len() as u64 != meta.rows {
@@ -437,7 +437,9 @@ impl Open {
             self.database.delete_range(&mut txn, &all)?;
             for (kind, id, row) in last_good {
                 let key = key(LAST_GOOD, *kind, *id);
-                self.database.put(&mut txn, &key, row.as_bytes())?;
+                // A row is never empty, so that no bytes say that there is none.
+                let bytes = row.as_ref().map_or(&[][..], Row::as_bytes);
+                self.database.put(&mut txn, &key, bytes)?;
             }
         }
         let bytes =
@@ -449,8 +451,9 @@ impl Open {
 }
 
 fn digest_of(rows: &[LastGoodRow]) -> Digest {
+    let none = Row::from_bytes(&[]);
     rows.iter().fold(Digest::default(), |sum, (kind, id, row)| {
-        sum.plus(Digest::of(*kind, *id, row))
+        sum.plus(Digest::of(*kind, *id, row.as_ref().unwrap_or(&none)))
     })
 }
 

@@ -20,8 +20,8 @@ use crate::wire::Position;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// A row that is in effect instead of the configured one.
-pub type LastGoodRow = (Kind, Uuid, Row);
+/// What is in effect instead of the configured row; `None`: nothing is.
+pub type LastGoodRow = (Kind, Uuid, Option<Row>);
 
 /// All rows that are in effect instead of the configured ones; usually none.
 pub type LastGood = Arc<[LastGoodRow]>;

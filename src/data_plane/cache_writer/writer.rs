@@ -7,10 +7,9 @@
 use super::{CacheError, ConfigCache, LastGood};
 use crate::model::{Change, Config};
 use crate::wire::Position;
-use actix::{Actor, Context, Handler, Message};
+use crate::actor::{Guarded, Observe};
+use actix::{Actor, Context, Handler, Message, MessageResult};
 use std::sync::Arc;
-
-const MAILBOX: usize = 4;
 
 /// One transaction on the cache; the answer is the position it holds then.
 #[derive(Clone, Debug, Message)]
@@ -31,21 +30,41 @@ pub enum Write {
 /// Owns the cache. Its handlers block on the disk: start it on an arbiter of its own.
 pub struct CacheWriter {
     cache: Box<dyn ConfigCache + Send>,
+    holds: Position,
+    writes: u64,
+    failures: u64,
 }
 
 impl CacheWriter {
-    /// A writer to a cache that is loaded.
+    /// A writer to a cache that is loaded and holds this.
     #[must_use]
-    pub fn new(cache: Box<dyn ConfigCache + Send>) -> CacheWriter {
-        CacheWriter { cache }
+    pub fn new(cache: Box<dyn ConfigCache + Send>, holds: Position) -> CacheWriter {
+        CacheWriter {
+            cache,
+            holds,
+            writes: 0,
+            failures: 0,
+        }
     }
 }
 
 impl Actor for CacheWriter {
     type Context = Context<CacheWriter>;
+}
 
-    fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(MAILBOX);
+impl Guarded for CacheWriter {
+    const MAILBOX: usize = 4;
+}
+
+impl Handler<Observe> for CacheWriter {
+    type Result = MessageResult<Observe>;
+
+    fn handle(&mut self, _: Observe, _: &mut Self::Context) -> Self::Result {
+        MessageResult(serde_json::json!({
+            "holds": self.holds.to_string(),
+            "writes": self.writes,
+            "failures": self.failures,
+        }))
     }
 }
 
@@ -53,7 +72,7 @@ impl Handler<Write> for CacheWriter {
     type Result = Result<Position, CacheError>;
 
     fn handle(&mut self, write: Write, _: &mut Self::Context) -> Self::Result {
-        match write {
+        let written = match write {
             Write::Change {
                 epoch,
                 change,
@@ -64,6 +83,11 @@ impl Handler<Write> for CacheWriter {
                 config,
                 last_good,
             } => self.cache.replace(epoch, &config, &last_good),
+        };
+        match &written {
+            Ok(position) => (self.holds, self.writes) = (*position, self.writes + 1),
+            Err(_) => self.failures += 1,
         }
+        written
     }
 }

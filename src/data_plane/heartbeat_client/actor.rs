@@ -1,14 +1,16 @@
 //! The HeartbeatClient actor: feeds the protocol and carries out what it says.
 
 use super::{Input, LinkId, Output, Persist, Phase, Report, State, step};
+use crate::actor::{Guarded, Observe, Slot};
 use crate::data_plane::cache_writer::{CacheError, CacheWriter, LastGood, Write};
+use crate::link::{FrameSink, Link, LinkError};
 use crate::model::Config;
 use crate::wire::{
-    ChangeMessage, FrameSink, FromControlPlane, Incoming, Limits, Link, LinkError, Position,
+    ChangeMessage, FromControlPlane, Incoming, Limits, Position,
     Quarantined, SnapshotParts, decode, encode,
 };
 use actix::{
-    Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, MessageResult,
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult,
     SpawnHandle, StreamHandler, WrapFuture,
 };
 use bytes::Bytes;
@@ -18,7 +20,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
-const MAILBOX: usize = 64;
 /// Acknowledgements are as many as changes, and those are bounded by the window; heartbeats
 /// are two before the link counts as dead.
 const OUTBOX: usize = 32;
@@ -91,7 +92,7 @@ pub struct HeartbeatClient {
     limits: Limits,
     router: Box<dyn ApplyConfig>,
     connector: Box<dyn ConnectLink>,
-    cache: Addr<CacheWriter>,
+    cache: Slot<CacheWriter>,
     started: Instant,
     outbox: Option<(LinkId, mpsc::Sender<Bytes>)>,
     writer: Option<SpawnHandle>,
@@ -114,7 +115,7 @@ impl HeartbeatClient {
         limits: Limits,
         router: Box<dyn ApplyConfig>,
         connector: Box<dyn ConnectLink>,
-        cache: Addr<CacheWriter>,
+        cache: Slot<CacheWriter>,
     ) -> HeartbeatClient {
         HeartbeatClient {
             state,
@@ -158,7 +159,10 @@ impl HeartbeatClient {
         let connecting = self.connector.connect(address).into_actor(self);
         let done = connecting.map(move |result, client, ctx| match result {
             Ok(open) => client.connected(link, open, ctx),
-            Err(LinkError(reason)) => client.step(Input::LinkClosed { link, reason }, ctx),
+            Err(err) => {
+                let reason = err.to_string();
+                client.step(Input::LinkClosed { link, reason }, ctx);
+            }
         });
         self.tasks.push(ctx.spawn(done));
     }
@@ -172,7 +176,8 @@ impl HeartbeatClient {
         self.outbox = Some((link, outbox));
         let writer = write(open.sink, queue).into_actor(self);
         let writer = ctx.spawn(writer.map(move |result, client, ctx| {
-            if let Err(LinkError(reason)) = result {
+            if let Err(err) = result {
+                let reason = err.to_string();
                 client.step(Input::LinkClosed { link, reason }, ctx);
             }
         }));
@@ -252,7 +257,7 @@ impl HeartbeatClient {
                 }
                 (Persist::Live, None) => return Err("nothing is live".to_owned()),
             };
-            let answer = cache.send(write).await;
+            let answer = cache.ask(write).await;
             let written = answer.map_err(|err| format!("the cache writer is gone: {err}"))?;
             written.map_err(|err: CacheError| err.to_string())
         };
@@ -319,8 +324,24 @@ impl Actor for HeartbeatClient {
     type Context = Context<HeartbeatClient>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(MAILBOX);
         self.step(Input::Start, ctx);
+    }
+}
+
+impl Guarded for HeartbeatClient {
+    const MAILBOX: usize = 64;
+}
+
+impl Handler<Observe> for HeartbeatClient {
+    type Result = MessageResult<Observe>;
+
+    fn handle(&mut self, _: Observe, _: &mut Self::Context) -> Self::Result {
+        MessageResult(serde_json::json!({
+            "phase": format!("{:?}", self.state.phase()).to_lowercase(),
+            "live": self.state.live().to_string(),
+            "persisted": self.state.persisted().to_string(),
+            "cache_error": self.state.cache_error(),
+        }))
     }
 }
 
@@ -338,7 +359,10 @@ impl StreamHandler<FromLink> for HeartbeatClient {
                     reason: err.to_string(),
                 },
             },
-            Some(Err(LinkError(reason))) => Input::LinkClosed { link, reason },
+            Some(Err(err)) => Input::LinkClosed {
+                link,
+                reason: err.to_string(),
+            },
             None => Input::LinkClosed {
                 link,
                 reason: "the control plane closed the link".into(),

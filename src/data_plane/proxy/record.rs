@@ -2,6 +2,7 @@
 
 use super::exchange::Exchange;
 use crate::data_plane::listener::pipeline::Outcome;
+use crate::data_plane::telemetry_buffer;
 use crate::data_plane::router::{CompiledConsumer, Matched, Snapshot};
 use crate::telemetry::record::{ConsumerLabels, Method, Record, RouteLabels, Source};
 use std::collections::HashMap;
@@ -12,6 +13,12 @@ use uuid::Uuid;
 /// neither wait nor allocate.
 pub trait Recorder: 'static {
     fn record(&self, record: Record);
+}
+
+impl Recorder for telemetry_buffer::Recorder {
+    fn record(&self, record: Record) {
+        self.push(record);
+    }
 }
 
 /// The status of a request whose client went away before the response began.

@@ -5,12 +5,13 @@
 //! cannot overflow.
 
 use super::{LastGood, Options, PluginFactory, Quarantined, RouterState, Snapshot};
-use crate::actor::{Guarded, Observe};
-use crate::data_plane::cache_writer::Cached;
-use crate::model::Config;
+use crate::actor::{Guarded, Observe, Slot};
+use crate::data_plane::cache_writer::{Cached, LastGood as CachedLastGood};
+use crate::data_plane::heartbeat_client::{ApplyConfig, InEffect, LiveConfig};
 use crate::wire::{self, ChangeMessage, Limits, Position, SnapshotParts};
 use actix::prelude::*;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use futures_util::future::LocalBoxFuture;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,24 +19,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// What is in effect now: swapped by the Router, read by every worker.
 pub type SnapshotCell = Arc<ArcSwap<Snapshot>>;
 
+/// What is in effect now, in words: for a client that had to be restarted, and for people.
+pub type EffectCell = Arc<ArcSwapOption<InEffect>>;
+
 /// What the Router builds with.
 #[derive(Clone)]
 pub struct RouterOptions {
     pub factory: Arc<dyn PluginFactory>,
     pub order: Options,
     pub limits: Limits,
-}
-
-/// A change that is live.
-#[derive(Clone, Debug)]
-pub struct InEffect {
-    pub position: Position,
-    /// Milliseconds since the epoch.
-    pub at: u64,
-    /// All of them, not only those of this change.
-    pub quarantined: Arc<[wire::Quarantined]>,
-    /// What the cache keeps beside the configuration.
-    pub last_good: Arc<[LastGood]>,
 }
 
 /// Puts a change in effect. The error says why nothing of it is.
@@ -50,22 +42,15 @@ pub struct ApplySnapshot(pub SnapshotParts);
 
 /// The whole configuration as it is in effect, for a cache that starts over.
 #[derive(Message)]
-#[rtype(result = "Live")]
+#[rtype(result = "LiveConfig")]
 pub struct GetLive;
-
-/// The answer to [`GetLive`].
-#[derive(Clone, Debug)]
-pub struct Live {
-    pub epoch: u64,
-    pub config: Arc<Config>,
-    pub last_good: Arc<[LastGood]>,
-}
 
 /// The current configuration and its snapshot.
 pub struct Router {
     state: RouterState,
     epoch: u64,
     cell: SnapshotCell,
+    effect: EffectCell,
     limits: Limits,
     changes: u64,
     last_compile: Duration,
@@ -74,11 +59,12 @@ pub struct Router {
 impl Router {
     /// A router with nothing in effect. `cell` keeps what it holds until the first change:
     /// a router that had to be restarted does not take away what is being served.
-    pub fn new(options: RouterOptions, cell: SnapshotCell) -> Router {
+    pub fn new(options: RouterOptions, cell: SnapshotCell, effect: EffectCell) -> Router {
         Router {
             state: RouterState::new(options.factory, options.order),
             epoch: 0,
             cell,
+            effect,
             limits: options.limits,
             changes: 0,
             last_compile: Duration::ZERO,
@@ -113,12 +99,19 @@ impl Router {
             quarantined = quarantined.len(),
             "configuration in effect"
         );
-        InEffect {
+        let effect = InEffect {
             position,
             at: epoch_milliseconds(),
             quarantined: quarantined.into_iter().map(for_the_wire).collect(),
-            last_good: self.state.last_good().collect(),
-        }
+            last_good: self.last_good(),
+        };
+        self.effect.store(Some(Arc::new(effect.clone())));
+        effect
+    }
+
+    fn last_good(&self) -> CachedLastGood {
+        let rows = self.state.last_good();
+        rows.map(|good| (good.kind, good.id, good.row)).collect()
     }
 }
 
@@ -183,10 +176,10 @@ impl Handler<GetLive> for Router {
     type Result = MessageResult<GetLive>;
 
     fn handle(&mut self, _: GetLive, _: &mut Self::Context) -> Self::Result {
-        MessageResult(Live {
+        MessageResult(LiveConfig {
             epoch: self.epoch,
             config: Arc::new(self.state.config().clone()),
-            last_good: self.state.last_good().collect(),
+            last_good: self.last_good(),
         })
     }
 }
@@ -206,4 +199,28 @@ impl Handler<Observe> for Router {
             "last_compile_ms": self.last_compile.as_secs_f64() * 1000.0,
         }))
     }
+}
+
+impl ApplyConfig for Slot<Router> {
+    fn apply(
+        &self,
+        change: Arc<ChangeMessage>,
+    ) -> LocalBoxFuture<'static, Result<InEffect, String>> {
+        let router = self.clone();
+        Box::pin(async move { router.ask(ApplyChange(change)).await.map_err(gone)? })
+    }
+
+    fn replace(&self, parts: SnapshotParts) -> LocalBoxFuture<'static, Result<InEffect, String>> {
+        let router = self.clone();
+        Box::pin(async move { router.ask(ApplySnapshot(parts)).await.map_err(gone)? })
+    }
+
+    fn live(&self) -> LocalBoxFuture<'static, Result<LiveConfig, String>> {
+        let router = self.clone();
+        Box::pin(async move { router.ask(GetLive).await.map_err(gone) })
+    }
+}
+
+fn gone(_: MailboxError) -> String {
+    "the router was restarted".to_owned()
 }

@@ -22,7 +22,7 @@ mod state;
 mod trie;
 
 pub use actor::{
-    ApplyChange, ApplySnapshot, GetLive, InEffect, Live, Router, RouterOptions, SnapshotCell,
+    ApplyChange, ApplySnapshot, EffectCell, GetLive, Router, RouterOptions, SnapshotCell,
 };
 pub use certificates::{CompiledCaCertificate, CompiledCertificate};
 pub use compile::PluginFactory;

@@ -23,7 +23,7 @@ fn last_good(n: u8) -> Vec<LastGoodRow> {
     (0..n)
         .map(|n| {
             let id = Uuid::from_u128(n.into());
-            (Kind::Plugins, id, Row::from_bytes(&[n, 7]))
+            (Kind::Plugins, id, (n > 0).then(|| Row::from_bytes(&[n, 7])))
         })
         .collect()
 }

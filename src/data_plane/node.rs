@@ -1,0 +1,309 @@
+//! A data plane put together from its settings.
+//!
+//! It serves what its cache holds before it has spoken to anybody; the actors only bring it on.
+
+use super::cache_writer::{CacheWriter, Cached, ConfigCache, LmdbCache};
+use super::heartbeat_client::{Disconnect, GetLinkState, HeartbeatClient, Origin, Phase, State};
+use super::links::Links;
+use super::listener::{CertificateResolver, DrainConnections, Listener, Server, StopAccepting};
+use super::proxy_settings;
+use super::proxy::Proxy;
+use super::router::{EffectCell, MatchOrder, Options, Router, RouterOptions, SnapshotCell};
+use super::telemetry_buffer::{
+    BufferOptions, Drain, Finish, Rings, SharedBuffer, TelemetryBuffer, TelemetryOptions,
+};
+use crate::actor::{RestartPolicy, Slot, guard, guard_on};
+use crate::link::LocalFuture;
+use crate::node::{Node, NodeError};
+use crate::plugins::{EnabledPlugins, Factory};
+use crate::settings::{KONG_VERSION, RouteMatchCalculation};
+use crate::telemetry::status::{NodeState, NodeStatus, WorkerReadiness};
+use crate::wire::{Hello, Limits, PluginVersion, Position};
+use actix::Arbiter;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// How long the control plane may take to acknowledge the last records at a graceful stop.
+const LAST_TELEMETRY: Duration = Duration::from_secs(5);
+
+/// A running data plane.
+pub struct DataPlane {
+    node: Node,
+    listener: Slot<Listener>,
+    heartbeat: Slot<HeartbeatClient>,
+    telemetry: Slot<TelemetryBuffer>,
+    snapshots: SnapshotCell,
+    effect: EffectCell,
+    buffer: SharedBuffer,
+    workers: usize,
+    cluster_cert_expiry: Option<i64>,
+}
+
+impl DataPlane {
+    /// Serves from the cache, or the declarative file, and connects to the control plane.
+    ///
+    /// # Errors
+    /// See [`NodeError`]; a cache that cannot be used is none of them.
+    pub async fn start(node: &Node, links: Links) -> Result<DataPlane, NodeError> {
+        let settings = &node.settings;
+        let limits = Limits::for_payload(settings.cluster.max_payload);
+        let factory = Arc::new(Factory::new(enabled_plugins(node)?));
+        let mut cache = LmdbCache::new(&settings.cache.path, settings.cache.map_size);
+        let loaded = load(&mut cache);
+        let persisted = loaded.as_ref().map(Cached::position).unwrap_or_default();
+        let initial = match loaded {
+            Some(cached) => Some(cached),
+            None => super::declarative::read(settings)?,
+        };
+
+        let snapshots = SnapshotCell::default();
+        let effect = EffectCell::default();
+        let options = RouterOptions {
+            factory: factory.clone(),
+            order: Options {
+                order: match settings.proxy.route_match_calculation {
+                    RouteMatchCalculation::Original => MatchOrder::Original,
+                    RouteMatchCalculation::Strict => MatchOrder::Strict,
+                },
+            },
+            limits,
+        };
+        let mut first = Router::new(options.clone(), snapshots.clone(), effect.clone());
+        if let Some(cached) = initial {
+            let in_effect = first.restore(cached);
+            tracing::info!(position = %in_effect.position, quarantined = in_effect.quarantined.len(),
+                "serving the configuration at hand");
+        }
+
+        let workers = settings.node.workers.unwrap_or_else(|| {
+            std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+        });
+        let rings = Rings::default();
+        let listener = serve(node, workers, &snapshots, &rings)?;
+
+        let compile = Arbiter::new().handle();
+        let router = {
+            let (cell, effect) = (snapshots.clone(), effect.clone());
+            let mut first = Some(first);
+            guard_on(&compile, &node.actors, "Router", RestartPolicy::default(), move || {
+                let again = || Router::new(options.clone(), cell.clone(), effect.clone());
+                first.take().unwrap_or_else(again)
+            })
+        };
+        let disk = Arbiter::new().handle();
+        let writer = {
+            let (path, map_size) = (settings.cache.path.clone(), settings.cache.map_size);
+            let mut first = Some(cache);
+            guard_on(&disk, &node.actors, "CacheWriter", RestartPolicy::default(), move || {
+                let holds = first.as_ref().map(|_| persisted);
+                let mut cache = first.take().unwrap_or_else(|| LmdbCache::new(&path, map_size));
+                let holds = holds.unwrap_or_else(|| {
+                    load(&mut cache).as_ref().map(Cached::position).unwrap_or_default()
+                });
+                CacheWriter::new(Box::new(cache), holds)
+            })
+        };
+        router.started().await;
+        writer.started().await;
+
+        let incarnation = Uuid::new_v4();
+        let hello = Hello {
+            node_id: node.id,
+            hostname: node.hostname.clone(),
+            langur_version: env!("CARGO_PKG_VERSION").to_owned(),
+            kong_version: KONG_VERSION.to_owned(),
+            plugins: factory
+                .enabled()
+                .iter()
+                .map(|plugin| PluginVersion {
+                    name: plugin.name.to_owned(),
+                    version: Some(plugin.version.to_owned()),
+                })
+                .collect(),
+            labels: settings.cluster.labels.clone(),
+            held: Position::default(),
+            incarnation,
+        };
+        let heartbeat = {
+            let effect = effect.clone();
+            let configuration = links.configuration.clone();
+            let mut persisted = Some(persisted);
+            guard(&node.actors, "HeartbeatClient", RestartPolicy::default(), move || {
+                let live = effect.load_full();
+                let held = live.as_ref().map(|live| live.position).unwrap_or_default();
+                let origin = Origin {
+                    hello: Hello { held, ..hello.clone() },
+                    // A client that had to be restarted no longer knows: the cache is written anew.
+                    persisted: persisted.take().unwrap_or_default(),
+                    in_effect_at: live.as_ref().map_or(0, |live| live.at),
+                    quarantined: live.map(|live| live.quarantined.clone()).unwrap_or_default(),
+                };
+                let seed = rand::random();
+                HeartbeatClient::new(
+                    State::new(origin, configuration.len(), seed, limits),
+                    limits,
+                    Box::new(router.clone()),
+                    Box::new(configuration.clone()),
+                    writer.clone(),
+                )
+            })
+        };
+        let buffer = SharedBuffer::new(
+            BufferOptions {
+                size_limit: settings.analytics.buffer_size_limit,
+                flush_interval: settings.analytics.flush_interval,
+                ..BufferOptions::default()
+            },
+            node.id,
+            incarnation,
+        );
+        let telemetry = {
+            let options = TelemetryOptions {
+                buffer: buffer.clone(),
+                rings,
+                metrics: node.metrics.clone(),
+                metric_options: node.metric_options,
+                connect: Some(Rc::clone(&links.telemetry)),
+                reconnect: TelemetryOptions::RECONNECT,
+            };
+            guard(&node.actors, "TelemetryBuffer", RestartPolicy::default(), move || {
+                TelemetryBuffer::new(options.clone())
+            })
+        };
+        let identity = settings.cluster.identity()?;
+        Ok(DataPlane {
+            node: node.clone(),
+            listener,
+            heartbeat,
+            telemetry,
+            snapshots,
+            effect,
+            buffer,
+            workers,
+            cluster_cert_expiry: identity.and_then(|identity| identity.expiry()),
+        })
+    }
+
+    /// What this plane says on the status pages.
+    pub fn status(&self) -> Arc<dyn NodeStatus> {
+        Arc::new(Status {
+            heartbeat: self.heartbeat.clone(),
+            telemetry: self.telemetry.clone(),
+            snapshots: self.snapshots.clone(),
+            effect: self.effect.clone(),
+            buffer: self.buffer.clone(),
+            workers: self.workers,
+            cluster_cert_expiry: self.cluster_cert_expiry,
+        })
+    }
+
+    /// Stops serving. Graceful lets requests in flight finish and delivers their records.
+    pub async fn stop(&self, graceful: bool) {
+        // Actors that are gone have nothing to stop.
+        if graceful {
+            let deadline = self.node.settings.node.shutdown_timeout;
+            let drained = self.listener.ask(DrainConnections { deadline }).await;
+            if drained.is_ok_and(|all| !all) {
+                tracing::warn!(?deadline, "requests were dropped: they took too long");
+            }
+            let within = LAST_TELEMETRY;
+            if !self.telemetry.ask(Finish { within }).await.unwrap_or(false) {
+                let records = self.buffer.totals().held;
+                tracing::warn!(records, "telemetry was not acknowledged before the end");
+            }
+        } else {
+            let _ = self.listener.ask(StopAccepting).await;
+        }
+        let _ = self.heartbeat.ask(Disconnect).await;
+    }
+}
+
+/// What the cache holds; a cache that cannot be used is reported and gone without.
+fn load(cache: &mut LmdbCache) -> Option<Cached> {
+    match cache.load() {
+        Ok(cached) => cached,
+        Err(err) => {
+            tracing::error!(%err, "the configuration cache cannot be used, the node goes on without it");
+            None
+        }
+    }
+}
+
+fn enabled_plugins(node: &Node) -> Result<EnabledPlugins, NodeError> {
+    let names = node.plugins()?;
+    let selection = &node.settings.node.plugins;
+    Ok(match selection.bundled {
+        true => EnabledPlugins::Bundled,
+        false => EnabledPlugins::Only(names),
+    })
+}
+
+fn serve(
+    node: &Node,
+    workers: usize,
+    snapshots: &SnapshotCell,
+    rings: &Rings,
+) -> Result<Slot<Listener>, NodeError> {
+    let settings = &node.settings;
+    let certificates = &settings.certificates;
+    let proxy = Arc::new(proxy_settings::proxy(settings)?);
+    let own = match settings.listeners.proxy.iter().any(|listen| listen.ssl) {
+        true => certificates.proxy_identities(&settings.node.prefix)?,
+        false => Vec::new(),
+    };
+    let keys = own.iter().map(crate::tls::Identity::certified_key).collect();
+    let resolver = Arc::new(CertificateResolver::new(snapshots.clone(), keys));
+    let config = proxy_settings::server(node, workers);
+    let (cell, rings) = (snapshots.clone(), rings.clone());
+    let pipeline = move |_| Proxy::new(proxy.clone(), cell.clone(), rings.recorder());
+    let server = Server::start(config, pipeline, Some(resolver))
+        .map_err(|err| NodeError::Listen(format!("proxy_listen: {err}")))?;
+    for address in server.addresses() {
+        tracing::info!(setting = "proxy_listen", %address, "listening");
+    }
+    let policy = RestartPolicy::default();
+    Ok(guard(&node.actors, "Listener", policy, move || Listener::new(server.clone())))
+}
+
+struct Status {
+    heartbeat: Slot<HeartbeatClient>,
+    telemetry: Slot<TelemetryBuffer>,
+    snapshots: SnapshotCell,
+    effect: EffectCell,
+    buffer: SharedBuffer,
+    workers: usize,
+    cluster_cert_expiry: Option<i64>,
+}
+
+impl NodeStatus for Status {
+    fn state(&self) -> LocalFuture<'_, NodeState> {
+        Box::pin(async {
+            let link = self.heartbeat.ask(GetLinkState).await;
+            let has_configuration = self.effect.load().is_some();
+            // A snapshot is swapped for all workers at once.
+            let ready = if has_configuration { self.workers } else { 0 };
+            NodeState {
+                configuration_hash: has_configuration
+                    .then(|| self.snapshots.load().digest().config_hash()),
+                workers: Some(WorkerReadiness {
+                    workers: self.workers,
+                    with_router: ready,
+                    with_plugins: ready,
+                }),
+                control_plane_connected: Some(link.is_ok_and(|link| link.phase == Phase::Live)),
+                cluster_cert_expiry: self.cluster_cert_expiry,
+                telemetry_held: Some(self.buffer.totals().held as u64),
+                ..NodeState::default()
+            }
+        })
+    }
+
+    fn before_scrape(&self) -> LocalFuture<'_, ()> {
+        Box::pin(async {
+            // Without it the scrape shows what was drained before.
+            let _ = self.telemetry.ask(Drain).await;
+        })
+    }
+}

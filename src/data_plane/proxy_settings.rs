@@ -1,0 +1,114 @@
+//! From the node's settings to what the proxy and its listener need.
+
+use super::listener::{DriverSettings, Listen, ServerConfig};
+use super::proxy::{Cidr, ProxySettings, RealIpSource, ResponseTokens, Trust};
+use super::upstream::PoolLimits;
+use crate::http::parse;
+use crate::node::{Node, NodeError};
+use crate::settings::{ErrorType, RealIp, Settings, TrustedPeer};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// An idle connection that nobody bounds is closed after this long.
+const UNBOUNDED_IDLE: Duration = Duration::from_secs(24 * 3600);
+
+/// What the pipeline reads.
+///
+/// # Errors
+/// A certificate or the trusted authorities cannot be loaded.
+pub fn proxy(settings: &Settings) -> Result<ProxySettings, NodeError> {
+    let (own, shown) = (&settings.proxy, &settings.proxy.headers);
+    let certificates = &settings.certificates;
+    Ok(ProxySettings {
+        trust: Trust {
+            proxies: own.trusted_ips.iter().filter_map(block).collect(),
+            source: match &own.real_ip {
+                RealIp::Header(name) if name == "x-real-ip" => RealIpSource::XRealIp,
+                RealIp::Header(name) => RealIpSource::Header(name.as_str().into()),
+                RealIp::ProxyProtocol => RealIpSource::ProxyProtocol,
+            },
+            recursive: own.real_ip_recursive,
+        },
+        headers: ResponseTokens {
+            server: shown.server,
+            via: shown.via,
+            proxy_latency: shown.proxy_latency,
+            upstream_latency: shown.upstream_latency,
+            response_latency: shown.response_latency,
+            upstream_status: shown.upstream_status,
+            request_id: shown.request_id,
+        },
+        request_id_upstream: own.request_id_upstream,
+        allow_debug_header: settings.node.allow_debug_header,
+        error_default_type: match own.error_default_type {
+            ErrorType::Json => "application/json",
+            ErrorType::Xml => "application/xml",
+            ErrorType::Html => "text/html",
+            ErrorType::Plain => "text/plain",
+        }
+        .to_owned(),
+        port_maps: settings
+            .listeners
+            .port_maps
+            .iter()
+            .map(|map| (map.listener, map.external))
+            .collect(),
+        trusted_roots: Arc::new(certificates.trusted_roots()?),
+        client_certificate: certificates
+            .client_identity()?
+            .map(|identity| identity.certified_key()),
+        ..ProxySettings::default()
+    })
+}
+
+/// A block of addresses; local sockets are not listened on.
+fn block(peer: &TrustedPeer) -> Option<Cidr> {
+    match peer {
+        TrustedPeer::Block { network, prefix } => Cidr::parse(&format!("{network}/{prefix}")),
+        TrustedPeer::UnixSocket => None,
+    }
+}
+
+/// What the listener is started with.
+pub fn server(node: &Node, workers: usize) -> ServerConfig {
+    let (limits, keepalive) = (
+        &node.settings.proxy.limits,
+        &node.settings.proxy.upstream_keepalive,
+    );
+    let listens = &node.settings.listeners.proxy;
+    ServerConfig {
+        listens: listens
+            .iter()
+            .map(|listen| Listen {
+                address: listen.address(),
+                tls: listen.ssl,
+                http2: listen.http2,
+                reuseport: false,
+                backlog: listen.backlog,
+            })
+            .collect(),
+        workers,
+        driver: DriverSettings {
+            head: parse::Limits {
+                line: limits.max_line_size,
+                head: limits.max_head_size,
+            },
+            header_timeout: limits.header_timeout,
+            body_timeout: limits.body_timeout,
+            send_timeout: limits.send_timeout,
+            keep_alive_timeout: limits.keepalive_timeout,
+            keep_alive_requests: u32::try_from(limits.keepalive_requests).unwrap_or(u32::MAX),
+            max_body: limits.max_body_size,
+        },
+        pool: PoolLimits {
+            max_idle: keepalive.pool_size,
+            idle_timeout: keepalive.idle_timeout.unwrap_or(UNBOUNDED_IDLE),
+            max_requests: match keepalive.max_requests {
+                0 => u32::MAX,
+                n => u32::try_from(n).unwrap_or(u32::MAX),
+            },
+        },
+        counters: Arc::clone(&node.counters),
+        ..ServerConfig::default()
+    }
+}
