@@ -7,14 +7,17 @@
 use super::filter::Filter;
 use super::integrity::{explain, look};
 use super::read::{id_of, revision_from};
-use super::tables::table;
+use super::tables::{TABLES, table};
 use super::{Document, Store, StoreError, cascade, journal, unix_seconds};
 use crate::model::{Change, Kind, Op, Revision, Row};
 use entity::config_revision;
 use sea_orm::sea_query::{Expr, ExprTrait};
-use sea_orm::{ConnectionTrait, DatabaseExecutor, DbBackend, EntityTrait, Statement};
+use sea_orm::{
+    ConnectionTrait, DatabaseExecutor, DatabaseTransaction, DbBackend, EntityTrait, Statement,
+};
 use serde_json::Value;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::MutexGuard;
 use uuid::Uuid;
 
 /// The channel on which PostgreSQL tells control planes of a commit; the payload is the revision.
@@ -111,9 +114,8 @@ impl Store {
         now: SystemTime,
         attempt: Attempt,
     ) -> Result<Committed, StoreError> {
-        let (_turn, transaction) = self.begin_write().await?;
-        let db = DatabaseExecutor::from(&transaction);
-        let revision = next_revision(&db).await?;
+        let open = self.open_revision().await?;
+        let db = DatabaseExecutor::from(&open.transaction);
         let mut ops = Vec::with_capacity(writes.len());
         let mut documents = Vec::with_capacity(writes.len());
         let mut rest = writes;
@@ -139,21 +141,7 @@ impl Store {
             documents.push(document);
             rest = &rest[1..];
         }
-        if ops.is_empty() {
-            transaction.rollback().await?;
-            return Ok(Committed {
-                revision: Revision(revision.0.saturating_sub(1)),
-                ops,
-                documents,
-            });
-        }
-        let ops = Change::coalesce(ops);
-        journal::append(&db, revision, &ops, unix_seconds(now)).await?;
-        if self.engine() == DbBackend::Postgres {
-            notify(&db, revision).await?;
-        }
-        transaction.commit().await?;
-        self.announce(revision);
+        let (revision, ops) = self.seal(open, ops, now).await?;
         Ok(Committed {
             revision,
             ops,
@@ -166,23 +154,73 @@ impl Store {
     /// # Errors
     /// As [`Store::write`].
     pub async fn delete_expired(&self) -> Result<Option<Revision>, StoreError> {
-        let now = unix_seconds(self.now());
-        let mut writes = Vec::new();
-        for kind in Kind::ALL {
-            let rows = table(kind).rows;
-            if rows.column("ttl").is_none() {
-                continue;
-            }
-            let db = DatabaseExecutor::from(self.db());
-            let expired = rows.ids(&db, vec![Filter::ExpiredAt(now)]).await?;
-            writes.extend(expired.into_iter().map(|id| Write::Delete { kind, id }));
+        let now = self.now();
+        let expired = || vec![Filter::ExpiredAt(unix_seconds(now))];
+        let tables = || {
+            TABLES
+                .iter()
+                .filter(|table| table.rows.column("ttl").is_some())
+        };
+        let db = DatabaseExecutor::from(self.db());
+        let mut found = 0;
+        for table in tables() {
+            found += table.rows.count(&db, expired()).await?;
         }
-        if writes.is_empty() {
+        if found == 0 {
             return Ok(None);
         }
-        let committed = self.write(writes).await?;
-        Ok((!committed.ops.is_empty()).then_some(committed.revision))
+        // Looked for again where nothing can be renewed meanwhile.
+        let open = self.open_revision().await?;
+        let db = DatabaseExecutor::from(&open.transaction);
+        let mut ops = Vec::new();
+        for table in tables() {
+            for id in table.rows.ids(&db, expired()).await? {
+                ops.extend(cascade::delete(&db, table.kind, id).await?);
+            }
+        }
+        let (revision, ops) = self.seal(open, ops, now).await?;
+        Ok((!ops.is_empty()).then_some(revision))
     }
+
+    /// Begins a transaction and takes the next revision, which no one else gets until it ends.
+    async fn open_revision(&self) -> Result<OpenRevision<'_>, StoreError> {
+        let (turn, transaction) = self.begin_write().await?;
+        let revision = next_revision(&transaction).await?;
+        Ok(OpenRevision {
+            _turn: turn,
+            transaction,
+            revision,
+        })
+    }
+
+    /// Writes the journal and commits; without ops the revision is given back.
+    async fn seal(
+        &self,
+        open: OpenRevision<'_>,
+        ops: Vec<Op>,
+        now: SystemTime,
+    ) -> Result<(Revision, Vec<Op>), StoreError> {
+        let (transaction, revision) = (open.transaction, open.revision);
+        if ops.is_empty() {
+            transaction.rollback().await?;
+            return Ok((Revision(revision.0.saturating_sub(1)), ops));
+        }
+        let ops = Change::coalesce(ops);
+        journal::append(&transaction, revision, &ops, unix_seconds(now)).await?;
+        if self.engine() == DbBackend::Postgres {
+            notify(&transaction, revision).await?;
+        }
+        transaction.commit().await?;
+        self.announce(revision);
+        Ok((revision, ops))
+    }
+}
+
+/// A transaction that holds the next revision.
+struct OpenRevision<'a> {
+    _turn: MutexGuard<'a, ()>,
+    transaction: DatabaseTransaction,
+    revision: Revision,
 }
 
 /// Sets the timestamps and refuses what no engine may be given.

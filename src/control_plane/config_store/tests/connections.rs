@@ -1,11 +1,14 @@
 //! What every connection promises, and what happens when there is none.
 
-use super::support::{Database, block_on, on_both_engines};
+use super::support::{Database, block_on, insert, on_both_engines};
 use crate::control_plane::config_store::{
     DatabaseSettings, PostgresSettings, SqliteSettings, Store, StoreError,
 };
+use crate::model::Kind;
 use sea_orm::{ConnectionTrait, DbBackend, Statement, TransactionTrait};
+use serde_json::json;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::Duration;
 
 async fn ask(db: &impl ConnectionTrait, engine: DbBackend, question: &str) -> String {
@@ -81,6 +84,32 @@ fn a_database_out_of_reach_is_unavailable() {
                 .map(|_| ())
                 .expect_err("fails");
             assert!(matches!(err, StoreError::Unavailable(_)), "{err:?}");
+        }
+    });
+}
+
+#[test]
+fn what_was_acknowledged_is_in_the_files() {
+    block_on(async {
+        let directory = tempfile::tempdir().expect("a directory");
+        let open = async |path: &Path| {
+            let settings = DatabaseSettings::Sqlite(SqliteSettings::new(path));
+            Store::connect(&settings).await.expect("connects")
+        };
+        let store = open(&directory.path().join("langur.db")).await;
+        store.migrate().await.expect("migrates");
+        for n in 1..=5 {
+            store.must(vec![insert(Kind::Routes, n, json!({}))]).await;
+            // The files as a crash at this moment leaves them, without the shared memory.
+            let crashed = tempfile::tempdir().expect("a directory");
+            for name in ["langur.db", "langur.db-wal"] {
+                let from = directory.path().join(name);
+                std::fs::copy(from, crashed.path().join(name)).expect("copies");
+            }
+            let found = open(&crashed.path().join("langur.db")).await;
+            let config = found.config().await.expect("reads");
+            assert_eq!(config, store.config().await.expect("reads"));
+            assert_eq!(u128::from(config.revision().0), n);
         }
     });
 }

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config as Cases, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
+use std::task::Poll;
 use std::time::Duration;
 
 /// The configuration as one gets it by applying the journal from the beginning.
@@ -263,5 +264,39 @@ on_both_engines!(
         let kinds: Vec<_> = committed.ops.iter().map(|op| matches!(op, Op::Put { .. })).collect();
         assert_eq!(kinds, [true, false]);
         assert_eq!(fold(store).await, store.config().await.expect("reads"));
+    }
+);
+
+on_both_engines!(
+    /// Whoever asked may go away at any moment: the write is whole or not at all, and the next
+    /// one goes on.
+    an_abandoned_write_leaves_no_trace,
+    async |database: &Database| {
+        let store = &database.store;
+        let mut finished = 0;
+        for polls in 0..40 {
+            let writes = vec![
+                upsert(Kind::Consumers, 1, json!({"custom_id": format!("c{polls}")})),
+                insert(Kind::Plugins, 1, json!({"consumer": reference(1)})),
+                delete(Kind::Consumers, 1),
+            ];
+            let mut write = Box::pin(store.write(writes));
+            let mut left = polls;
+            let done = std::future::poll_fn(|context| {
+                if left == 0 {
+                    return Poll::Ready(false);
+                }
+                left -= 1;
+                write.as_mut().poll(context).map(|result| result.is_ok())
+            });
+            finished += u64::from(done.await);
+            drop(write);
+        }
+        assert!(finished > 0, "some must have come through");
+        let config = store.config().await.expect("reads");
+        // The last poll of an abandoned write may have sent the commit.
+        assert!(config.revision().0 >= finished);
+        assert_eq!(fold(store).await, config);
+        store.must(vec![insert(Kind::Routes, 1, json!({}))]).await;
     }
 );
