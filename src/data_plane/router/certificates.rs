@@ -192,9 +192,10 @@ mod tests {
         let names = ["a.test", "*.a.test", "*.test", "a.*", "*"];
         for (at, name) in names.into_iter().enumerate() {
             let id = Uuid::from_u128(at as u128);
-            let mut compiled = CompiledCertificate::compile(&certificate(&cert, &key))
-                .ok()
-                .expect("valid");
+            let compiled = CompiledCertificate::compile(&certificate(&cert, &key));
+            let Ok(mut compiled) = compiled else {
+                panic!("a valid certificate")
+            };
             compiled.id = id;
             table.certificates.insert(id, Arc::new(compiled));
             let binding = SniBinding {

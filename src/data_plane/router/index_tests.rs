@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use uuid::Uuid;
 
+type Matchers = Arc<[Arc<Matcher>]>;
+
 #[derive(Clone, Debug)]
 struct Request {
     method: &'static str,
@@ -131,7 +133,8 @@ mod reference {
             None => wild(pattern, host),
         };
         let only_tls = route.protocols.iter().all(|protocol| protocol == "https");
-        let plain_passes = !request.https && !(order == MatchOrder::Strict && only_tls);
+        let tls_only = order == MatchOrder::Strict && only_tls;
+        let plain_passes = !request.https && !tls_only;
         (route.hosts.is_empty() || route.hosts.iter().any(host_holds))
             && (route.methods.is_empty() || route.methods.iter().any(|m| m == request.method))
             && (route.snis.is_empty()
@@ -277,7 +280,7 @@ proptest! {
         order in select(vec![MatchOrder::Original, MatchOrder::Strict]),
     ) {
         let mut index = RouteIndex::default();
-        let mut current: BTreeMap<Uuid, (Route, Arc<[Arc<Matcher>]>)> = BTreeMap::new();
+        let mut current = BTreeMap::<Uuid, (Route, Matchers)>::new();
         let mut versions = Vec::new();
         for (route, delete) in writes {
             if let Some((_, old)) = current.remove(&route.id) {

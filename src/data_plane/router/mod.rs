@@ -1,4 +1,14 @@
-//! The current configuration and the snapshot that is compiled from it.
+//! The current configuration and the snapshot that is compiled from it. Pure code, no IO.
+//!
+//! A change goes `state` (what differs, what it leads to) -> `compile` (row to entity) ->
+//! `quarantine` (what must not take effect) -> `effect` (tables written) -> `snapshot`. A request
+//! goes `path` (normalised) -> `index` (candidates in order) -> `matcher` and `conditions` (does
+//! it match) -> `plugin_table` (what runs) -> the balancer.
+//!
+//! Invariants: a snapshot never changes once it is handed out; a lookup allocates nothing (only
+//! header values that are not plain lower-case ASCII are copied) and takes no lock; what one
+//! change costs does not depend on how much is configured. Left out: routes for stream
+//! protocols, which no HTTP listener serves.
 
 mod actor;
 mod certificates;

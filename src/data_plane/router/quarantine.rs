@@ -21,9 +21,9 @@
 //!    protocols from it) is a change of what it is attached to and waits with it; it also waits
 //!    while protection is missing (2) on any request it runs for, and while it runs on a route of
 //!    which an older version is in effect: such a route keeps the plugins it had, and moving
-//!    authentication from a service to a route that cannot have it leaves neither without. It does not wait when
-//!    what it is attached to goes too. A service or certificate stays while the version in effect
-//!    of something quarantined still uses it.
+//!    authentication from a service to a route that cannot have it leaves neither without. It
+//!    does not wait when what it is attached to goes too. A service or certificate stays while
+//!    the version in effect of something quarantined still uses it.
 //! 4. *Openings.* A service that is switched on again opens its routes as they are in effect; it
 //!    waits while protection is missing (2) on any of them or any of them is quarantined.
 //! 5. *Orphans.* When the parent of a quarantined entity's version in effect is removed, that

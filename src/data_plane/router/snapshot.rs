@@ -213,3 +213,9 @@ impl Snapshot {
         self.certificates.authorities.get(&id)
     }
 }
+
+// All workers share one.
+const _: () = {
+    const fn shared<T: Send + Sync>() {}
+    shared::<Snapshot>();
+};

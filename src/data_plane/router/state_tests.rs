@@ -3,6 +3,7 @@
 use super::super::test_support::*;
 use super::*;
 use crate::data_plane::router::{Protocol, Scratch};
+use crate::model::Revision;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -429,11 +430,16 @@ fn many(n: u128) -> Vec<Op> {
 #[test]
 fn one_change_costs_the_same_at_a_thousand_and_at_a_hundred_thousand_routes() {
     let costs = [1_000, 100_000].map(|n| {
-        let mut state = state();
-        let first = apply(&mut state, many(n));
+        let (mut control_plane, mut state) = (Config::default(), state());
+        control_plane.commit(Revision(1), many(n));
+        let first = state.replace(control_plane.clone(), 0.0);
         assert_eq!(first.work.compiled as u128, n + 10);
+        assert_eq!(held(&first), []);
         let mut works = Vec::new();
-        let mut cost = |ops| works.push(apply(&mut state, ops).work);
+        let mut cost = |ops| {
+            let change = control_plane.commit(control_plane.revision().next(), ops);
+            works.push(state.apply(&change, 0.0).expect("the change applies").work);
+        };
         cost(vec![route(
             1001,
             json!({ "paths": ["/changed", "/in/two"], "service": to(1) }),
@@ -675,7 +681,7 @@ fn a_refused_change_changes_nothing() {
     let mut state = state();
     let good = change(state.config(), vec![service(1, json!({}))]);
     let stale = Change {
-        base: crate::model::Revision(9),
+        base: Revision(9),
         ..good.clone()
     };
     assert!(state.apply(&stale, 0.0).is_err());
