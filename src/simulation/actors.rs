@@ -195,15 +195,23 @@ impl Cluster {
     async fn acknowledged(&mut self, revision: u64) -> Vec<SessionNews> {
         let mut before = Vec::new();
         loop {
-            match self.news.recv().await.expect("a registry") {
-                SessionNews::Report(Report::Applied(applied))
+            let news = self.news.recv().await.expect("a registry");
+            match report(&news) {
+                Some(Report::Applied(applied))
                     if applied.position.revision == Revision(revision) =>
                 {
                     return before;
                 }
-                news => before.push(news),
+                _ => before.push(news),
             }
         }
+    }
+}
+
+fn report(news: &SessionNews) -> Option<&Report> {
+    match news {
+        SessionNews::Report(report) => Some(report),
+        SessionNews::Closed(_) => None,
     }
 }
 
@@ -255,15 +263,15 @@ async fn a_client_comes_back_when_told_and_needs_only_the_difference() {
     let news = cluster.acknowledged(2).await;
     let closed = |news: &SessionNews| matches!(news, SessionNews::Closed(_));
     assert!(news.iter().any(closed), "{news:?}");
-    let held = news.iter().find_map(|news| match news {
-        SessionNews::Report(Report::Joined(hello)) => Some(hello.held.revision),
+    let held = news.iter().find_map(|news| match report(news) {
+        Some(Report::Joined(hello)) => Some(hello.held.revision),
         _ => None,
     });
     assert_eq!(held, Some(Revision(1)));
     assert_eq!(cluster.board.connections.get(), 2);
     loop {
         let news = cluster.news.recv().await.expect("a registry");
-        if matches!(news, SessionNews::Report(Report::Status(SyncStatus::Live))) {
+        if matches!(report(&news), Some(Report::Status(SyncStatus::Live))) {
             break;
         }
     }
@@ -283,8 +291,8 @@ async fn a_restarted_data_plane_begins_with_its_cache() {
     let mut other = Cluster::start(MemoryHistory::new(0, config(20)), copy.path());
     let news = other.acknowledged(1).await;
     assert!(matches!(
-        &news[0],
-        SessionNews::Report(Report::Joined(hello)) if hello.held.revision == Revision(1)
+        report(&news[0]),
+        Some(Report::Joined(hello)) if hello.held.revision == Revision(1)
     ));
     assert_eq!(other.board.feed.encoded(), 0);
 }

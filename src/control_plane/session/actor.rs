@@ -36,7 +36,7 @@ pub struct SessionEvent {
 
 #[derive(Debug)]
 pub enum SessionNews {
-    Report(Report),
+    Report(Box<Report>),
     Closed(CloseReason),
 }
 
@@ -131,11 +131,11 @@ impl Session {
     fn report(&mut self, report: Report, ctx: &mut Context<Self>) {
         let event = SessionEvent {
             session: self.id,
-            event: SessionNews::Report(report),
+            event: SessionNews::Report(Box::new(report)),
         };
         if self.registry.try_send(event).is_err() {
             tracing::warn!(session = self.id.0, "registry does not keep up");
-            self.close(CloseReason::Stopping, ctx);
+            self.close(CloseReason::RegistryBusy, ctx);
         }
     }
 

@@ -1,7 +1,6 @@
 //! What all sessions share: the history, and the frames made from it.
 
-use super::protocol::CloseReason;
-use super::{Gap, History, Input, MemoryHistory, Output, Report, State, step};
+use super::{CloseReason, Gap, History, Input, MemoryHistory, Output, Report, State, step};
 use crate::model::{Op, Revision};
 use crate::wire::{EncodeCache, EncodeError, Limits, Position, SnapshotSlot, encode};
 use bytes::Bytes;
@@ -30,6 +29,13 @@ pub enum Effect {
     Snapshot(SnapshotSlot),
     Report(Report),
     Close(CloseReason),
+}
+
+/// Why an output has no effect; the session is told.
+enum Unresolved {
+    /// The change fits no frame, or is out of reach: the whole is to be sent.
+    TooLarge,
+    Unsendable(String),
 }
 
 impl Feed {
@@ -89,20 +95,21 @@ impl Feed {
             for output in step(state, input, now, &inner.history) {
                 match self.resolve(&mut inner, output) {
                     Ok(effect) => effects.push(effect),
-                    Err(instead) => inputs.push(instead),
+                    Err(Unresolved::TooLarge) => inputs.push(Input::ChangeTooLarge),
+                    Err(Unresolved::Unsendable(reason)) => inputs.push(Input::Unsendable(reason)),
                 }
             }
         }
         effects
     }
 
-    /// The effect of an output, or what the session must be told instead.
-    fn resolve(&self, inner: &mut Inner, output: Output) -> Result<Effect, Input> {
+    /// The effect of an output.
+    fn resolve(&self, inner: &mut Inner, output: Output) -> Result<Effect, Unresolved> {
         let position = inner.history.position();
         match output {
             Output::Send(message) => encode(&message, &self.limits)
                 .map(Effect::Frame)
-                .map_err(|err| Input::Unsendable(err.to_string())),
+                .map_err(|err| Unresolved::Unsendable(err.to_string())),
             Output::SendChange { base } => {
                 let (epoch, base) = (position.epoch, base.revision);
                 let known = inner.encoder.known_change(epoch, base, position.revision);
@@ -110,12 +117,12 @@ impl Feed {
                     return Ok(Effect::Frame(bytes));
                 }
                 let Some(change) = inner.history.since(base) else {
-                    return Err(Input::ChangeTooLarge);
+                    return Err(Unresolved::TooLarge);
                 };
                 match inner.encoder.change(epoch, &change) {
                     Ok(bytes) => Ok(Effect::Frame(bytes)),
-                    Err(EncodeError::TooLarge { .. }) => Err(Input::ChangeTooLarge),
-                    Err(err) => Err(Input::Unsendable(err.to_string())),
+                    Err(EncodeError::TooLarge { .. }) => Err(Unresolved::TooLarge),
+                    Err(err) => Err(Unresolved::Unsendable(err.to_string())),
                 }
             }
             Output::SendSnapshot => {
