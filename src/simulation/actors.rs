@@ -227,10 +227,13 @@ async fn writes_arrive_as_changes_after_a_first_snapshot() {
     // No way back to revision 0: the first is a snapshot, in many chunks over a narrow link.
     let mut cluster = Cluster::start(MemoryHistory::new(0, config(200)), dir.path());
     cluster.acknowledged(1).await;
+    let before = cluster.board.feed.sent_bytes();
     for revision in 2..30 {
         cluster.write(revision).await;
         cluster.acknowledged(revision).await;
     }
+    // A change costs what was changed, whatever the size of the rest.
+    assert!(cluster.board.feed.sent_bytes() - before < 28 * 4096);
     for revision in 30..=60 {
         cluster.write(revision).await;
     }

@@ -1,7 +1,7 @@
 //! The Session actor: feeds the protocol and carries out what it says.
 
 use super::feed::{Effect, Feed};
-use super::{CloseReason, Identity, Input, Report, State, SyncStatus};
+use super::{CloseReason, Identity, Input, Report, State};
 use crate::wire::{FrameSink, FromDataPlane, Incoming, Link, LinkError, SnapshotSlot, decode};
 use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient,
@@ -179,12 +179,6 @@ impl Session {
         });
         self.timer = Some((at, handle));
     }
-
-    /// How far the data plane is.
-    #[must_use]
-    pub fn status(&self) -> SyncStatus {
-        self.state.status()
-    }
 }
 
 impl Actor for Session {
@@ -201,7 +195,7 @@ impl Actor for Session {
         ctx.add_stream(frames.chain(end));
         let (outbox, queue) = mpsc::channel(OUTBOX);
         self.outbox = Some(outbox);
-        let writer = write(link.sink, queue, ctx.address());
+        let writer = write(link.sink, queue, Arc::clone(&self.feed), ctx.address());
         ctx.spawn(writer.into_actor(self).map(|result, session, ctx| {
             if let Err(LinkError(reason)) = result {
                 tracing::debug!(session = session.id.0, reason, "link is lost");
@@ -223,17 +217,22 @@ impl Actor for Session {
 async fn write(
     mut sink: FrameSink,
     mut queue: mpsc::Receiver<Outgoing>,
+    feed: Arc<Feed>,
     session: Addr<Session>,
 ) -> Result<(), LinkError> {
     while let Some(outgoing) = queue.recv().await {
         match outgoing {
-            Outgoing::Frame(bytes) => sink.send(bytes).await?,
+            Outgoing::Frame(bytes) => {
+                feed.count_sent(bytes.len());
+                sink.send(bytes).await?;
+            }
             Outgoing::Snapshot(slot) => {
                 let encoding = tokio::task::spawn_blocking(move || slot.chunks()).await;
                 let chunks = encoding
                     .map_err(|err| LinkError(err.to_string()))?
                     .map_err(|err| LinkError(err.to_string()))?;
                 for chunk in chunks.iter() {
+                    feed.count_sent(chunk.len());
                     sink.send(chunk.clone()).await?;
                 }
             }

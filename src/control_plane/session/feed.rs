@@ -4,6 +4,7 @@ use super::{CloseReason, Gap, History, Input, MemoryHistory, Output, Report, Sta
 use crate::model::{Op, Revision};
 use crate::wire::{EncodeCache, EncodeError, Limits, Position, SnapshotSlot, encode};
 use bytes::Bytes;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 pub struct Feed {
     limits: Limits,
     inner: Mutex<Inner>,
+    sent_bytes: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -47,6 +49,7 @@ impl Feed {
                 history,
                 encoder: EncodeCache::new(limits),
             }),
+            sent_bytes: AtomicU64::new(0),
         }
     }
 
@@ -84,6 +87,16 @@ impl Feed {
     #[must_use]
     pub fn encoded(&self) -> u64 {
         self.lock().encoder.encoded()
+    }
+
+    /// Bytes of all frames that were handed to links so far.
+    #[must_use]
+    pub fn sent_bytes(&self) -> u64 {
+        self.sent_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_sent(&self, bytes: usize) {
+        self.sent_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// One step of a session on one view of the history.
