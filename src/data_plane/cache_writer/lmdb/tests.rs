@@ -282,7 +282,7 @@ fn a_cache_without_content_is_new() {
 fn a_cache_nobody_may_read_is_moved_aside() {
     use std::os::unix::fs::PermissionsExt;
     let (cached, moved) = survives("unreadable", |path| {
-        let forbidden = fs::Permissions::from_mode(0);
+        let forbidden = fs::Permissions::from_mode(0o000);
         fs::set_permissions(path.join("data.mdb"), forbidden).expect("forbids");
     });
     // SAFETY: geteuid has no preconditions.
