@@ -1,17 +1,25 @@
 //! A control plane put together from its settings.
 
 use super::admin_api::{self, AdminApi, Api, StopListening};
+use super::cluster_registry::{
+    ClusterListeners, ClusterRegistry, LinkAcceptor, RegistryOptions, StopSessions,
+    TelemetryAcceptor, history,
+};
 use super::config_store::{
     ConfigStore, ConfigStoreHandle, DatabaseSettings, PostgresSettings, PostgresTls,
     PostgresTlsMode, Retention, SqliteSettings, Store,
 };
+use super::session::{Feed, Identity};
+use super::telemetry::{FleetMetrics, Ingestor};
 use crate::actor::{RestartPolicy, Slot, guard};
 use crate::link::LocalFuture;
 use crate::node::{Node, NodeError};
 use crate::schema::{Role, RouterFlavor};
 use crate::serve;
-use crate::settings::{self, Database, Settings};
-use crate::telemetry::status::{NodeState, NodeStatus, StatusContext};
+use crate::settings::{self, Database, KONG_VERSION, Settings};
+use crate::telemetry::metrics::table::CLUSTER_SENT;
+use crate::telemetry::status::{DataPlaneState, NodeState, NodeStatus, StatusContext};
+use crate::wire::Limits;
 use actix::Actor;
 use actix_web::web::Data;
 use std::sync::Arc;
@@ -25,7 +33,11 @@ pub struct ControlPlane {
     node: Node,
     store: Store,
     writer: ConfigStoreHandle,
+    registry: Slot<ClusterRegistry>,
+    links: LinkAcceptor,
+    telemetry: TelemetryAcceptor,
     admin: Option<Slot<AdminApi>>,
+    listeners: Option<ClusterListeners>,
 }
 
 impl ControlPlane {
@@ -40,11 +52,47 @@ impl ControlPlane {
             tracing::info!(step, "migration applied");
         }
         let address = ConfigStore::new(store.clone(), Retention::default()).start();
+        let settings = &node.settings;
+        let limits = Limits::for_payload(settings.cluster.max_payload);
+        let history = history(&store)
+            .await
+            .map_err(|err| NodeError::Database(format!("database: {err:?}")))?;
+        let feed = Arc::new(Feed::new(history, limits));
+        let identity = Identity {
+            control_plane: node.id,
+            langur_version: env!("CARGO_PKG_VERSION").to_owned(),
+            kong_version: KONG_VERSION.to_owned(),
+        };
+        let options = RegistryOptions {
+            store: store.clone(),
+            feed: Arc::clone(&feed),
+            identity: identity.clone(),
+            hostname: node.hostname.clone(),
+            purge_delay: settings.cluster.purge_delay,
+        };
+        let policy = RestartPolicy::default();
+        let registry = guard(&node.actors, "ClusterRegistry", policy, move || {
+            ClusterRegistry::new(options.clone())
+        });
+        let fleet = FleetMetrics::new(node.metrics.clone(), settings.metrics.per_consumer);
+        let ingestor = Ingestor::new(Arc::new(store.clone()), fleet);
         Ok(ControlPlane {
             node: node.clone(),
             writer: ConfigStoreHandle::new(address, store.clone()),
+            links: LinkAcceptor {
+                feed,
+                identity,
+                registry: registry.clone(),
+                sent_bytes: node.metrics.counter(&CLUSTER_SENT, []),
+                next: Arc::default(),
+            },
+            telemetry: TelemetryAcceptor {
+                ingestor: Arc::new(ingestor),
+            },
+            registry,
             store,
             admin: None,
+            listeners: None,
         })
     }
 
@@ -61,6 +109,10 @@ impl ControlPlane {
     /// See [`NodeError`].
     pub async fn serve(&mut self, pages: Data<StatusContext>) -> Result<(), NodeError> {
         self.admin = Some(self.serve_admin(pages)?);
+        if self.node.settings.node.role == settings::Role::ControlPlane {
+            let (links, telemetry) = (self.links.clone(), self.telemetry.clone());
+            self.listeners = Some(ClusterListeners::open(&self.node, links, telemetry)?);
+        }
         Ok(())
     }
 
@@ -109,6 +161,11 @@ impl ControlPlane {
         if let Some(admin) = &self.admin {
             // An actor that is gone has nothing to stop.
             let _ = admin.ask(StopListening { graceful }).await;
+        }
+        // A registry that is gone has no sessions.
+        let _ = self.registry.ask(StopSessions).await;
+        if let Some(listeners) = &self.listeners {
+            listeners.stop().await;
         }
         self.store.close().await;
     }
@@ -173,8 +230,23 @@ impl NodeStatus for Status {
     fn state(&self) -> LocalFuture<'_, NodeState> {
         Box::pin(async {
             let revision = tokio::time::timeout(REACHABLE, self.store.latest_revision()).await;
+            let rows = tokio::time::timeout(REACHABLE, self.store.data_planes()).await;
             NodeState {
                 database_reachable: Some(matches!(revision, Ok(Ok(_)))),
+                data_planes: rows
+                    .into_iter()
+                    .flatten()
+                    .flatten()
+                    .map(|row| DataPlaneState {
+                        node_id: row.id,
+                        hostname: row.hostname,
+                        ip: row.ip,
+                        version: row.version.unwrap_or_default(),
+                        config_hash: row.config_hash,
+                        last_seen: row.last_seen,
+                        version_compatible: row.sync_status == "normal",
+                    })
+                    .collect(),
                 ..NodeState::default()
             }
         })

@@ -1,1 +1,272 @@
 //! Who is connected, at which revision; fan-out of changes to the sessions.
+//!
+//! `presence` is what is known of one data plane and how the fleet's rows say it, `follow`
+//! brings new revisions from the journal, `server` takes links.
+
+mod follow;
+mod presence;
+mod server;
+
+pub use follow::history;
+pub use server::{ClusterListeners, LinkAcceptor, TelemetryAcceptor};
+
+use super::config_store::{Store, StoreError};
+use super::session::{
+    ConfigAdvanced, Feed, Identity, Session, SessionEvent, SessionId, SessionNews, StopSession,
+    Supersede,
+};
+use crate::actor::{Guarded, Observe};
+use crate::wire::WINDOW;
+use actix::prelude::*;
+use presence::Presence;
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// How often this control plane says that it is alive, and looks for others that are not.
+const PULSE: Duration = Duration::from_secs(10);
+/// A control plane that was not seen for so long holds no data planes.
+const CONTROL_PLANE_GONE: Duration = Duration::from_secs(60);
+/// Seconds after which a data plane should come back when this control plane stops.
+const RECONNECT_AFTER: u32 = 1;
+
+/// What the registry works with; the same for every life of the actor.
+#[derive(Clone)]
+pub struct RegistryOptions {
+    pub store: Store,
+    pub feed: Arc<Feed>,
+    pub identity: Identity,
+    pub hostname: String,
+    /// How long a data plane is listed after it was last seen.
+    pub purge_delay: Duration,
+}
+
+/// Owns what is known of the data planes that this control plane serves.
+pub struct ClusterRegistry {
+    options: RegistryOptions,
+    sessions: BTreeMap<SessionId, Entry>,
+    by_node: BTreeMap<Uuid, SessionId>,
+    /// Rows that the database does not have yet.
+    dirty: BTreeSet<SessionId>,
+    /// Data planes whose row is to say that they are gone.
+    gone: BTreeSet<Uuid>,
+    writing: bool,
+}
+
+struct Entry {
+    session: Addr<Session>,
+    presence: Presence,
+}
+
+/// A session that has just begun. Overflow: the sender waits for room.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct SessionStarted {
+    pub id: SessionId,
+    pub session: Addr<Session>,
+    pub ip: IpAddr,
+    /// Epoch seconds at which the peer's certificate expires.
+    pub certificate_expiry: Option<i64>,
+}
+
+/// The feed has grown. Overflow: may be dropped, a later one says the same.
+#[derive(Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct FeedAdvanced;
+
+/// The control plane stops: every data plane is told when to come back.
+#[derive(Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct StopSessions;
+
+
+impl ClusterRegistry {
+    pub fn new(options: RegistryOptions) -> ClusterRegistry {
+        ClusterRegistry {
+            options,
+            sessions: BTreeMap::new(),
+            by_node: BTreeMap::new(),
+            dirty: BTreeSet::new(),
+            gone: BTreeSet::new(),
+            writing: false,
+        }
+    }
+
+    fn report(&mut self, id: SessionId, news: &super::session::Report) {
+        let Some(entry) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        if !entry.presence.learn(news) {
+            return;
+        }
+        self.dirty.insert(id);
+        let Some(node) = entry.presence.joined() else {
+            return;
+        };
+        let before = self.by_node.insert(node, id);
+        self.gone.remove(&node);
+        if let Some(older) = before.filter(|older| *older != id)
+            && let Some(entry) = self.sessions.get(&older)
+        {
+            // A session whose mailbox is full ends by its own deadline.
+            let _ = entry.session.try_send(Supersede);
+        }
+    }
+
+    fn closed(&mut self, id: SessionId) {
+        let Some(entry) = self.sessions.remove(&id) else {
+            return;
+        };
+        self.dirty.remove(&id);
+        let node = entry.presence.joined();
+        if let Some(node) = node.filter(|node| self.by_node.get(node) == Some(&id)) {
+            self.by_node.remove(&node);
+            self.gone.insert(node);
+        }
+    }
+
+    /// Brings the database up to date: one write at a time, which takes all that has come
+    /// together meanwhile.
+    fn write_rows(&mut self, ctx: &mut Context<Self>) {
+        if self.writing || (self.dirty.is_empty() && self.gone.is_empty()) {
+            return;
+        }
+        self.writing = true;
+        let rows: Vec<_> = std::mem::take(&mut self.dirty)
+            .into_iter()
+            .filter_map(|id| self.sessions.get(&id)?.presence.row(&self.options))
+            .collect();
+        let gone = std::mem::take(&mut self.gone);
+        let (store, own) = (self.options.store.clone(), self.options.identity.control_plane);
+        let writing = async move {
+            for row in rows {
+                store.upsert_data_plane(row).await?;
+            }
+            for node in gone {
+                store.disconnect_data_plane(node, own).await?;
+            }
+            Ok(())
+        };
+        let written = writing.into_actor(self);
+        ctx.spawn(written.map(|result, registry, ctx| registry.written(result, ctx)));
+    }
+
+    fn written(&mut self, result: Result<(), StoreError>, ctx: &mut Context<Self>) {
+        self.writing = false;
+        match result {
+            Ok(()) => self.write_rows(ctx),
+            Err(err) => {
+                tracing::warn!(?err, "presence of data planes was not written");
+                // The next pulse tries again.
+                self.dirty.extend(self.sessions.keys());
+            }
+        }
+    }
+
+    fn pulse(&mut self, ctx: &mut Context<Self>) {
+        let store = self.options.store.clone();
+        let own = self.options.identity.control_plane;
+        let hostname = self.options.hostname.clone();
+        let alive = async move {
+            store.touch_control_plane(own, &hostname).await?;
+            store.expire_presence(CONTROL_PLANE_GONE).await
+        };
+        ctx.spawn(alive.into_actor(self).map(|result, _, _| {
+            if let Err(err) = result {
+                tracing::warn!(?err, "the fleet's presence could not be kept");
+            }
+        }));
+        self.write_rows(ctx);
+    }
+
+    fn fan_out(&self) {
+        for entry in self.sessions.values() {
+            // A session that is busy catches up with its next message.
+            let _ = entry.session.try_send(ConfigAdvanced);
+        }
+    }
+}
+
+impl Actor for ClusterRegistry {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.pulse(ctx);
+        ctx.run_interval(PULSE, |registry, ctx| registry.pulse(ctx));
+        let (store, feed) = (self.options.store.clone(), Arc::clone(&self.options.feed));
+        let registry = ctx.address();
+        ctx.spawn(follow::follow(store, feed, registry).into_actor(self));
+    }
+}
+
+impl Guarded for ClusterRegistry {
+    const MAILBOX: usize = 1024;
+}
+
+impl Handler<SessionStarted> for ClusterRegistry {
+    type Result = ();
+
+    fn handle(&mut self, started: SessionStarted, _: &mut Self::Context) {
+        let presence = Presence::new(started.ip, started.certificate_expiry);
+        let entry = Entry {
+            session: started.session,
+            presence,
+        };
+        self.sessions.insert(started.id, entry);
+    }
+}
+
+impl Handler<SessionEvent> for ClusterRegistry {
+    type Result = ();
+
+    fn handle(&mut self, message: SessionEvent, ctx: &mut Self::Context) {
+        match message.event {
+            SessionNews::Report(report) => self.report(message.session, &report),
+            SessionNews::Closed(reason) => {
+                tracing::debug!(session = message.session.0, %reason, "session closed");
+                self.closed(message.session);
+            }
+        }
+        self.write_rows(ctx);
+    }
+}
+
+impl Handler<FeedAdvanced> for ClusterRegistry {
+    type Result = ();
+
+    fn handle(&mut self, _: FeedAdvanced, _: &mut Self::Context) {
+        self.fan_out();
+    }
+}
+
+impl Handler<StopSessions> for ClusterRegistry {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: StopSessions, _: &mut Self::Context) -> Self::Result {
+        let stop = StopSession {
+            reconnect_after: Some(RECONNECT_AFTER),
+        };
+        let told: Vec<_> = self.sessions.values().map(|entry| entry.session.send(stop)).collect();
+        Box::pin(async move {
+            // Sessions that are gone need not be told.
+            let _ = futures_util::future::join_all(told).await;
+        })
+    }
+}
+
+impl Handler<Observe> for ClusterRegistry {
+    type Result = MessageResult<Observe>;
+
+    fn handle(&mut self, _: Observe, _: &mut Self::Context) -> Self::Result {
+        let sessions: Vec<_> = self.sessions.values().map(|entry| entry.presence.about()).collect();
+        MessageResult(json!({
+            "position": self.options.feed.position().to_string(),
+            "frames_encoded": self.options.feed.encoded(),
+            "window": WINDOW,
+            "Session": sessions,
+        }))
+    }
+}

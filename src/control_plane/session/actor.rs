@@ -1,7 +1,7 @@
 //! The Session actor: feeds the protocol and carries out what it says.
 
 use super::feed::{Effect, Feed};
-use super::{CloseReason, Identity, Input, Report, State, SyncStatus};
+use super::{CloseReason, Identity, Input, Report, State};
 use crate::link::{FrameSink, Link, LinkError};
 use crate::wire::{FromDataPlane, Incoming, SnapshotSlot, decode};
 use actix::{
@@ -37,7 +37,7 @@ pub struct SessionEvent {
 
 #[derive(Debug)]
 pub enum SessionNews {
-    Report(Report),
+    Report(Box<Report>),
     Closed(CloseReason),
 }
 
@@ -132,11 +132,11 @@ impl Session {
     fn report(&mut self, report: Report, ctx: &mut Context<Self>) {
         let event = SessionEvent {
             session: self.id,
-            event: SessionNews::Report(report),
+            event: SessionNews::Report(Box::new(report)),
         };
         if self.registry.try_send(event).is_err() {
             tracing::warn!(session = self.id.0, "registry does not keep up");
-            self.close(CloseReason::Stopping, ctx);
+            self.close(CloseReason::RegistryBusy, ctx);
         }
     }
 
@@ -180,12 +180,6 @@ impl Session {
         });
         self.timer = Some((at, handle));
     }
-
-    /// How far the data plane is.
-    #[must_use]
-    pub fn status(&self) -> SyncStatus {
-        self.state.status()
-    }
 }
 
 impl Actor for Session {
@@ -202,7 +196,7 @@ impl Actor for Session {
         ctx.add_stream(frames.chain(end));
         let (outbox, queue) = mpsc::channel(OUTBOX);
         self.outbox = Some(outbox);
-        let writer = write(link.sink, queue, ctx.address());
+        let writer = write(link.sink, queue, Arc::clone(&self.feed), ctx.address());
         ctx.spawn(writer.into_actor(self).map(|result, session, ctx| {
             if let Err(err) = result {
                 let reason = err.to_string();
@@ -225,17 +219,22 @@ impl Actor for Session {
 async fn write(
     mut sink: FrameSink,
     mut queue: mpsc::Receiver<Outgoing>,
+    feed: Arc<Feed>,
     session: Addr<Session>,
 ) -> Result<(), LinkError> {
     while let Some(outgoing) = queue.recv().await {
         match outgoing {
-            Outgoing::Frame(bytes) => sink.send(bytes).await?,
+            Outgoing::Frame(bytes) => {
+                feed.count_sent(bytes.len());
+                sink.send(bytes).await?;
+            }
             Outgoing::Snapshot(slot) => {
                 let encoding = tokio::task::spawn_blocking(move || slot.chunks()).await;
                 let chunks = encoding
                     .map_err(|err| LinkError::Failed(err.to_string()))?
                     .map_err(|err| LinkError::Failed(err.to_string()))?;
                 for chunk in chunks.iter() {
+                    feed.count_sent(chunk.len());
                     sink.send(chunk.clone()).await?;
                 }
             }

@@ -1,10 +1,10 @@
 //! What all sessions share: the history, and the frames made from it.
 
-use super::protocol::CloseReason;
-use super::{Gap, History, Input, MemoryHistory, Output, Report, State, step};
+use super::{CloseReason, Gap, History, Input, MemoryHistory, Output, Report, State, step};
 use crate::model::{Op, Revision};
 use crate::wire::{EncodeCache, EncodeError, Limits, Position, SnapshotSlot, encode};
 use bytes::Bytes;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use std::time::Duration;
 pub struct Feed {
     limits: Limits,
     inner: Mutex<Inner>,
+    sent_bytes: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -32,6 +33,13 @@ pub enum Effect {
     Close(CloseReason),
 }
 
+/// Why an output has no effect; the session is told.
+enum Unresolved {
+    /// The change fits no frame, or is out of reach: the whole is to be sent.
+    TooLarge,
+    Unsendable(String),
+}
+
 impl Feed {
     #[must_use]
     pub fn new(history: MemoryHistory, limits: Limits) -> Feed {
@@ -41,6 +49,7 @@ impl Feed {
                 history,
                 encoder: EncodeCache::new(limits),
             }),
+            sent_bytes: AtomicU64::new(0),
         }
     }
 
@@ -80,6 +89,16 @@ impl Feed {
         self.lock().encoder.encoded()
     }
 
+    /// Bytes of all frames that were handed to links so far.
+    #[must_use]
+    pub fn sent_bytes(&self) -> u64 {
+        self.sent_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_sent(&self, bytes: usize) {
+        self.sent_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
     /// One step of a session on one view of the history.
     pub fn step(&self, state: &mut State, input: Input, now: Duration) -> Vec<Effect> {
         let mut inner = self.lock();
@@ -89,20 +108,21 @@ impl Feed {
             for output in step(state, input, now, &inner.history) {
                 match self.resolve(&mut inner, output) {
                     Ok(effect) => effects.push(effect),
-                    Err(instead) => inputs.push(instead),
+                    Err(Unresolved::TooLarge) => inputs.push(Input::ChangeTooLarge),
+                    Err(Unresolved::Unsendable(reason)) => inputs.push(Input::Unsendable(reason)),
                 }
             }
         }
         effects
     }
 
-    /// The effect of an output, or what the session must be told instead.
-    fn resolve(&self, inner: &mut Inner, output: Output) -> Result<Effect, Input> {
+    /// The effect of an output.
+    fn resolve(&self, inner: &mut Inner, output: Output) -> Result<Effect, Unresolved> {
         let position = inner.history.position();
         match output {
             Output::Send(message) => encode(&message, &self.limits)
                 .map(Effect::Frame)
-                .map_err(|err| Input::Unsendable(err.to_string())),
+                .map_err(|err| Unresolved::Unsendable(err.to_string())),
             Output::SendChange { base } => {
                 let (epoch, base) = (position.epoch, base.revision);
                 let known = inner.encoder.known_change(epoch, base, position.revision);
@@ -110,12 +130,12 @@ impl Feed {
                     return Ok(Effect::Frame(bytes));
                 }
                 let Some(change) = inner.history.since(base) else {
-                    return Err(Input::ChangeTooLarge);
+                    return Err(Unresolved::TooLarge);
                 };
                 match inner.encoder.change(epoch, &change) {
                     Ok(bytes) => Ok(Effect::Frame(bytes)),
-                    Err(EncodeError::TooLarge { .. }) => Err(Input::ChangeTooLarge),
-                    Err(err) => Err(Input::Unsendable(err.to_string())),
+                    Err(EncodeError::TooLarge { .. }) => Err(Unresolved::TooLarge),
+                    Err(err) => Err(Unresolved::Unsendable(err.to_string())),
                 }
             }
             Output::SendSnapshot => {

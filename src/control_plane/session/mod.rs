@@ -7,10 +7,12 @@ mod actor;
 mod feed;
 mod history;
 mod protocol;
+mod state;
 
 pub use actor::{
     ConfigAdvanced, Session, SessionEvent, SessionId, SessionNews, StopSession, Supersede,
 };
 pub use feed::{Effect, Feed};
 pub use history::{Gap, History, MemoryHistory};
-pub use protocol::{CloseReason, Identity, Input, Output, Report, State, SyncStatus, step};
+pub use protocol::step;
+pub use state::{CloseReason, Identity, Input, Output, Report, State, SyncStatus};

@@ -7,10 +7,12 @@ mod actor;
 mod persist;
 mod protocol;
 mod reconnect;
+mod state;
 
 pub use actor::{
     ApplyConfig, ConnectLink, Disconnect, GetLinkState, HeartbeatClient, InEffect, LinkState,
     LiveConfig,
 };
 pub use persist::Persist;
-pub use protocol::{Input, LinkId, Origin, Output, Phase, Report, State, step};
+pub use protocol::step;
+pub use state::{Input, LinkId, Origin, Output, Phase, Report, State};

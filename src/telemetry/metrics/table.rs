@@ -236,6 +236,13 @@ pub const FLEET_BATCHES: Metric = counter(
     CONTROL_PLANE,
     "Telemetry batches read, by what became of them: counted, already_counted, refused, failed",
 );
+pub const CLUSTER_SENT: Metric = counter(
+    "langur_cluster_sent_bytes_total",
+    &[],
+    CONTROL_PLANE,
+    "Bytes sent to data planes over configuration links",
+);
+
 // The usual names of a process.
 
 pub const PROCESS_CPU: Metric = gauge(
@@ -300,6 +307,7 @@ pub const ALL: &[&Metric] = &[
     &FLEET_BANDWIDTH,
     &FLEET_DROPPED,
     &FLEET_BATCHES,
+    &CLUSTER_SENT,
     &PROCESS_CPU,
     &PROCESS_RESIDENT,
     &PROCESS_VIRTUAL,

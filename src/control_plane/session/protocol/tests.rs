@@ -1,8 +1,9 @@
 //! One connection at a time; the simulation has the rest.
 
 use super::*;
-use crate::control_plane::session::MemoryHistory;
+use crate::control_plane::session::{Identity, MemoryHistory};
 use crate::model::{Config, Digest, Kind, Op, Revision, Row};
+use uuid::Uuid;
 
 /// A session with its history, and what it did last.
 struct Case {

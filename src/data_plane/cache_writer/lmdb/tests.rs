@@ -279,9 +279,22 @@ fn a_cache_without_content_is_new() {
 }
 
 #[test]
+fn a_cache_nobody_may_read_is_moved_aside() {
+    use std::os::unix::fs::PermissionsExt;
+    let (cached, moved) = survives("unreadable", |path| {
+        let forbidden = fs::Permissions::from_mode(0o000);
+        fs::set_permissions(path.join("data.mdb"), forbidden).expect("forbids");
+    });
+    // SAFETY: geteuid has no preconditions.
+    let root = unsafe { libc::geteuid() } == 0;
+    // The superuser may read everything.
+    assert_eq!((cached.is_some(), moved.is_some()), (root, !root));
+}
+
+#[test]
 fn every_truncation_is_noticed() {
     let mut random = StdRng::seed_from_u64(1);
-    for _ in 0..20 {
+    for _ in 0..8 {
         let (cached, moved) = survives("truncated", |path| {
             let path = path.join("data.mdb");
             let bytes = fs::read(&path).expect("reads");
@@ -302,7 +315,7 @@ fn no_damage_reaches_lmdb() {
     let good = filled(&dir, 60);
     let path = dir.path().join("dbless.lmdb");
     let bytes = fs::read(path.join("data.mdb")).expect("reads");
-    for _ in 0..300 {
+    for _ in 0..150 {
         let mut damaged = bytes.clone();
         match random.random_range(0..4) {
             // Bits in the places that hold structure.
@@ -347,7 +360,7 @@ fn no_damage_reaches_lmdb() {
         }
         assert_eq!(cache.load().expect("loads").expect("some").config, config);
     }
-    assert!(kept > 10 && set_aside > 100, "{kept} kept, {set_aside} not");
+    assert!(kept > 5 && set_aside > 50, "{kept} kept, {set_aside} not");
 }
 
 #[test]
@@ -359,12 +372,12 @@ fn what_cannot_even_be_moved_aside_is_an_error() {
 }
 
 #[test]
-fn a_hundred_thousand_rows_load() {
+fn many_rows_load() {
     let dir = tempfile::tempdir().expect("a directory");
-    let mut cache = LmdbCache::new(dir.path().join("dbless.lmdb"), 512 << 20);
+    let mut cache = LmdbCache::new(dir.path().join("dbless.lmdb"), 64 << 20);
     cache.load().expect("loads");
     let mut config = Config::default();
-    let ops = (0..100_000).map(|id| put(Kind::ALL[(id % 10) as usize], id, 300));
+    let ops = (0..20_000).map(|id| put(Kind::ALL[(id % 10) as usize], id, 300));
     config.commit(Revision(1), ops.collect());
     cache.replace(0, &config, &[]).expect("replaces");
     let cached = cache.load().expect("loads").expect("some");

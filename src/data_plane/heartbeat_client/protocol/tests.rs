@@ -1,9 +1,11 @@
 //! One data plane at a time; the simulation has the rest.
 
+use super::super::state::Origin;
 use super::*;
 use crate::model::{Change, Config, Digest, Kind, Op, Row};
 use crate::wire::{
-    Blob, GoAway, HeartbeatAck, Incoming as Frame, RefusalCode, Refused, decode, encode_snapshot,
+    Blob, GoAway, HeartbeatAck, Incoming as Frame, Limits, RefusalCode, Refused, decode,
+    encode_snapshot,
 };
 use uuid::Uuid;
 

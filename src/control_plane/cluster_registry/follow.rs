@@ -1,0 +1,82 @@
+//! From the journal to the feed: whoever committed a revision, it is read from the database.
+
+use super::{ClusterRegistry, FeedAdvanced};
+use crate::control_plane::config_store::{Changes, Store, StoreError};
+use crate::control_plane::session::{Feed, MemoryHistory};
+use crate::model::Revision;
+use actix::Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Revisions read from the journal at once.
+const BATCH: u64 = 1000;
+/// How far back the history of a fresh control plane reaches, so that its data planes are sent
+/// differences.
+const REACH: u64 = 1000;
+/// The pause after the database has failed.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The history of a control plane that starts: the configuration, and how it came about.
+///
+/// # Errors
+/// The database fails.
+pub async fn history(store: &Store) -> Result<MemoryHistory, StoreError> {
+    let config = store.config().await?;
+    let latest = config.revision();
+    let start = Revision(latest.0.saturating_sub(REACH));
+    let journal = match store.changes_since(start, REACH).await? {
+        Changes::Since(entries) => entries,
+        Changes::OutOfReach => Vec::new(),
+    };
+    // Others may have committed since the configuration was read: they come by `follow`.
+    let known = journal.into_iter().filter(|entry| entry.revision <= latest);
+    Ok(MemoryHistory::with_journal(EPOCH, config, known.map(|entry| entry.ops)))
+}
+
+/// The only epoch there is until a database is restored from a backup.
+const EPOCH: u64 = 1;
+
+/// Keeps the feed at the database's latest revision and tells the registry; never returns
+/// while the store is there.
+pub async fn follow(store: Store, feed: Arc<Feed>, registry: Addr<ClusterRegistry>) {
+    let mut revisions = store.revisions();
+    loop {
+        match catch_up(&store, &feed).await {
+            // Dropped when the mailbox is full: the next one says the same.
+            Ok(true) => drop(registry.try_send(FeedAdvanced)),
+            Ok(false) => {
+                if revisions.changed().await.is_err() {
+                    return;
+                }
+            }
+            Err(err) => {
+                tracing::warn!(?err, "the journal cannot be read");
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+/// Takes over what the journal has; false when there was nothing.
+async fn catch_up(store: &Store, feed: &Feed) -> Result<bool, StoreError> {
+    let held = feed.position().revision;
+    if *store.revisions().borrow() == held {
+        return Ok(false);
+    }
+    let entries = match store.changes_since(held, BATCH).await? {
+        Changes::Since(entries) => entries,
+        Changes::OutOfReach => {
+            feed.replace(history(store).await?);
+            return Ok(true);
+        }
+    };
+    let any = !entries.is_empty();
+    for entry in entries {
+        if let Err(gap) = feed.record(entry.revision, entry.ops) {
+            tracing::warn!(%gap, "the configuration is read anew");
+            feed.replace(history(store).await?);
+            return Ok(true);
+        }
+    }
+    Ok(any)
+}

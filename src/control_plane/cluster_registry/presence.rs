@@ -1,0 +1,148 @@
+//! What is known of one connected data plane, and its row in the fleet.
+
+use super::RegistryOptions;
+use crate::control_plane::config_store::DataPlanePresence;
+use crate::control_plane::session::{Report, SyncStatus};
+use crate::wire::{Applied, Hello, Position, RefusalCode};
+use serde_json::{Value, json};
+use std::net::IpAddr;
+use std::time::{SystemTime, UNIX_EPOCH};
+use uuid::Uuid;
+
+/// Kong's words for how a data plane fits (`sync_status`).
+const NORMAL: &str = "normal";
+const VERSION_INCOMPATIBLE: &str = "kong_version_incompatible";
+
+/// One connection, as far as it has introduced itself.
+#[derive(Debug)]
+pub struct Presence {
+    ip: IpAddr,
+    certificate_expiry: Option<i64>,
+    hello: Option<Hello>,
+    /// Whether the hello was accepted.
+    accepted: bool,
+    sync_status: &'static str,
+    status: SyncStatus,
+    /// What is in effect, as last said.
+    held: Position,
+    /// Milliseconds since the epoch; only known of what was applied over this connection.
+    in_effect_at: Option<u64>,
+    applied: Option<Applied>,
+    /// Why the last change was not applied or not persisted.
+    trouble: Option<String>,
+    last_seen: i64,
+}
+
+impl Presence {
+    pub fn new(ip: IpAddr, certificate_expiry: Option<i64>) -> Presence {
+        Presence {
+            ip,
+            certificate_expiry,
+            hello: None,
+            accepted: false,
+            sync_status: "unknown",
+            status: SyncStatus::Greeting,
+            held: Position::default(),
+            in_effect_at: None,
+            applied: None,
+            trouble: None,
+            last_seen: now(),
+        }
+    }
+
+    /// The node, once its hello was accepted.
+    pub fn joined(&self) -> Option<Uuid> {
+        self.hello.as_ref().filter(|_| self.accepted).map(|hello| hello.node_id)
+    }
+
+    /// Takes in what the session reports; false when the row stays the same.
+    pub fn learn(&mut self, report: &Report) -> bool {
+        self.last_seen = now();
+        match report {
+            Report::Joined(hello) => {
+                self.accepted = true;
+                self.sync_status = NORMAL;
+                self.held = hello.held;
+                self.hello = Some(hello.clone());
+            }
+            Report::Refused { hello, refused } => {
+                self.sync_status = match refused.code {
+                    RefusalCode::VersionIncompatible => VERSION_INCOMPATIBLE,
+                    _ => self.sync_status,
+                };
+                self.trouble = Some(refused.reason.clone());
+                self.hello = Some(hello.clone());
+            }
+            Report::Heartbeat(heartbeat) => self.held = heartbeat.position,
+            Report::Applied(applied) => {
+                self.held = applied.position;
+                self.in_effect_at = Some(applied.in_effect_at);
+                self.trouble = None;
+                self.applied = Some(applied.clone());
+            }
+            Report::Unpersisted(unpersisted) => self.trouble = Some(unpersisted.reason.clone()),
+            Report::Rejected(rejected) => self.trouble = Some(rejected.reason.clone()),
+            Report::Status(status) => {
+                self.status = *status;
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The row that says so; `None` before the data plane has introduced itself.
+    pub fn row(&self, registry: &RegistryOptions) -> Option<DataPlanePresence> {
+        let hello = self.hello.as_ref()?;
+        let purge_delay = i64::try_from(registry.purge_delay.as_secs()).unwrap_or(i64::MAX);
+        let quarantined = self.applied.as_ref().map(quarantined).unwrap_or_default();
+        Some(DataPlanePresence {
+            id: hello.node_id,
+            hostname: hello.hostname.clone(),
+            ip: self.ip.to_string(),
+            last_seen: self.last_seen,
+            updated_at: now(),
+            config_hash: self.held.digest.config_hash(),
+            version: Some(hello.kong_version.clone()),
+            sync_status: self.sync_status.to_owned(),
+            labels: Some(hello.labels.clone().into()),
+            cert_details: json!({ "expiry_timestamp": self.certificate_expiry }),
+            rpc_capabilities: Some(Vec::new().into()),
+            ttl: self.last_seen.saturating_add(purge_delay),
+            control_plane: Some(registry.identity.control_plane),
+            connected: self.accepted,
+            revision: i64::try_from(self.held.revision.0).ok(),
+            in_effect_at: self.in_effect_at.map(|at| at as f64 / 1000.0),
+            quarantined: Value::Array(quarantined),
+            langur_version: Some(hello.langur_version.clone()),
+        })
+    }
+
+    /// For people who look at the actors.
+    pub fn about(&self) -> Value {
+        json!({
+            "node_id": self.hello.as_ref().map(|hello| hello.node_id),
+            "ip": self.ip,
+            "status": format!("{:?}", self.status).to_lowercase(),
+            "in_effect": self.held.to_string(),
+            "trouble": self.trouble,
+        })
+    }
+}
+
+fn quarantined(applied: &Applied) -> Vec<Value> {
+    let entry = |entity: &crate::wire::Quarantined| {
+        json!({
+            "entity": entity.entity,
+            "id": entity.id,
+            "name": entity.name,
+            "reason": entity.reason,
+            "since": entity.since as f64 / 1000.0,
+        })
+    };
+    applied.quarantined.iter().map(entry).collect()
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
