@@ -154,14 +154,17 @@ impl Server {
         }
         let server = builder.run();
         let inner = server.handle();
+        let (running, ended) = watch::channel(());
         tokio::spawn(async move {
             if let Err(error) = server.await {
                 tracing::error!(%error, "listener ended");
             }
+            drop(running);
         });
         Ok(ServerHandle {
             inner,
             phase,
+            ended,
             addresses,
             counters: config.counters,
         })
@@ -173,6 +176,8 @@ impl Server {
 pub struct ServerHandle {
     inner: ActixHandle,
     phase: watch::Sender<Phase>,
+    /// Closed when the server has ended.
+    ended: watch::Receiver<()>,
     addresses: Vec<SocketAddr>,
     counters: Arc<ConnectionCounters>,
 }
@@ -189,6 +194,11 @@ impl ServerHandle {
 
     pub fn phase(&self) -> Phase {
         *self.phase.borrow()
+    }
+
+    /// Waits until the server has ended: drained, stopped, or failed (which is logged).
+    pub async fn ended(&self) {
+        while self.ended.clone().changed().await.is_ok() {}
     }
 
     /// Stops accepting at once, closes idle connections, lets requests in flight finish with
