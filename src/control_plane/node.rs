@@ -83,7 +83,6 @@ impl ControlPlane {
                 feed,
                 identity,
                 registry: registry.clone(),
-                sent_bytes: node.metrics.counter(&CLUSTER_SENT, []),
                 next: Arc::default(),
             },
             telemetry: TelemetryAcceptor {
@@ -100,6 +99,8 @@ impl ControlPlane {
     pub fn status(&self) -> Arc<dyn NodeStatus> {
         Arc::new(Status {
             store: self.store.clone(),
+            feed: Arc::clone(&self.links.feed),
+            sent_bytes: self.node.metrics.counter(&CLUSTER_SENT, []),
         })
     }
 
@@ -224,6 +225,8 @@ fn pg(settings: &settings::Postgres) -> PostgresSettings {
 
 struct Status {
     store: Store,
+    feed: Arc<Feed>,
+    sent_bytes: metrics::Counter,
 }
 
 impl NodeStatus for Status {
@@ -250,5 +253,10 @@ impl NodeStatus for Status {
                 ..NodeState::default()
             }
         })
+    }
+
+    fn before_scrape(&self) -> LocalFuture<'_, ()> {
+        self.sent_bytes.absolute(self.feed.sent_bytes());
+        Box::pin(std::future::ready(()))
     }
 }

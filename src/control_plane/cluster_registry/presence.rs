@@ -4,6 +4,7 @@ use super::RegistryOptions;
 use crate::control_plane::config_store::DataPlanePresence;
 use crate::control_plane::session::{Report, SyncStatus};
 use crate::wire::{Applied, Hello, Position, RefusalCode};
+use entity::{Labels, Strings};
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -104,9 +105,9 @@ impl Presence {
             config_hash: self.held.digest.config_hash(),
             version: Some(hello.kong_version.clone()),
             sync_status: self.sync_status.to_owned(),
-            labels: Some(hello.labels.clone().into()),
+            labels: Some(Labels(hello.labels.clone())),
             cert_details: json!({ "expiry_timestamp": self.certificate_expiry }),
-            rpc_capabilities: Some(Vec::new().into()),
+            rpc_capabilities: Some(Strings(Vec::new())),
             ttl: self.last_seen.saturating_add(purge_delay),
             control_plane: Some(registry.identity.control_plane),
             connected: self.accepted,

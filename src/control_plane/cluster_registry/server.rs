@@ -15,9 +15,6 @@ use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::dev::Extensions;
 use actix_web::web::{self, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use bytes::Bytes;
-use futures_util::{SinkExt, future};
-use metrics::Counter;
 use rustls::ServerConfig;
 use std::any::Any;
 use std::net::{IpAddr, Ipv4Addr};
@@ -38,8 +35,6 @@ pub struct LinkAcceptor {
     pub feed: Arc<Feed>,
     pub identity: Identity,
     pub registry: Slot<ClusterRegistry>,
-    /// Bytes sent to data planes over configuration links.
-    pub sent_bytes: Counter,
     pub next: Arc<AtomicU64>,
 }
 
@@ -51,12 +46,6 @@ impl LinkAcceptor {
             return;
         };
         let id = SessionId(self.next.fetch_add(1, Ordering::Relaxed));
-        let sent_bytes = self.sent_bytes.clone();
-        let counted = link.sink.with(move |frame: Bytes| {
-            sent_bytes.increment(frame.len() as u64);
-            future::ready(Ok(frame))
-        });
-        let link = Link::new(counted, link.stream);
         let feed = Arc::clone(&self.feed);
         let (identity, events) = (self.identity.clone(), registry.clone().recipient());
         let session = Session::start_on(link, id, identity, feed, events);
