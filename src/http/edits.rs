@@ -1,6 +1,6 @@
 //! Changes to a head's headers, kept beside the head until it is written.
 
-use super::{HeaderIndex, Span};
+use super::{HeaderIndex, Span, write};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Edit {
@@ -112,6 +112,8 @@ impl HeaderEdits {
         self.text.extend_from_slice(name.as_bytes());
         let value_span = span(self.text.len(), value.len());
         self.text.extend_from_slice(value);
+        // Whatever a value was made from, it cannot end its line and begin another one.
+        write::defuse(&mut self.text[name_span.start as usize..]);
         self.edits.push((edit, name_span, value_span));
     }
 }
@@ -168,5 +170,7 @@ mod tests {
         assert_eq!(lines(&edits, &head), ["Host: a", "x-b: back"]);
         edits.clear();
         assert_eq!(edits.get_all(&head, "x-a").count(), 2);
+        edits.set("x-b", "a\r\nX-Injected: \0");
+        assert_eq!(edits.get(&head, "x-b"), Some(&b"a  X-Injected:  "[..]));
     }
 }

@@ -20,6 +20,16 @@ pub fn header(out: &mut Vec<u8>, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>
     out.extend_from_slice(b"\r\n");
 }
 
+/// Puts blanks in the place of bytes that would end a header line.
+pub fn defuse(text: &mut [u8]) {
+    let ends_line = |byte: &u8| matches!(byte, b'\r' | b'\n' | 0);
+    if text.iter().any(ends_line) {
+        text.iter_mut()
+            .filter(|byte| ends_line(byte))
+            .for_each(|byte| *byte = b' ');
+    }
+}
+
 /// Appends a number in decimal digits.
 pub fn decimal(out: &mut Vec<u8>, value: u64) {
     digits::<10>(out, value);

@@ -9,6 +9,7 @@ use super::worker::{Scratch, Worker};
 use crate::http::parse::ResponseFacts;
 use crate::http::{BodyDecoder, Framing, HeaderEdits, ResponseHead, Version, reason_phrase, write};
 use std::future::poll_fn;
+use std::io;
 use std::ops::Range;
 use std::task::Poll;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -37,6 +38,26 @@ enum Framed {
     Chunked,
     /// Until the connection is closed.
     UntilClose,
+}
+
+/// What a read of the upstream came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Read {
+    More,
+    Closed,
+    Broken,
+}
+
+impl From<io::Result<usize>> for Read {
+    fn from(result: io::Result<usize>) -> Read {
+        match result {
+            Ok(1..) => Read::More,
+            Ok(0) => Read::Closed,
+            // TLS ended by closing the socket: what many servers do, and nginx accepts.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Read::Closed,
+            Err(_) => Read::Broken,
+        }
+    }
 }
 
 pub struct Download<'a, P: Pipeline, S> {
@@ -122,22 +143,24 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Download<'_, P, S> {
         let mut buffer = upstream
             .as_mut()
             .and_then(|upstream| upstream.buffer.take());
-        let mut closed = false;
+        let mut read = Read::More;
         if buffer.is_none()
             && !decoder.is_done()
             && let Some(upstream) = &mut upstream
         {
             // Often the body is there already; if not, the head does not wait for it.
-            closed = poll_fn(|cx| {
+            read = poll_fn(|cx| {
                 let stream = &mut upstream.connection.stream;
-                let polled = buffer::poll_read(stream, &mut buffer, &worker.buffers, cx);
-                Poll::Ready(matches!(polled, Poll::Ready(Ok(0) | Err(_))))
+                match buffer::poll_read(stream, &mut buffer, &worker.buffers, cx) {
+                    Poll::Ready(result) => Poll::Ready(Read::from(result)),
+                    Poll::Pending => Poll::Ready(Read::More),
+                }
             })
             .await;
         }
         loop {
             let (piece, surplus) = decode(&mut decoder, &mut buffer)?;
-            let done = decoder.is_done() || (closed && decoder.may_end_here());
+            let done = decoder.is_done() || (read == Read::Closed && decoder.may_end_here());
             if done && let Some(upstream) = upstream.take() {
                 // The next request need not wait until this client has read its response.
                 // Bytes after the end would be taken for the start of the next response.
@@ -166,28 +189,25 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Download<'_, P, S> {
             let Some(upstream) = &mut upstream else {
                 return Ok(());
             };
-            if closed {
+            if read != Read::More {
                 return Err(Ending::Truncated);
             }
-            closed = self.read(upstream, &mut buffer).await?;
+            read = self.read(upstream, &mut buffer).await?;
         }
     }
 
-    /// Waits for more of the body, or for the client to go away. Says whether the upstream
-    /// has closed.
+    /// Waits for more of the body, or for the client to go away.
     async fn read(
         &mut self,
         upstream: &mut Upstream,
         slot: &mut Option<Buffer>,
-    ) -> Result<bool, Ending> {
+    ) -> Result<Read, Ending> {
         let (client, buffers) = (&mut *self.client, &self.worker.buffers);
         let stream = &mut upstream.connection.stream;
         client.deadline.arm(self.attempt.read_timeout);
         let read = poll_fn(|cx| {
-            match buffer::poll_read(stream, slot, buffers, cx) {
-                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Ok(true)),
-                Poll::Ready(Ok(_)) => return Poll::Ready(Ok(false)),
-                Poll::Pending => {}
+            if let Poll::Ready(result) = buffer::poll_read(stream, slot, buffers, cx) {
+                return Poll::Ready(Ok(Read::from(result)));
             }
             if client.poll_gone(0, buffers, cx).is_ready() {
                 return Poll::Ready(Err(Ending::ClientGone));

@@ -1,7 +1,7 @@
 //! Client connections: sockets, workers, certificates, the HTTP/1.1 driver, drain.
 //!
 //! `server` binds and starts the workers; `connection` serves one connection, `exchange` one
-//! request of it. `upload` takes the request to the upstream, `download` the response to the
+//! request of it, `forward` its attempts. `upload` takes the request to the upstream, `download` the response to the
 //! client. Decisions are the pipeline's (`pipeline`), bytes are the driver's.
 //!
 //! This is the hot path: no lock, no mailbox, no log above debug, no allocation per header.
@@ -13,16 +13,19 @@ mod date;
 mod download;
 mod downstream;
 mod exchange;
+mod forward;
 pub mod pipeline;
 mod reply;
 mod request_body;
 mod server;
+mod socket;
 mod tunnel;
 mod upload;
 mod worker;
 
 pub use counters::{ConnectionCounters, Connections};
-pub use server::{Listen, ListenError, Server, ServerConfig, ServerHandle};
+pub use server::{ListenError, Server, ServerConfig, ServerHandle};
+pub use socket::Listen;
 pub use worker::{DriverSettings, Phase};
 
 #[cfg(test)]

@@ -34,7 +34,10 @@ pub async fn send<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin>(
         out.extend_from_slice(b"\r\n");
     }
     for (name, value) in &reply.headers {
+        let start = out.len();
         write::header(out, name.as_bytes(), value);
+        let end = out.len() - 2;
+        write::defuse(&mut out[start..end]);
     }
     out.extend_from_slice(b"\r\n");
     let body: &[u8] = match bodiless || context.to_head {

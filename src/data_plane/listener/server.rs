@@ -3,17 +3,17 @@
 use super::connection;
 use super::counters::ConnectionCounters;
 use super::pipeline::{Connection, Pipeline, TlsInfo};
+use super::socket::{Listen, acceptor, bind};
 use super::worker::{DriverSettings, Phase, Worker};
 use crate::data_plane::upstream::{Client, PoolLimits, Resolver};
 use actix_server::ServerHandle as ActixHandle;
 use actix_service::fn_service;
 use rustls::server::ResolvesServerCert;
-use socket2::{Domain, Protocol, Socket, Type};
 use std::any::Any;
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,21 +29,6 @@ const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Workers wait for their connections at least this long, in seconds; the deadline of
 /// `drain` is what ends them.
 const FOREVER: u64 = 365 * 24 * 3600;
-/// The backlog where none is set.
-const DEFAULT_BACKLOG: u32 = 16_384;
-
-/// One address to listen on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listen {
-    /// Port 0 lets the system choose; see `ServerHandle::addresses`.
-    pub address: SocketAddr,
-    pub tls: bool,
-    /// Accepted and, for now, without effect: HTTP/1.1 is spoken.
-    pub http2: bool,
-    pub reuseport: bool,
-    /// Connections that may wait to be accepted.
-    pub backlog: Option<u32>,
-}
 
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
@@ -154,14 +139,17 @@ impl Server {
         }
         let server = builder.run();
         let inner = server.handle();
+        let (running, ended) = watch::channel(());
         tokio::spawn(async move {
             if let Err(error) = server.await {
                 tracing::error!(%error, "listener ended");
             }
+            drop(running);
         });
         Ok(ServerHandle {
             inner,
             phase,
+            ended,
             addresses,
             counters: config.counters,
         })
@@ -173,6 +161,8 @@ impl Server {
 pub struct ServerHandle {
     inner: ActixHandle,
     phase: watch::Sender<Phase>,
+    /// Closed when the server has ended.
+    ended: watch::Receiver<()>,
     addresses: Vec<SocketAddr>,
     counters: Arc<ConnectionCounters>,
 }
@@ -189,6 +179,11 @@ impl ServerHandle {
 
     pub fn phase(&self) -> Phase {
         *self.phase.borrow()
+    }
+
+    /// Waits until the server has ended: drained, stopped, or failed (which is logged).
+    pub async fn ended(&self) {
+        while self.ended.clone().changed().await.is_ok() {}
     }
 
     /// Stops accepting at once, closes idle connections, lets requests in flight finish with
@@ -341,33 +336,4 @@ async fn accept<P: Pipeline>(
         serving.as_mut().poll(cx)
     })
     .await;
-}
-
-fn bind(listen: &Listen) -> io::Result<TcpListener> {
-    let domain = Domain::for_address(listen.address);
-    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    if listen.reuseport {
-        socket.set_reuse_port(true)?;
-    }
-    if listen.address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    socket.set_nonblocking(true)?;
-    socket.bind(&listen.address.into())?;
-    let backlog = listen.backlog.unwrap_or(DEFAULT_BACKLOG);
-    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-    Ok(socket.into())
-}
-
-/// TLS 1.2 and 1.3 with session tickets; certificates by name, clients are not asked for one.
-fn acceptor(certificates: Arc<dyn ResolvesServerCert>) -> Result<TlsAcceptor, rustls::Error> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_cert_resolver(certificates);
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    config.ticketer = rustls::crypto::ring::Ticketer::new()?;
-    Ok(TlsAcceptor::from(Arc::new(config)))
 }

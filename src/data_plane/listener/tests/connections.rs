@@ -13,7 +13,7 @@ fn a_panic_ends_its_connection_only() {
         other.ask(REPLY).await;
         let mut client = gateway.client().await;
         client.send("GET /panic HTTP/1.1\r\nHost: h\r\n\r\n").await;
-        assert_eq!(client.to_end().await, b"");
+        assert_eq!(client.rest().await, b"");
         assert_eq!(other.ask(REPLY).await.text(), "hello");
         drop(other);
         assert!(gateway.handle.drain(NEVER).await);
@@ -34,7 +34,7 @@ fn a_connection_serves_a_bounded_number_of_requests() {
             Some("keep-alive")
         );
         assert_eq!(client.ask(REPLY).await.header("connection"), Some("close"));
-        assert_eq!(client.to_end().await, b"");
+        assert_eq!(client.rest().await, b"");
     });
 }
 
@@ -63,12 +63,12 @@ fn a_drain_finishes_what_is_in_flight() {
         requests.recv().await.unwrap();
         let handle = gateway.handle.clone();
         let drain = tokio::spawn(async move { handle.drain(NEVER).await });
-        assert_eq!(idle.to_end().await, b"");
+        assert_eq!(idle.rest().await, b"");
         go.send(()).unwrap();
         let response = busy.message().await;
         assert_eq!(response.text(), "done");
         assert_eq!(response.header("connection"), Some("close"));
-        assert_eq!(busy.to_end().await, b"");
+        assert_eq!(busy.rest().await, b"");
         assert!(drain.await.unwrap());
         assert_eq!(gateway.handle.phase(), Phase::Draining);
         let refused = TcpStream::connect(gateway.handle.addresses()[0]).await;
@@ -98,7 +98,8 @@ fn a_drain_has_an_end_and_a_stop_is_one() {
                 true => gateway.handle.stop().await,
                 false => assert!(!gateway.handle.drain(SOON).await),
             }
-            assert_eq!(client.to_end().await, b"");
+            gateway.handle.ended().await;
+            assert_eq!(client.rest().await, b"");
             assert!(
                 TcpStream::connect(gateway.handle.addresses()[0])
                     .await

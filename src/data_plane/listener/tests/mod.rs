@@ -259,14 +259,14 @@ impl Message {
 /// Either end of a connection, as a test plays it.
 struct Client<S> {
     io: S,
-    rest: Vec<u8>,
+    read: Vec<u8>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     fn new(io: S) -> Client<S> {
         Client {
             io,
-            rest: Vec::new(),
+            read: Vec::new(),
         }
     }
 
@@ -279,24 +279,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     async fn fill(&mut self) -> bool {
         let mut chunk = [0; 16 * 1024];
         let count = self.io.read(&mut chunk).await.unwrap_or(0);
-        self.rest.extend_from_slice(&chunk[..count]);
+        self.read.extend_from_slice(&chunk[..count]);
         count > 0
     }
 
     async fn take(&mut self, count: usize) -> Vec<u8> {
-        while self.rest.len() < count {
-            assert!(self.fill().await, "closed after {:?}", self.rest);
+        while self.read.len() < count {
+            assert!(self.fill().await, "closed after {:?}", self.read);
         }
-        self.rest.drain(..count).collect()
+        self.read.drain(..count).collect()
     }
 
     async fn line(&mut self) -> String {
         loop {
-            if let Some(end) = self.rest.windows(2).position(|pair| pair == b"\r\n") {
+            if let Some(end) = self.read.windows(2).position(|pair| pair == b"\r\n") {
                 let line = self.take(end + 2).await;
                 return String::from_utf8(line[..end].to_vec()).unwrap();
             }
-            assert!(self.fill().await, "closed after {:?}", self.rest);
+            assert!(self.fill().await, "closed after {:?}", self.read);
         }
     }
 
@@ -344,9 +344,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     /// Everything up to the end.
-    async fn to_end(&mut self) -> Vec<u8> {
+    async fn rest(&mut self) -> Vec<u8> {
         while self.fill().await {}
-        std::mem::take(&mut self.rest)
+        std::mem::take(&mut self.read)
     }
 }
 
@@ -371,7 +371,7 @@ where
 
 /// Answers every request with what it saw of it.
 async fn echo(_: usize, mut client: Client<TcpStream>) {
-    while !client.rest.is_empty() || client.fill().await {
+    while !client.read.is_empty() || client.fill().await {
         let request = client.message().await;
         let lines: String = request
             .headers

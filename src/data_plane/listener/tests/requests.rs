@@ -82,7 +82,7 @@ fn refused_requests_get_a_reply_and_a_closed_connection() {
                 .write_all(b"GET /reply HTTP/1.1\r\nHost: h\r\n\r\n")
                 .await;
             let _ = client.io.shutdown().await;
-            assert_eq!(client.to_end().await, b"");
+            assert_eq!(client.rest().await, b"");
         }
         let long = format!("GET /{} HTTP/1.1\r\n", "a".repeat(9000));
         assert_eq!(
@@ -117,7 +117,7 @@ fn smuggled_requests_do_not_reach_the_upstream() {
             let response = client.ask(request).await;
             assert_eq!(response.line, "HTTP/1.1 400 Bad Request", "{framing}");
             client.io.shutdown().await.unwrap();
-            assert_eq!(client.to_end().await, b"", "{framing}");
+            assert_eq!(client.rest().await, b"", "{framing}");
         }
         assert_eq!(connections.load(Ordering::Relaxed), 0);
     });
@@ -161,7 +161,7 @@ fn pipelined_requests_are_answered_in_order() {
             let response = client.message().await;
             assert!(response.text().starts_with(expected), "{response:?}");
         }
-        assert_eq!(client.to_end().await, b"");
+        assert_eq!(client.rest().await, b"");
         assert_eq!(connections.load(Ordering::Relaxed), 1);
     });
 }
@@ -310,7 +310,7 @@ fn bodies_that_break_off_or_break_the_rules() {
             .send("POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nhalf")
             .await;
         client.io.shutdown().await.unwrap();
-        assert_eq!(client.to_end().await, b"");
+        assert_eq!(client.rest().await, b"");
         assert!(gateway.outcome().await.client_closed);
     });
 }
@@ -350,7 +350,7 @@ fn slow_clients_are_given_up() {
         setup.config.driver.keep_alive_timeout = SOON;
         let mut gateway = setup.start();
         let mut silent = gateway.client().await;
-        assert_eq!(silent.to_end().await, b"");
+        assert_eq!(silent.rest().await, b"");
         let mut half_head = gateway.client().await;
         assert_eq!(
             half_head.ask("GET /x HTTP/1.1\r\nHo").await.text(),
@@ -362,6 +362,6 @@ fn slow_clients_are_given_up() {
         assert_eq!(gateway.outcome().await.refused, Some(Refusal::Timeout));
         let mut idle = gateway.client().await;
         idle.ask("GET /reply HTTP/1.1\r\nHost: h\r\n\r\n").await;
-        assert_eq!(idle.to_end().await, b"");
+        assert_eq!(idle.rest().await, b"");
     });
 }

@@ -14,7 +14,7 @@ async fn proxied(answer: &'static [u8], request: &str) -> (Vec<u8>, Outcome) {
     client.send(request).await;
     let outcome = gateway.outcome().await;
     client.io.shutdown().await.unwrap();
-    (client.to_end().await, outcome)
+    (client.rest().await, outcome)
 }
 
 fn without_date(bytes: &[u8]) -> String {
@@ -139,7 +139,7 @@ fn large_answers_pass_in_every_framing() {
         let (address, _) = upstream(move |_, mut client| {
             let body = body.clone();
             async move {
-                while !client.rest.is_empty() || client.fill().await {
+                while !client.read.is_empty() || client.fill().await {
                     let request = client.message().await;
                     if request.line.contains("/length") {
                         client
@@ -195,7 +195,7 @@ fn an_early_answer_stops_the_upload() {
         assert_eq!(response.text(), "no");
         assert_eq!(response.header("connection"), Some("close"));
         client.io.shutdown().await.unwrap();
-        assert_eq!(client.to_end().await, b"");
+        assert_eq!(client.rest().await, b"");
         assert!(gateway.outcome().await.request_bytes < 1_000_000);
         // The connection to the upstream is in an unknown state: it is not used again.
         let mut client = gateway.client().await;
@@ -272,7 +272,7 @@ fn replies_of_the_gateway() {
             assert!(response.header("date").is_some() && response.header("via").is_some());
             assert!(!gateway.outcome().await.client_closed);
         }
-        assert_eq!(client.to_end().await, b"");
+        assert_eq!(client.rest().await, b"");
         // An unwanted body that is too long to read away costs the connection.
         let mut client = gateway.client().await;
         let request = "POST /reply HTTP/1.1\r\nHost: h\r\nContent-Length: 2000000\r\n\r\nabc";

@@ -103,10 +103,10 @@ fn a_client_that_speaks_no_tls_is_dropped() {
         }));
         let gateway = setup.start();
         let mut silent = gateway.client().await;
-        assert_eq!(silent.to_end().await, b"");
+        assert_eq!(silent.rest().await, b"");
         let mut plain = gateway.client().await;
         plain.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
-        let got = plain.to_end().await;
+        let got = plain.rest().await;
         assert!(!got.starts_with(b"HTTP"), "{got:?}");
     });
 }
@@ -130,7 +130,7 @@ async fn tls_upstream(identity: &Identity) -> (SocketAddr, Arc<AtomicUsize>) {
                 return;
             };
             let mut client = Client::new(stream);
-            while !client.rest.is_empty() || client.fill().await {
+            while !client.read.is_empty() || client.fill().await {
                 let request = client.message().await;
                 let length = request.body.len();
                 let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");

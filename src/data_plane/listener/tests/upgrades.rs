@@ -15,7 +15,7 @@ fn an_accepted_upgrade_is_a_tunnel() {
             assert_eq!(request.header("upgrade"), Some("websocket"));
             client.send(format!("{ACCEPTED}first")).await;
             while client.fill().await {
-                let bytes = std::mem::take(&mut client.rest);
+                let bytes = std::mem::take(&mut client.read);
                 client.send(bytes).await;
             }
             client.send("end").await;
@@ -43,7 +43,7 @@ fn an_accepted_upgrade_is_a_tunnel() {
         let mut reader = Client::new(tokio::io::join(reader, tokio::io::sink()));
         assert_eq!(reader.take(large.len()).await, large);
         // One direction was closed; the other one still works.
-        assert_eq!(reader.to_end().await, b"end");
+        assert_eq!(reader.rest().await, b"end");
         let outcome = gateway.outcome().await;
         assert_eq!(
             outcome.request_bytes as usize,
@@ -67,7 +67,7 @@ fn after_a_refused_upgrade_early_bytes_are_not_a_request() {
             let response = client.message().await;
             assert_eq!(response.header("connection"), Some("close"), "{path}");
             client.io.shutdown().await.unwrap();
-            assert_eq!(client.to_end().await, b"");
+            assert_eq!(client.rest().await, b"");
             // Without such bytes the connection goes on.
             let mut client = gateway.client().await;
             let response = client.ask(&upgrade).await;
@@ -114,6 +114,6 @@ fn an_idle_tunnel_ends() {
         let mut client = gateway.client().await;
         client.send(UPGRADE).await;
         client.head().await;
-        assert_eq!(client.to_end().await, b"");
+        assert_eq!(client.rest().await, b"");
     });
 }

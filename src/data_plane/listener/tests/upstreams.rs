@@ -262,7 +262,7 @@ fn an_upstream_that_stalls_in_the_body_is_given_up() {
         let gateway = setup.start();
         let mut client = gateway.client().await;
         client.send(GET).await;
-        assert!(client.to_end().await.ends_with(b"half"));
+        assert!(client.rest().await.ends_with(b"half"));
     });
 }
 
