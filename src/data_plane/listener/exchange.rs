@@ -7,6 +7,7 @@ use super::request_body::{BodyFault, RequestBody};
 use super::worker::{Phase, Scratch, Worker};
 use crate::http::parse::RequestFacts;
 use crate::http::{Framing, Version};
+use bytes::Bytes;
 use std::task::Poll;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -66,16 +67,8 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, P, S> {
             exchange, request, ..
         } = &mut *self.scratch;
         pipeline.begin(exchange, self.connection, request);
-        let verdict = pipeline.access(exchange).await;
-        shape.upgrade = match facts.framing {
-            Framing::None => pipeline.upgrade(exchange),
-            _ => Upgrade::None,
-        };
         let mut outcome = Outcome::default();
-        let next = match verdict {
-            Verdict::Respond(reply) => self.answer(&shape, &mut body, reply).await,
-            Verdict::Forward => self.forward(&shape, &mut body).await,
-        };
+        let next = self.decide(&mut shape, &mut body, facts.framing).await;
         let next = match next {
             Ok(next) => next,
             Err(BodyFault::Gone) => {
@@ -92,6 +85,54 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, P, S> {
         outcome.response_bytes = self.client.sent;
         pipeline.finish(&mut self.scratch.exchange, outcome);
         next
+    }
+
+    /// Lets the pipeline decide, and does what it says.
+    async fn decide(
+        &mut self,
+        shape: &mut Shape,
+        body: &mut RequestBody,
+        framing: Framing,
+    ) -> Result<Next, BodyFault> {
+        let pipeline = &self.worker.pipeline;
+        if let Some(limit) = pipeline.body_limit(&self.scratch.exchange) {
+            self.show_body(shape, body, limit).await?;
+        }
+        let exchange = &mut self.scratch.exchange;
+        let verdict = pipeline.access(exchange).await;
+        if let Some(new) = pipeline.new_body(exchange) {
+            body.replace(self.client, &new)?;
+        }
+        shape.upgrade = match framing {
+            Framing::None => pipeline.upgrade(exchange),
+            _ => Upgrade::None,
+        };
+        match verdict {
+            Verdict::Respond(reply) => self.answer(shape, body, reply).await,
+            Verdict::Forward => self.forward(shape, body).await,
+        }
+    }
+
+    /// Collects the body for the plugins that ask for it, unless it is longer than they
+    /// want.
+    async fn show_body(
+        &mut self,
+        shape: &Shape,
+        body: &mut RequestBody,
+        limit: usize,
+    ) -> Result<(), BodyFault> {
+        body.absorb(self.client)?;
+        let named = body.missing().unwrap_or(0) + body.held() as u64;
+        if named > limit as u64 {
+            return Ok(());
+        }
+        self.prepare(shape, body, true).await?;
+        if let Some(whole) = body.held_within(self.client, limit) {
+            let whole = Bytes::copy_from_slice(whole);
+            let exchange = &mut self.scratch.exchange;
+            self.worker.pipeline.body(exchange, whole);
+        }
+        Ok(())
     }
 
     /// Refuses a request that the pipeline has not seen.

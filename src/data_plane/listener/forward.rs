@@ -57,7 +57,7 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, P, S> {
     /// collects it where the route wants it buffered and it fits one buffer. A larger body
     /// is streamed in any case: nothing unbounded is ever buffered, and a request of which
     /// a part is gone is not tried again.
-    async fn prepare(
+    pub(super) async fn prepare(
         &mut self,
         shape: &Shape,
         body: &mut RequestBody,

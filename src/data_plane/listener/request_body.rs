@@ -129,6 +129,33 @@ impl RequestBody {
         }
     }
 
+    /// The body, when all of it is held and it is not longer than `limit`.
+    pub fn held_within<'c, S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        client: &'c Downstream<S>,
+        limit: usize,
+    ) -> Option<&'c [u8]> {
+        (self.is_whole() && self.held <= limit).then(|| &client.unread()[..self.held])
+    }
+
+    /// Sends `new` instead of the body, which must be whole.
+    pub fn replace<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        client: &mut Downstream<S>,
+        new: &[u8],
+    ) -> Result<(), BodyFault> {
+        let replaced = match client.buffer_mut() {
+            Some(buffer) => buffer.replace_front(self.held, new),
+            None => new.is_empty(),
+        };
+        if !replaced {
+            return Err(BodyFault::Refused(Refusal::BodyTooLarge));
+        }
+        self.held = new.len();
+        self.framing = Framing::Length(new.len() as u64);
+        Ok(())
+    }
+
     /// Reads and decodes once, if there is room.
     pub fn poll_more<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,

@@ -51,14 +51,20 @@ fn attempt_with(
     let snapshot = &*current.snapshot;
     let destination = snapshot.destination(service);
     let balanced = matches!(destination, Destination::Balanced(_));
-    if let Some(failed) = failed {
-        check_retry(exchange, matched, service, balanced, failed, settings)?;
+    // A target without an address was never tried: it costs none of the retries.
+    let passed_over = balanced && failed == Some(AttemptError::Resolve);
+    match failed {
+        Some(_) if passed_over => exchange.tries.count -= 1,
+        Some(failed) => check_retry(exchange, matched, service, failed, settings)?,
+        None => {}
     }
-    let first = exchange.tries.count == 0;
-    let Some(target) = destination.pick(&exchange.tries.targets) else {
-        return Err(match first {
-            true => own_error(exchange, 503, NO_PEER),
-            false => engine_error(exchange, 503, settings),
+    let picked = destination.pick(&exchange.tries.targets);
+    let is_new = |target: &&TargetAddress| !exchange.tries.targets.contains(&target.id);
+    let Some(target) = picked.filter(|target| !passed_over || is_new(target)) else {
+        exchange.proxied = exchange.tries.count > 0;
+        return Err(match exchange.proxied {
+            false => own_error(exchange, 503, NO_PEER),
+            true => engine_error(exchange, 503, settings),
         });
     };
     write_host(exchange, matched, service, snapshot, target, balanced);
@@ -95,12 +101,11 @@ fn check_retry(
     exchange: &mut Exchange,
     matched: &Matched,
     service: &CompiledService,
-    balanced: bool,
     failed: AttemptError,
     settings: &ProxySettings,
 ) -> Result<(), Reply> {
     let count = exchange.tries.count;
-    if failed == AttemptError::Resolve && count == 1 && !balanced {
+    if failed == AttemptError::Resolve && count == 1 {
         // Kong resolves before it proxies: this is no upstream error yet.
         exchange.proxied = false;
         return Err(own_error(exchange, 503, "name resolution failed"));

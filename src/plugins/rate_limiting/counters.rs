@@ -4,13 +4,13 @@
 //! One entry counts all windows of one identifier, so that a request takes one look-up and
 //! one short lock of one of 64 shards. An entry dies with its longest window; a full shard
 //! drops its expired entries and, if that is not enough, the quarter that expires soonest:
-//! those callers start anew, and a warning tells it.
+//! those callers start anew, and a warning tells it. Clients choose keys (headers, addresses):
+//! the hash is the standard library's, which resists chosen collisions.
 
 use super::window::{PERIODS, Period};
 use crate::plugins::Timestamp;
-use foldhash::fast::RandomState;
 use hashbrown::{Equivalent, HashMap};
-use std::hash::{BuildHasher, Hash};
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use uuid::Uuid;

@@ -1,6 +1,7 @@
 //! The pipeline as drivers see it, without sockets.
 
 mod allocations;
+mod driven;
 mod errors;
 mod plugins;
 mod recorded;

@@ -126,17 +126,24 @@ fn each_attempt_takes_another_target() {
 
 #[test]
 fn a_target_without_an_address_is_passed_over() {
-    let mut proxy = proxy(
-        json!({"host": "up", "retries": 1}),
-        &["a.test:1", "b.test:2"],
-    );
+    let targets = ["a.test:1", "b.test:2", "c.test:3"];
+    let mut proxy = proxy(json!({"host": "up", "retries": 0}), &targets);
     let request = "POST /r HTTP/1.1\r\nHost: a\r\n";
     let (attempts, status, message) = fail_all(&mut proxy, request, AttemptError::Resolve);
-    assert_eq!((attempts, status), (2, 503));
-    assert_eq!(
-        message,
-        "proxied: The upstream server is currently unavailable"
-    );
+    assert_eq!((attempts, status), (3, 503));
+    let no_peer = "failure to get a peer from the ring-balancer";
+    assert_eq!(message, format!("own:   \"message\":\"{no_peer}\","));
+    proxy.finish();
+
+    // One that was really tried makes it the upstream's failure.
+    proxy.access(request).expect("forwarded");
+    proxy.attempt(None).expect("a target");
+    let resolve = Some(AttemptError::Resolve);
+    proxy.attempt(resolve).expect("another target");
+    let reply = proxy
+        .attempt(Some(AttemptError::Connect))
+        .expect_err("no retries");
+    assert_eq!((reply.status, header(&reply, "via").is_some()), (502, true));
 }
 
 #[test]
