@@ -93,7 +93,11 @@ impl Node {
         let bundled: Vec<&str> = PLUGINS.iter().map(|plugin| plugin.name).collect();
         let selected = self.settings.node.plugins.select(&bundled);
         let refused = |why| NodeError::Setting(format!("plugins: {why}"));
-        Ok(selected.map_err(refused)?.into_iter().map(str::to_owned).collect())
+        Ok(selected
+            .map_err(refused)?
+            .into_iter()
+            .map(str::to_owned)
+            .collect())
     }
 
     /// What `/status`, `/metrics` and `/debug/actors` show of this node.

@@ -3,6 +3,8 @@
 use super::args::SettingsArgs;
 use super::start::StartError;
 use super::{CliError, logging};
+#[cfg(feature = "control-plane")]
+use crate::node::NodeError;
 use crate::settings::{Database, Settings};
 use clap::Subcommand;
 use std::sync::Arc;
@@ -69,6 +71,36 @@ pub fn command(args: &Args) -> Result<(), CliError> {
 ///
 /// # Errors
 /// The database cannot be reached or refuses.
-pub async fn run(settings: Arc<Settings>, _action: Action) -> Result<(), StartError> {
+#[cfg(feature = "control-plane")]
+pub async fn run(settings: Arc<Settings>, action: Action) -> Result<(), StartError> {
+    let store = crate::control_plane::connect(&settings).await?;
+    let failed = |err| NodeError::Database(format!("database: {err:?}"));
+    match action {
+        Action::Up => {
+            let applied = store.migrate().await.map_err(failed)?;
+            for name in &applied {
+                println!("applied {name}");
+            }
+            println!("{} applied, the schema is up to date", applied.len());
+        }
+        Action::List => {
+            for step in store.migrations().await.map_err(failed)? {
+                let state = if step.applied { "applied" } else { "pending" };
+                println!("{state}  {}", step.name);
+            }
+        }
+        Action::Reset => {
+            store.reset().await.map_err(failed)?;
+            println!("all tables are deleted");
+        }
+    }
+    store.close().await;
+    Ok(())
+}
+
+/// # Errors
+/// Always: this build has no database.
+#[cfg(not(feature = "control-plane"))]
+pub async fn run(settings: Arc<Settings>, _: Action) -> Result<(), StartError> {
     Err(StartError::NotInThisBuild(settings.node.role.as_str()))
 }

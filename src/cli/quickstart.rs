@@ -3,12 +3,15 @@
 //! Everything lives under one directory, so that a second run continues with the same data. The
 //! two nodes have settings of their own and a real mutual-TLS link between them.
 
-use super::start::StartError;
+use super::start::{Planes, Signals, StartError, Stop};
 use super::{CliError, hybrid, logging};
 use crate::settings::{LogControl, Settings, Sources};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+mod echo;
+mod tour;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -70,10 +73,17 @@ pub fn command(args: &Args) -> Result<(), CliError> {
 ///
 /// # Errors
 /// A part could not start.
-pub async fn run(plan: Plan, _log: LogControl) -> Result<(), StartError> {
-    Err(StartError::NotInThisBuild(
-        plan.control_plane.node.role.as_str(),
-    ))
+pub async fn run(plan: Plan, log: LogControl) -> Result<(), StartError> {
+    let mut signals = Signals::catch()?;
+    let echo = echo::serve(plan.echo)?;
+    let control_plane = Planes::start(Arc::clone(&plan.control_plane), log.clone()).await?;
+    let data_plane = Planes::start(Arc::clone(&plan.data_plane), log).await?;
+    print!("{}", tour::text(&plan));
+    let stop = signals.next().await;
+    data_plane.stop(stop, &mut signals).await;
+    control_plane.stop(stop, &mut signals).await;
+    echo.stop(stop == Stop::Drain).await;
+    Ok(())
 }
 
 fn plan(args: &Args) -> Result<Plan, CliError> {

@@ -117,6 +117,8 @@ impl Signals {
 pub struct Planes {
     #[cfg(feature = "control-plane")]
     control: Option<crate::control_plane::ControlPlane>,
+    #[cfg(feature = "data-plane")]
+    data: Option<crate::data_plane::DataPlane>,
     status: Option<crate::serve::Running>,
 }
 
@@ -129,28 +131,52 @@ impl Planes {
         let node = Node::new(settings, log)?;
         let role = node.settings.node.role;
         let mut parts = Vec::new();
+
         #[cfg(feature = "control-plane")]
         let mut control = None;
+        #[cfg(feature = "control-plane")]
         if role.has_control_plane() {
-            #[cfg(feature = "control-plane")]
-            {
-                let plane = crate::control_plane::ControlPlane::open(&node).await?;
-                parts.push(plane.status());
-                control = Some(plane);
-            }
-            #[cfg(not(feature = "control-plane"))]
+            let plane = crate::control_plane::ControlPlane::open(&node).await?;
+            parts.push(plane.status());
+            control = Some(plane);
+        }
+        #[cfg(not(feature = "control-plane"))]
+        if role.has_control_plane() {
             return Err(StartError::NotInThisBuild(role.as_str()));
         }
+
+        #[cfg(feature = "data-plane")]
+        let mut data = None;
+        #[cfg(feature = "data-plane")]
+        if role.has_data_plane() {
+            #[cfg(feature = "control-plane")]
+            let links = match &control {
+                Some(plane) => planes_in_one(plane),
+                None => crate::data_plane::Links::over_network(&node)?,
+            };
+            #[cfg(not(feature = "control-plane"))]
+            let links = crate::data_plane::Links::over_network(&node)?;
+            let plane = crate::data_plane::DataPlane::start(&node, links).await?;
+            parts.push(plane.status());
+            data = Some(plane);
+        }
+        #[cfg(not(feature = "data-plane"))]
+        if role.has_data_plane() {
+            return Err(StartError::NotInThisBuild(role.as_str()));
+        }
+
         let pages = node.status_pages(parts);
         let status = node.serve_status(pages.clone())?;
         #[cfg(feature = "control-plane")]
         if let Some(plane) = &mut control {
-            plane.serve(pages).await?;
+            plane.serve(pages)?;
         }
         tracing::info!(role = role.as_str(), node_id = %node.id, "started");
         Ok(Planes {
             #[cfg(feature = "control-plane")]
             control,
+            #[cfg(feature = "data-plane")]
+            data,
             status,
         })
     }
@@ -164,7 +190,12 @@ impl Planes {
         }
     }
 
-    async fn stop_all(&self, graceful: bool) {
+    /// The data plane first: its last telemetry still finds a control plane.
+    pub async fn stop_all(&self, graceful: bool) {
+        #[cfg(feature = "data-plane")]
+        if let Some(plane) = &self.data {
+            plane.stop(graceful).await;
+        }
         #[cfg(feature = "control-plane")]
         if let Some(plane) = &self.control {
             plane.stop(graceful).await;
@@ -172,5 +203,28 @@ impl Planes {
         if let Some(status) = &self.status {
             status.stop(graceful).await;
         }
+    }
+}
+
+/// The links of a node with both roles: memory instead of a network, the same code otherwise.
+#[cfg(all(feature = "control-plane", feature = "data-plane"))]
+fn planes_in_one(control: &crate::control_plane::ControlPlane) -> crate::data_plane::Links {
+    use crate::link::InMemory;
+    use std::rc::Rc;
+
+    let (links, telemetry, node) = (control.links(), control.telemetry(), control.node_id());
+    let configuration = InMemory::new(move |end| {
+        let links = links.clone();
+        actix_rt::spawn(async move { links.accept_in_memory(end).await });
+        Ok(())
+    });
+    let telemetry = InMemory::new(move |end| {
+        let telemetry = telemetry.clone();
+        actix_rt::spawn(async move { telemetry.serve(crate::link::Link::from(end), node).await });
+        Ok(())
+    });
+    crate::data_plane::Links {
+        configuration: vec![Rc::new(configuration)],
+        telemetry: Rc::new(telemetry),
     }
 }

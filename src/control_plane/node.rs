@@ -24,6 +24,7 @@ use actix::Actor;
 use actix_web::web::Data;
 use std::sync::Arc;
 use std::time::Duration;
+use uuid::Uuid;
 
 /// How long the database may take to say that it is there.
 const REACHABLE: Duration = Duration::from_secs(2);
@@ -104,11 +105,25 @@ impl ControlPlane {
         })
     }
 
+    /// Takes configuration links of the same process.
+    pub fn links(&self) -> LinkAcceptor {
+        self.links.clone()
+    }
+
+    /// Takes telemetry links of the same process.
+    pub fn telemetry(&self) -> TelemetryAcceptor {
+        self.telemetry.clone()
+    }
+
+    pub fn node_id(&self) -> Uuid {
+        self.node.id
+    }
+
     /// Opens the admin and cluster listeners.
     ///
     /// # Errors
     /// See [`NodeError`].
-    pub async fn serve(&mut self, pages: Data<StatusContext>) -> Result<(), NodeError> {
+    pub fn serve(&mut self, pages: Data<StatusContext>) -> Result<(), NodeError> {
         self.admin = Some(self.serve_admin(pages)?);
         if self.node.settings.node.role == settings::Role::ControlPlane {
             let (links, telemetry) = (self.links.clone(), self.telemetry.clone());
@@ -190,7 +205,10 @@ pub async fn connect(settings: &Settings) -> Result<Store, NodeError> {
                 "sqlite_path",
             )
         }
-        Database::Postgres(postgres) => (DatabaseSettings::Postgres(Box::new(pg(postgres))), "pg_host"),
+        Database::Postgres(postgres) => (
+            DatabaseSettings::Postgres(Box::new(pg(postgres))),
+            "pg_host",
+        ),
         Database::Off => {
             let why = "database: a control plane needs one".to_owned();
             return Err(NodeError::Database(why));

@@ -1,10 +1,10 @@
 //! The data plane's ends of its links: over the network, or within the process.
 
+use super::heartbeat_client::ConnectLink;
 use crate::link::{Connect, Dialer, Link, LinkError, LocalFuture, Target};
 use crate::node::{Node, NodeError};
 use crate::settings::HostPort;
 use crate::tls;
-use super::heartbeat_client::ConnectLink;
 use crate::wire;
 use futures_util::future::LocalBoxFuture;
 use std::cell::Cell;
@@ -56,7 +56,9 @@ impl Links {
         let tls = std::sync::Arc::new(tls::cluster_client_config(&identity, &trust)?);
         let limit = cluster.max_payload;
         let endpoints = |addresses: &[HostPort], name: Option<&str>, path: String, subprotocol| {
-            let host = addresses.first().map_or("", |address| address.host.as_str());
+            let host = addresses
+                .first()
+                .map_or("", |address| address.host.as_str());
             let name = tls::server_name(&trust, name, host)?;
             Ok::<Rc<dyn Connect>, NodeError>(Rc::new(Endpoints {
                 dialer: Dialer::new(tls.clone(), Some(name.to_str().into_owned()), limit),

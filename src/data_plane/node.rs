@@ -6,8 +6,8 @@ use super::cache_writer::{CacheWriter, Cached, ConfigCache, LmdbCache};
 use super::heartbeat_client::{Disconnect, GetLinkState, HeartbeatClient, Origin, Phase, State};
 use super::links::Links;
 use super::listener::{CertificateResolver, DrainConnections, Listener, Server, StopAccepting};
-use super::proxy_settings;
 use super::proxy::Proxy;
+use super::proxy_settings;
 use super::router::{EffectCell, MatchOrder, Options, Router, RouterOptions, SnapshotCell};
 use super::telemetry_buffer::{
     BufferOptions, Drain, Finish, Rings, SharedBuffer, TelemetryBuffer, TelemetryOptions,
@@ -87,23 +87,40 @@ impl DataPlane {
         let router = {
             let (cell, effect) = (snapshots.clone(), effect.clone());
             let mut first = Some(first);
-            guard_on(&compile, &node.actors, "Router", RestartPolicy::default(), move || {
-                let again = || Router::new(options.clone(), cell.clone(), effect.clone());
-                first.take().unwrap_or_else(again)
-            })
+            guard_on(
+                &compile,
+                &node.actors,
+                "Router",
+                RestartPolicy::default(),
+                move || {
+                    let again = || Router::new(options.clone(), cell.clone(), effect.clone());
+                    first.take().unwrap_or_else(again)
+                },
+            )
         };
         let disk = Arbiter::new().handle();
         let writer = {
             let (path, map_size) = (settings.cache.path.clone(), settings.cache.map_size);
             let mut first = Some(cache);
-            guard_on(&disk, &node.actors, "CacheWriter", RestartPolicy::default(), move || {
-                let holds = first.as_ref().map(|_| persisted);
-                let mut cache = first.take().unwrap_or_else(|| LmdbCache::new(&path, map_size));
-                let holds = holds.unwrap_or_else(|| {
-                    load(&mut cache).as_ref().map(Cached::position).unwrap_or_default()
-                });
-                CacheWriter::new(Box::new(cache), holds)
-            })
+            guard_on(
+                &disk,
+                &node.actors,
+                "CacheWriter",
+                RestartPolicy::default(),
+                move || {
+                    let holds = first.as_ref().map(|_| persisted);
+                    let mut cache = first
+                        .take()
+                        .unwrap_or_else(|| LmdbCache::new(&path, map_size));
+                    let holds = holds.unwrap_or_else(|| {
+                        load(&mut cache)
+                            .as_ref()
+                            .map(Cached::position)
+                            .unwrap_or_default()
+                    });
+                    CacheWriter::new(Box::new(cache), holds)
+                },
+            )
         };
         router.started().await;
         writer.started().await;
@@ -130,25 +147,35 @@ impl DataPlane {
             let effect = effect.clone();
             let configuration = links.configuration.clone();
             let mut persisted = Some(persisted);
-            guard(&node.actors, "HeartbeatClient", RestartPolicy::default(), move || {
-                let live = effect.load_full();
-                let held = live.as_ref().map(|live| live.position).unwrap_or_default();
-                let origin = Origin {
-                    hello: Hello { held, ..hello.clone() },
-                    // A client that had to be restarted no longer knows: the cache is written anew.
-                    persisted: persisted.take().unwrap_or_default(),
-                    in_effect_at: live.as_ref().map_or(0, |live| live.at),
-                    quarantined: live.map(|live| live.quarantined.clone()).unwrap_or_default(),
-                };
-                let seed = rand::random();
-                HeartbeatClient::new(
-                    State::new(origin, configuration.len(), seed, limits),
-                    limits,
-                    Box::new(router.clone()),
-                    Box::new(configuration.clone()),
-                    writer.clone(),
-                )
-            })
+            guard(
+                &node.actors,
+                "HeartbeatClient",
+                RestartPolicy::default(),
+                move || {
+                    let live = effect.load_full();
+                    let held = live.as_ref().map(|live| live.position).unwrap_or_default();
+                    let origin = Origin {
+                        hello: Hello {
+                            held,
+                            ..hello.clone()
+                        },
+                        // A client that had to be restarted no longer knows: the cache is written anew.
+                        persisted: persisted.take().unwrap_or_default(),
+                        in_effect_at: live.as_ref().map_or(0, |live| live.at),
+                        quarantined: live
+                            .map(|live| live.quarantined.clone())
+                            .unwrap_or_default(),
+                    };
+                    let seed = rand::random();
+                    HeartbeatClient::new(
+                        State::new(origin, configuration.len(), seed, limits),
+                        limits,
+                        Box::new(router.clone()),
+                        Box::new(configuration.clone()),
+                        writer.clone(),
+                    )
+                },
+            )
         };
         let buffer = SharedBuffer::new(
             BufferOptions {
@@ -168,9 +195,12 @@ impl DataPlane {
                 connect: Some(Rc::clone(&links.telemetry)),
                 reconnect: TelemetryOptions::RECONNECT,
             };
-            guard(&node.actors, "TelemetryBuffer", RestartPolicy::default(), move || {
-                TelemetryBuffer::new(options.clone())
-            })
+            guard(
+                &node.actors,
+                "TelemetryBuffer",
+                RestartPolicy::default(),
+                move || TelemetryBuffer::new(options.clone()),
+            )
         };
         let identity = settings.cluster.identity()?;
         Ok(DataPlane {
@@ -253,7 +283,10 @@ fn serve(
         true => certificates.proxy_identities(&settings.node.prefix)?,
         false => Vec::new(),
     };
-    let keys = own.iter().map(crate::tls::Identity::certified_key).collect();
+    let keys = own
+        .iter()
+        .map(crate::tls::Identity::certified_key)
+        .collect();
     let resolver = Arc::new(CertificateResolver::new(snapshots.clone(), keys));
     let config = proxy_settings::server(node, workers);
     let (cell, rings) = (snapshots.clone(), rings.clone());
@@ -264,7 +297,9 @@ fn serve(
         tracing::info!(setting = "proxy_listen", %address, "listening");
     }
     let policy = RestartPolicy::default();
-    Ok(guard(&node.actors, "Listener", policy, move || Listener::new(server.clone())))
+    Ok(guard(&node.actors, "Listener", policy, move || {
+        Listener::new(server.clone())
+    }))
 }
 
 struct Status {

@@ -39,7 +39,7 @@ pub use credentials::CredentialError;
 pub use grammar::MAX_TEXT;
 pub use key::{Effect, Key, Kind};
 pub use keys::{SECTIONS, Section};
-pub use listen::Listen;
+pub use listen::{Listen, parse as parse_listen};
 pub use listeners::Listeners;
 pub use log_control::LogControl;
 pub use node::{LogFormat, LogLevel, Node, PluginSelection, Role};

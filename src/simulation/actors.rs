@@ -10,8 +10,8 @@ use crate::data_plane::heartbeat_client::{
     ApplyConfig, ConnectLink, GetLinkState, HeartbeatClient, InEffect, LiveConfig, Origin, Phase,
     State,
 };
-use crate::model::{Config, Kind, Op, Revision, Row};
 use crate::link::{Link, LinkError, memory_pair};
+use crate::model::{Config, Kind, Op, Revision, Row};
 use crate::wire::{ChangeMessage, Hello, Limits, Position, SnapshotParts};
 use actix::{Actor, Addr, Context, Handler};
 use futures_util::future::{FutureExt, LocalBoxFuture};

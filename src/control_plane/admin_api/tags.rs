@@ -58,7 +58,9 @@ impl Api {
 
     fn check_tag(&self, tag: &str) -> Result<(), ApiError> {
         schema::entity("tags")
-            .map_or(Ok(()), |tags| tags.check_field("tag", &json!(tag), &self.env()))
+            .map_or(Ok(()), |tags| {
+                tags.check_field("tag", &json!(tag), &self.env())
+            })
             .map_err(|why| ApiError::InvalidUnique {
                 field: "tag".to_owned(),
                 why,

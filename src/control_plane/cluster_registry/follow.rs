@@ -30,7 +30,11 @@ pub async fn history(store: &Store) -> Result<MemoryHistory, StoreError> {
     };
     // Others may have committed since the configuration was read: they come by `follow`.
     let known = journal.into_iter().filter(|entry| entry.revision <= latest);
-    Ok(MemoryHistory::with_journal(EPOCH, config, known.map(|entry| entry.ops)))
+    Ok(MemoryHistory::with_journal(
+        EPOCH,
+        config,
+        known.map(|entry| entry.ops),
+    ))
 }
 
 /// The only epoch there is until a database is restored from a backup.

@@ -82,7 +82,6 @@ pub struct FeedAdvanced;
 #[rtype(result = "()")]
 pub struct StopSessions;
 
-
 impl ClusterRegistry {
     pub fn new(options: RegistryOptions) -> ClusterRegistry {
         ClusterRegistry {
@@ -140,7 +139,10 @@ impl ClusterRegistry {
             .filter_map(|id| self.sessions.get(&id)?.presence.row(&self.options))
             .collect();
         let gone = std::mem::take(&mut self.gone);
-        let (store, own) = (self.options.store.clone(), self.options.identity.control_plane);
+        let (store, own) = (
+            self.options.store.clone(),
+            self.options.identity.control_plane,
+        );
         let writing = async move {
             for row in rows {
                 store.upsert_data_plane(row).await?;
@@ -249,7 +251,11 @@ impl Handler<StopSessions> for ClusterRegistry {
         let stop = StopSession {
             reconnect_after: Some(RECONNECT_AFTER),
         };
-        let told: Vec<_> = self.sessions.values().map(|entry| entry.session.send(stop)).collect();
+        let told: Vec<_> = self
+            .sessions
+            .values()
+            .map(|entry| entry.session.send(stop))
+            .collect();
         Box::pin(async move {
             // Sessions that are gone need not be told.
             let _ = futures_util::future::join_all(told).await;
@@ -261,7 +267,11 @@ impl Handler<Observe> for ClusterRegistry {
     type Result = MessageResult<Observe>;
 
     fn handle(&mut self, _: Observe, _: &mut Self::Context) -> Self::Result {
-        let sessions: Vec<_> = self.sessions.values().map(|entry| entry.presence.about()).collect();
+        let sessions: Vec<_> = self
+            .sessions
+            .values()
+            .map(|entry| entry.presence.about())
+            .collect();
         MessageResult(json!({
             "position": self.options.feed.position().to_string(),
             "frames_encoded": self.options.feed.encoded(),

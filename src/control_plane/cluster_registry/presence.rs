@@ -4,7 +4,7 @@ use super::RegistryOptions;
 use crate::control_plane::config_store::DataPlanePresence;
 use crate::control_plane::session::{Report, SyncStatus};
 use crate::wire::{Applied, Hello, Position, RefusalCode};
-use entity::{Labels, Strings};
+use entity::columns::{Labels, Strings};
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -53,7 +53,10 @@ impl Presence {
 
     /// The node, once its hello was accepted.
     pub fn joined(&self) -> Option<Uuid> {
-        self.hello.as_ref().filter(|_| self.accepted).map(|hello| hello.node_id)
+        self.hello
+            .as_ref()
+            .filter(|_| self.accepted)
+            .map(|hello| hello.node_id)
     }
 
     /// Takes in what the session reports; false when the row stays the same.
@@ -144,6 +147,8 @@ fn quarantined(applied: &Applied) -> Vec<Value> {
 }
 
 fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

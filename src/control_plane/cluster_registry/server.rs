@@ -61,7 +61,8 @@ impl LinkAcceptor {
 
     /// Takes a link from the same process, on the current arbiter.
     pub async fn accept_in_memory(&self, end: MemoryEnd) {
-        self.accept(end.into(), IpAddr::V4(Ipv4Addr::LOCALHOST), None).await;
+        self.accept(end.into(), IpAddr::V4(Ipv4Addr::LOCALHOST), None)
+            .await;
     }
 }
 
@@ -98,7 +99,10 @@ impl ClusterListeners {
         telemetry: TelemetryAcceptor,
     ) -> Result<ClusterListeners, NodeError> {
         let settings = &node.settings;
-        let identity = settings.cluster.identity()?.ok_or(NodeError::NoClusterCertificate)?;
+        let identity = settings
+            .cluster
+            .identity()?
+            .ok_or(NodeError::NoClusterCertificate)?;
         let trust = settings.cluster.trust_of_control_plane()?;
         let tls = tls::cluster_server_config(&identity, &trust)?;
         let limit = settings.cluster.max_payload;
@@ -111,7 +115,9 @@ impl ClusterListeners {
                 "cluster_listen",
                 &settings.listeners.cluster,
                 Arc::new(move |config| {
-                    config.app_data(links.clone()).route(wire::CONFIG_PATH, web::get().to(configuration));
+                    config
+                        .app_data(links.clone())
+                        .route(wire::CONFIG_PATH, web::get().to(configuration));
                 }),
             )?,
             telemetry: open(
@@ -147,19 +153,29 @@ fn open(
         return Ok(None);
     }
     // The cluster speaks TLS whether the setting says so or not.
-    let listens: Vec<_> = listens.iter().map(|listen| Listen { ssl: true, ..listen.clone() }).collect();
+    let listens: Vec<_> = listens
+        .iter()
+        .map(|listen| Listen {
+            ssl: true,
+            ..listen.clone()
+        })
+        .collect();
     let site = Site {
         on_connect: remember_certificate,
         ..node.site(setting, &listens, Some(tls.clone()))
     };
-    Ok(Some(serve::serve(site, move |config: &mut _| configure(config))?))
+    Ok(Some(serve::serve(site, move |config: &mut _| {
+        configure(config)
+    })?))
 }
 
 /// The certificate was verified in the handshake; here only its expiry is read.
 fn remember_certificate(connection: &dyn Any, extensions: &mut Extensions) {
     if let Some(stream) = connection.downcast_ref::<TlsStream<TcpStream>>() {
         let certificates = stream.get_ref().1.peer_certificates();
-        let expiry = certificates.and_then(|chain| chain.first()).and_then(tls::expiry);
+        let expiry = certificates
+            .and_then(|chain| chain.first())
+            .and_then(tls::expiry);
         extensions.insert(PeerCertificate { expiry });
     }
 }
@@ -176,7 +192,9 @@ async fn configuration(
 ) -> Result<HttpResponse, actix_web::Error> {
     let (acceptor, limit) = acceptor.get_ref();
     let (response, link) = link::accept(&request, body, wire::SUBPROTOCOL, *limit)?;
-    let expiry = request.conn_data::<PeerCertificate>().and_then(|peer| peer.expiry);
+    let expiry = request
+        .conn_data::<PeerCertificate>()
+        .and_then(|peer| peer.expiry);
     acceptor.accept(link, peer_ip(&request), expiry).await;
     Ok(response)
 }

@@ -5,9 +5,9 @@
 //! `send` would wait.
 
 use super::{CacheError, ConfigCache, LastGood};
+use crate::actor::{Guarded, Observe};
 use crate::model::{Change, Config};
 use crate::wire::Position;
-use crate::actor::{Guarded, Observe};
 use actix::{Actor, Context, Handler, Message, MessageResult};
 use std::sync::Arc;
 

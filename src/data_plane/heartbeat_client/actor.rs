@@ -6,12 +6,12 @@ use crate::data_plane::cache_writer::{CacheError, CacheWriter, LastGood, Write};
 use crate::link::{FrameSink, Link, LinkError};
 use crate::model::Config;
 use crate::wire::{
-    ChangeMessage, FromControlPlane, Incoming, Limits, Position,
-    Quarantined, SnapshotParts, decode, encode,
+    ChangeMessage, FromControlPlane, Incoming, Limits, Position, Quarantined, SnapshotParts,
+    decode, encode,
 };
 use actix::{
-    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult,
-    SpawnHandle, StreamHandler, WrapFuture,
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, SpawnHandle,
+    StreamHandler, WrapFuture,
 };
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;

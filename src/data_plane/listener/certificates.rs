@@ -16,21 +16,27 @@ pub struct CertificateResolver {
 }
 
 impl CertificateResolver {
-    pub fn new(snapshots: Arc<ArcSwap<Snapshot>>, own: Vec<Arc<CertifiedKey>>) -> CertificateResolver {
+    pub fn new(
+        snapshots: Arc<ArcSwap<Snapshot>>,
+        own: Vec<Arc<CertifiedKey>>,
+    ) -> CertificateResolver {
         CertificateResolver { snapshots, own }
     }
 }
 
 impl fmt::Debug for CertificateResolver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CertificateResolver").finish_non_exhaustive()
+        f.debug_struct("CertificateResolver")
+            .finish_non_exhaustive()
     }
 }
 
 impl ResolvesServerCert for CertificateResolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let snapshot = self.snapshots.load();
-        let configured = hello.server_name().and_then(|name| snapshot.certificate(name));
+        let configured = hello
+            .server_name()
+            .and_then(|name| snapshot.certificate(name));
         let keys = configured.map_or(&self.own, |certificate| &certificate.keys);
         let offered = hello.signature_schemes();
         let fits = |key: &&Arc<CertifiedKey>| key.key.choose_scheme(offered).is_some();

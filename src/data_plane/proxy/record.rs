@@ -2,8 +2,8 @@
 
 use super::exchange::Exchange;
 use crate::data_plane::listener::pipeline::Outcome;
-use crate::data_plane::telemetry_buffer;
 use crate::data_plane::router::{CompiledConsumer, Matched, Snapshot};
+use crate::data_plane::telemetry_buffer;
 use crate::telemetry::record::{ConsumerLabels, Method, Record, RouteLabels, Source};
 use std::collections::HashMap;
 use std::sync::Arc;

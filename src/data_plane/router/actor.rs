@@ -78,7 +78,9 @@ impl Router {
             .into_iter()
             .map(|(kind, id, row)| LastGood { kind, id, row });
         let started = std::time::Instant::now();
-        let outcome = self.state.restore(cached.config, last_good, epoch_seconds());
+        let outcome = self
+            .state
+            .restore(cached.config, last_good, epoch_seconds());
         self.epoch = cached.epoch;
         self.publish(outcome.snapshot, outcome.quarantined, started)
     }
