@@ -61,6 +61,7 @@ impl HeaderIndex {
     }
 
     /// Lets the value of the line at `index` be another range; no such line, no change.
+    #[cfg(feature = "data-plane")]
     pub(super) fn set_value(&mut self, index: usize, value: Span) {
         if let Some(line) = self.lines.get_mut(index) {
             line.1 = value;
@@ -68,6 +69,7 @@ impl HeaderIndex {
     }
 
     /// Gives lines that were pushed while the head was read the bytes that they point into.
+    #[cfg(feature = "data-plane")]
     pub(super) fn install(&mut self, bytes: Bytes) {
         self.bytes = bytes;
     }
@@ -120,6 +122,7 @@ impl RequestHead {
     }
 
     /// Completes a head whose header lines were pushed while it was read.
+    #[cfg(feature = "data-plane")]
     pub(super) fn install(&mut self, bytes: Bytes, version: Version, method: Span, target: Span) {
         self.headers.install(bytes);
         self.version = version;
@@ -171,6 +174,7 @@ impl ResponseHead {
     }
 
     /// Completes a head whose header lines were pushed while it was read.
+    #[cfg(feature = "data-plane")]
     pub(super) fn install(&mut self, bytes: Bytes, version: Version, status: u16, reason: Span) {
         self.headers.install(bytes);
         self.version = version;

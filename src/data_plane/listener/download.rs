@@ -159,7 +159,17 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Download<'_, P, S> {
             .await;
         }
         loop {
-            let (piece, surplus) = decode(&mut decoder, &mut buffer)?;
+            let (piece, surplus) = match decode(&mut decoder, &mut buffer) {
+                Ok(decoded) => decoded,
+                Err(ending) => {
+                    // The head, if it has not left yet, is still worth having.
+                    let _ = self
+                        .client
+                        .write([&self.scratch.out, b"", b""], limit)
+                        .await;
+                    return Err(ending);
+                }
+            };
             let done = decoder.is_done() || (read == Read::Closed && decoder.may_end_here());
             if done && let Some(upstream) = upstream.take() {
                 // The next request need not wait until this client has read its response.

@@ -124,6 +124,7 @@ fn a_body_that_breaks_off_is_seen_to_be_broken() {
         run(async {
             let (got, outcome) = proxied(answer, GET).await;
             let text = without_date(&got);
+            assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
             assert!(!text.ends_with("0\r\n\r\n"), "{text}");
             assert!(!outcome.client_closed);
         });
