@@ -46,7 +46,18 @@ pub(super) fn check(route: &Map<String, Value>) -> Option<String> {
             "cannot set 'priority' with {MATCHERS} simultaneously"
         ));
     }
-    first_refused(route)
+    header_without_values(route).or_else(|| first_refused(route))
+}
+
+/// A header with no value to compare with would be an empty alternative.
+fn header_without_values(route: &Map<String, Value>) -> Option<String> {
+    let headers = route.get("headers").and_then(Value::as_object);
+    let mut empty = headers
+        .into_iter()
+        .flatten()
+        .filter(|(_, values)| values.as_array().is_some_and(Vec::is_empty));
+    let (name, _) = empty.next()?;
+    Some(format!("header '{name}' must have at least one value"))
 }
 
 /// Whether a regular expression is refused for what our engine leaves out on purpose.
@@ -270,6 +281,10 @@ mod tests {
             Some(
                 " --> 1:31\n  |\n1 | (any(lower(http.headers.x)) ~ r#\"(\"#)\n  |                               ^----^\n  |\n  = regex parse error:\n    (\n    ^\nerror: unclosed group",
             ),
+        );
+        check(
+            json!({"headers": {"y": ["1"], "x": []}}),
+            Some("header 'x' must have at least one value"),
         );
         let around = super::check(
             json!({"methods": ["GET"], "paths": ["~/(?=a)", "/b"]})

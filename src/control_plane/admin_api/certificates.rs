@@ -28,85 +28,106 @@ impl Api {
         Ok(names)
     }
 
-    /// The writes that give a certificate just these SNIs; `None` leaves them as they are.
+    /// The names that a body asks for; `None` when it has no list. Checked before the schema
+    /// sees the certificate: for repetition, then each name by itself and for its owner.
+    /// `certificate` is the one that is changed.
     ///
     /// # Errors
-    /// A name given twice, or owned by another certificate.
-    pub async fn change_snis(
+    /// A name given twice, owned by another certificate (code 2), or not valid (code 10).
+    pub async fn asked_snis(
+        &self,
+        asked: Option<&Value>,
+        certificate: Option<Uuid>,
+    ) -> Result<Option<Vec<String>>, ApiError> {
+        let list = match asked {
+            Some(Value::Array(list)) => list.as_slice(),
+            Some(Value::Null) if certificate.is_some() => &[],
+            // The schema says what is wrong with anything else.
+            _ => return Ok(None),
+        };
+        let refused = |why: String| Err(ApiError::Schema(Violations::of("snis", why)));
+        let mut seen = BTreeSet::new();
+        for name in list {
+            if !seen.insert(name.to_string()) {
+                let name = name.as_str().map_or(name.to_string(), str::to_owned);
+                return refused(format!("{name} is duplicated"));
+            }
+        }
+        let entity = schema_of(Kind::Snis)?;
+        let mut names = Vec::with_capacity(list.len());
+        for name in list {
+            let invalid = |why| ApiError::InvalidUnique {
+                field: "name".to_owned(),
+                why,
+            };
+            entity
+                .check_field("name", name, &self.env())
+                .map_err(invalid)?;
+            let text = name.as_str().unwrap_or_default();
+            match self.sni_owner(text).await? {
+                Some(owner) if certificate != Some(owner) => {
+                    return refused(format!(
+                        "{text} already associated with existing certificate '{owner}'"
+                    ));
+                }
+                _ => names.push(text.to_owned()),
+            }
+        }
+        Ok(Some(names))
+    }
+
+    /// The writes that leave a certificate with just these SNIs.
+    pub async fn sni_writes(
         &self,
         certificate: Uuid,
-        asked: Option<&Value>,
-        writes: &mut Vec<Write>,
-    ) -> Result<(), ApiError> {
-        let Some(asked) = asked else { return Ok(()) };
-        let names: Vec<&str> = asked
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .collect();
-        let refused = |why: String| ApiError::Schema(Violations::of("snis", why));
-        let mut wanted = BTreeSet::new();
-        for name in &names {
-            if !wanted.insert(*name) {
-                return Err(refused(format!("{name} is duplicated")));
-            }
-        }
-        for name in &names {
-            let owner = self
-                .store
-                .store()
-                .get(Kind::Snis, &Key::Unique("name", json!(name)))
-                .await?;
-            let owner = owner
-                .as_ref()
-                .and_then(|sni| sni.get("certificate")?.get("id")?.as_str());
-            match owner {
-                Some(owner) if owner == certificate.to_string() => {}
-                Some(owner) => {
-                    let text =
-                        format!("{name} already associated with existing certificate '{owner}'");
-                    return Err(refused(text));
-                }
-                None => {
-                    let sni = json!({"name": name, "certificate": {"id": certificate}});
-                    let sni = sni.as_object().cloned().unwrap_or_default();
-                    let document = schema_of(Kind::Snis)?
-                        .insert(sni, &self.env())
-                        .map_err(ApiError::Schema)?;
-                    writes.push(Write::Insert {
-                        kind: Kind::Snis,
-                        document,
-                    });
-                }
-            }
-        }
+        names: &[String],
+    ) -> Result<Vec<Write>, ApiError> {
+        let mut missing: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+        let mut writes = Vec::new();
         for sni in self.snis(certificate).await? {
             let name = sni.get("name").and_then(Value::as_str).unwrap_or_default();
-            if !wanted.contains(name) {
+            if !missing.remove(name) {
                 writes.push(Write::Delete {
                     kind: Kind::Snis,
                     id: id_of(&sni)?,
                 });
             }
         }
-        Ok(())
+        for name in missing {
+            let sni = json!({"name": name, "certificate": {"id": certificate}});
+            let sni = sni.as_object().cloned().unwrap_or_default();
+            let document = schema_of(Kind::Snis)?
+                .insert(sni, &self.env())
+                .map_err(ApiError::Schema)?;
+            writes.push(Write::Insert {
+                kind: Kind::Snis,
+                document,
+            });
+        }
+        Ok(writes)
+    }
+
+    /// The certificate that an SNI belongs to.
+    async fn sni_owner(&self, name: &str) -> Result<Option<Uuid>, ApiError> {
+        let key = Key::Unique("name", json!(name));
+        let sni = self.store.store().get(Kind::Snis, &key).await?;
+        let owner = sni
+            .as_ref()
+            .and_then(|sni| sni.get("certificate")?.get("id")?.as_str());
+        Ok(owner.and_then(|id| Uuid::parse_str(id).ok()))
     }
 
     /// The certificate that a path's key names: an id, or the name of one of its SNIs.
     ///
     /// # Errors
-    /// No such SNI.
+    /// No such SNI, or a name that none can have (code 10).
     pub async fn certificate_id(&self, key: &str) -> Result<Uuid, ApiError> {
         if let Some(id) = super::api::as_id(key) {
             return Ok(id);
         }
-        let sni = self.find(Kind::Snis, key).await?;
-        let id = sni
-            .as_ref()
-            .and_then(|sni| sni.get("certificate")?.get("id")?.as_str());
-        let id = id.and_then(|id| Uuid::parse_str(id).ok());
-        id.ok_or_else(|| ApiError::NotFoundBecause("SNI not found".to_owned()))
+        self.key(Kind::Snis, key)?;
+        let owner = self.sni_owner(key).await?;
+        owner.ok_or_else(|| ApiError::NotFoundBecause("SNI not found".to_owned()))
     }
 
     /// All children of a parent, however many pages they are.

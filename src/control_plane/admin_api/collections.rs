@@ -3,15 +3,15 @@
 
 use super::api::{Api, as_id, id_of, schema_of};
 use super::error::ApiError;
-use super::paging::{self, PageQuery, Tags};
+use super::paging::{self, PageQuery};
 use super::reply::Answer;
 use super::request::Body;
-use crate::control_plane::config_store::{Document, Key, PageRequest, TagFilter, Write};
-use crate::model::{Kind, Row};
+use crate::control_plane::config_store::{Document, Key, PageRequest};
+use crate::model::Kind;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// Reads as GET and answers without a body, which the HTTP layer leaves out.
+/// HEAD is answered as GET; the HTTP layer leaves the body out.
 fn is_read(method: &str) -> bool {
     matches!(method, "GET" | "HEAD")
 }
@@ -28,9 +28,8 @@ impl Api {
         if !is_read(method) {
             return Ok(Answer::Json(201, self.create(kind, body, &[]).await?));
         }
-        if let (Kind::Consumers, Some(custom_id)) = (kind, paging::argument(arguments, "custom_id"))
-        {
-            return self.consumers_by_custom_id(custom_id).await;
+        if kind == Kind::Consumers && arguments.iter().any(|(name, _)| name == "custom_id") {
+            return self.consumers_by_custom_id(arguments).await;
         }
         let query = paging::page_query(arguments)?;
         let path = format!("/{}", super::endpoint::path_name(kind));
@@ -41,12 +40,15 @@ impl Api {
         ))
     }
 
-    async fn consumers_by_custom_id(&self, custom_id: &str) -> Result<Answer, ApiError> {
-        if custom_id.is_empty() {
-            return Err(ApiError::BadRequest(
-                "custom_id must be an unempty string".to_owned(),
-            ));
-        }
+    async fn consumers_by_custom_id(
+        &self,
+        arguments: &[(String, String)],
+    ) -> Result<Answer, ApiError> {
+        let custom_id = paging::argument(arguments, "custom_id").ok().flatten();
+        let Some(custom_id) = custom_id.filter(|id| !id.is_empty()) else {
+            let why = "custom_id must be an unempty string";
+            return Err(ApiError::BadRequest(why.to_owned()));
+        };
         let key = Key::Unique("custom_id", json!(custom_id));
         let mut data = Vec::new();
         if let Some(found) = self.store.store().get(Kind::Consumers, &key).await? {
@@ -64,17 +66,11 @@ impl Api {
         path: &str,
         suffix: &str,
     ) -> Result<Value, ApiError> {
-        let tags = query.tags.clone().map(|tags| match tags {
-            Tags::All(list) => TagFilter::All(list),
-            Tags::Any(list) => TagFilter::Any(list),
-        });
-        // Nested lists ignore tag filters.
-        let tags = tags.filter(|_| parent.is_none());
-        let size = query.size as u64;
         let request = PageRequest {
             after: query.after,
-            size,
-            tags,
+            size: query.size as u64,
+            // Nested lists ignore tag filters.
+            tags: query.tags.clone().filter(|_| parent.is_none()),
             filter: parent,
         };
         let page = self.store.store().page(kind, &request).await?;
@@ -143,23 +139,8 @@ impl Api {
         let kind = Kind::Certificates;
         let id = match self.certificate_id(key).await {
             Ok(id) => id,
-            // PUT by a new SNI makes a certificate for it.
             Err(ApiError::NotFoundBecause(_)) if method == "PUT" => {
-                let entity = schema_of(kind)?;
-                let mut input = super::input::document(entity, body, None, &self.env());
-                let mut snis = input
-                    .get("snis")
-                    .and_then(Value::as_array)
-                    .cloned()
-                    .unwrap_or_default();
-                if !snis.contains(&json!(key)) {
-                    snis.push(json!(key));
-                }
-                input.insert("snis".to_owned(), Value::Array(snis));
-                return Ok(Answer::Json(
-                    200,
-                    self.create(kind, Body::Json(input), &[]).await?,
-                ));
+                return self.certificate_for_sni(key, body).await;
             }
             Err(err) => return Err(err),
         };
@@ -183,6 +164,20 @@ impl Api {
                 Ok(Answer::Json(200, self.update(kind, id, body).await?))
             }
         }
+    }
+
+    /// PUT by the name of a new SNI: a new certificate. As in Kong, the name joins a list of
+    /// SNIs in the body, but makes none.
+    async fn certificate_for_sni(&self, sni: &str, body: Body) -> Result<Answer, ApiError> {
+        let kind = Kind::Certificates;
+        let mut input = super::input::document(schema_of(kind)?, body, None, &self.env());
+        if let Some(Value::Array(snis)) = input.get_mut("snis")
+            && !snis.contains(&json!(sni))
+        {
+            snis.push(json!(sni));
+        }
+        let created = self.create(kind, Body::Json(input), &[]).await?;
+        Ok(Answer::Json(200, created))
     }
 
     /// The parent that a nested path names, or 404.
@@ -278,10 +273,11 @@ impl Api {
         let pointer = owner.get(field).and_then(|value| value.get("id")?.as_str());
         let parent_id = pointer.and_then(|id| Uuid::parse_str(id).ok());
         match (method, parent_id) {
-            ("PUT", None) => {
-                self.make_parent((child, &owner), (field, parent), body)
-                    .await
-            }
+            ("PUT", None) => Ok(Answer::Json(
+                200,
+                self.create_parent((child, &owner), (field, parent), body)
+                    .await?,
+            )),
             (_, None) => Err(ApiError::NotFound),
             ("PUT", Some(id)) => Ok(Answer::Json(
                 200,
@@ -294,37 +290,6 @@ impl Api {
                 Ok(Answer::Json(200, self.show(parent, found).await?))
             }
         }
-    }
-
-    /// PUT of a parent that a child does not have yet: made and linked in one revision.
-    async fn make_parent(
-        &self,
-        (child, owner): (Kind, &Document),
-        (field, parent): (&'static str, Kind),
-        body: Body,
-    ) -> Result<Answer, ApiError> {
-        let mut more = Vec::new();
-        let document = self
-            .new_document(parent, body, &[], None, &mut more)
-            .await?;
-        let patch = [(field.to_owned(), json!({ "id": id_of(&document)? }))]
-            .into_iter()
-            .collect();
-        let linked = schema_of(child)?
-            .update(patch, owner, &self.env())
-            .map_err(ApiError::Schema)?;
-        let read = Some(Row::from_json(owner));
-        let mut writes = vec![Write::Insert {
-            kind: parent,
-            document,
-        }];
-        writes.append(&mut more);
-        writes.push(Write::Update {
-            kind: child,
-            document: linked,
-            read,
-        });
-        Ok(Answer::Json(200, self.commit_first(parent, writes).await?))
     }
 }
 

@@ -10,6 +10,7 @@ pub enum Endpoint {
     Root,
     Status,
     Endpoints,
+    Timers,
     Metrics,
     DebugActors,
     EnabledPlugins,
@@ -26,6 +27,8 @@ pub enum Endpoint {
     ClusterStatus,
     LogLevel,
     SetLogLevel(String),
+    Cache,
+    CacheEntry,
     Collection(Kind),
     Entity(Kind, String),
     /// The children of a parent, by the child's foreign field.
@@ -66,6 +69,8 @@ impl Endpoint {
             }
             Endpoint::Validate(_) => "OPTIONS, POST",
             Endpoint::SetLogLevel(_) => "OPTIONS, PUT",
+            Endpoint::Cache => "DELETE, OPTIONS",
+            Endpoint::CacheEntry => "DELETE, GET, HEAD, OPTIONS",
             _ => "GET, HEAD, OPTIONS",
         }
     }
@@ -87,6 +92,9 @@ fn literal(parts: &[&str]) -> Option<Endpoint> {
         [] => Endpoint::Root,
         ["status"] => Endpoint::Status,
         ["endpoints"] => Endpoint::Endpoints,
+        ["timers"] => Endpoint::Timers,
+        ["cache"] => Endpoint::Cache,
+        ["cache", _] => Endpoint::CacheEntry,
         ["metrics"] => Endpoint::Metrics,
         ["debug", "actors"] => Endpoint::DebugActors,
         ["debug", "node", "log-level"] => Endpoint::LogLevel,
@@ -187,6 +195,8 @@ fn parent(child: Kind, field: &str) -> Option<(&'static str, Kind)> {
 pub fn all_paths() -> Vec<String> {
     let mut paths: Vec<String> = [
         "/",
+        "/cache",
+        "/cache/{key}",
         "/clustering/data-planes",
         "/clustering/status",
         "/debug/actors",
@@ -205,6 +215,7 @@ pub fn all_paths() -> Vec<String> {
         "/status",
         "/tags",
         "/tags/{tags}",
+        "/timers",
         "/upstreams/{upstreams}/health",
         "/upstreams/{upstreams}/targets/all",
     ]

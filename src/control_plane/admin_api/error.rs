@@ -1,5 +1,6 @@
 //! Every way an Admin API call can fail, and the one place that turns it into an answer.
 
+use crate::control_plane::config_store::StoreError;
 use crate::schema::Violations;
 use serde_json::{Map, Value, json};
 
@@ -11,7 +12,8 @@ pub enum ApiError {
     /// A 404 with a text of its own.
     NotFoundBecause(String),
     MethodNotAllowed,
-    /// 415 with an empty body.
+    /// TRACE, which is refused before anything else is looked at.
+    TraceNotAllowed,
     UnsupportedMediaType,
     /// The body is larger than the listener reads.
     TooLarge,
@@ -75,7 +77,7 @@ impl ApiError {
     pub fn status(&self) -> u16 {
         match self {
             ApiError::NotFound | ApiError::NotFoundBecause(_) | ApiError::Missing { .. } => 404,
-            ApiError::MethodNotAllowed => 405,
+            ApiError::MethodNotAllowed | ApiError::TraceNotAllowed => 405,
             ApiError::Unique(_) => 409,
             ApiError::TooLarge => 413,
             ApiError::UnsupportedMediaType => 415,
@@ -85,14 +87,15 @@ impl ApiError {
         }
     }
 
-    /// The JSON body; `None` is an empty one.
+    /// The JSON body; `None` is a page for people instead, as Kong has it where the HTTP
+    /// server itself refuses a request.
     pub fn body(&self) -> Option<Value> {
         let message = |text: &str| Some(json!({ "message": text }));
         match self {
             ApiError::NotFound => message("Not found"),
             ApiError::NotFoundBecause(text) | ApiError::BadRequest(text) => message(text),
             ApiError::MethodNotAllowed => message("Method not allowed"),
-            ApiError::UnsupportedMediaType => None,
+            ApiError::UnsupportedMediaType | ApiError::TraceNotAllowed => None,
             ApiError::TooLarge => message("Payload too large"),
             ApiError::Busy => message("The control plane is busy, please try again"),
             ApiError::Internal => message("An unexpected error occurred"),
@@ -224,5 +227,43 @@ fn unresolved(fields: &Map<String, Value>) -> String {
     match texts.len() {
         1 => format!("foreign key unresolved ({})", texts[0]),
         n => format!("{n} foreign keys unresolved ({})", texts.join("; ")),
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(err: StoreError) -> ApiError {
+        match err {
+            StoreError::UniqueViolation { fields, .. } => ApiError::Unique(fields),
+            StoreError::ForeignKeyMissing {
+                field,
+                reference,
+                id,
+                ..
+            } => ApiError::ForeignKeyMissing {
+                field: field.to_owned(),
+                reference: reference.to_string(),
+                id: id.to_string(),
+            },
+            StoreError::ReferencedBy { kind, by, .. } => ApiError::Referenced {
+                kind: kind.to_string(),
+                by: by.to_string(),
+            },
+            StoreError::ListedBy { id, by_id, .. } => ApiError::CaCertificateReferenced {
+                id: id.to_string(),
+                service: by_id.to_string(),
+            },
+            StoreError::PrimaryKeyViolation { id, .. } => {
+                ApiError::PrimaryKeyViolation(object([("id", json!(id))]))
+            }
+            StoreError::NotFound { .. } => ApiError::NotFound,
+            StoreError::Malformed { field, reason, .. } => {
+                ApiError::Schema(Violations::of(&field, reason))
+            }
+            StoreError::Busy | StoreError::Conflict { .. } => ApiError::Busy,
+            other => {
+                tracing::error!(err = ?other, "the store failed");
+                ApiError::Internal
+            }
+        }
     }
 }

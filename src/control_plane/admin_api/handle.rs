@@ -10,7 +10,7 @@ use super::request::{self, Body};
 use crate::settings::{LogControl, LogLevel};
 use crate::telemetry::metrics;
 use crate::telemetry::status::{self, StatusContext};
-use actix_web::http::header;
+use actix_web::http::{Method, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::StreamExt;
 use std::time::Instant;
@@ -44,6 +44,9 @@ async fn answer(
     http: &HttpRequest,
     payload: web::Payload,
 ) -> Result<Answer, ApiError> {
+    if http.method() == Method::TRACE {
+        return Err(ApiError::TraceNotAllowed);
+    }
     let segments = request::segments(http.uri().path()).ok_or(ApiError::NotFound)?;
     let endpoint = endpoint::resolve(&segments).ok_or(ApiError::NotFound)?;
     let method = http.method().as_str();
@@ -56,13 +59,23 @@ async fn answer(
     let arguments = request::arguments(http.query_string())?;
     let body = match method {
         "POST" | "PUT" | "PATCH" => {
+            if announced(http).is_some_and(|length| length > shared.max_body) {
+                return Err(ApiError::TooLarge);
+            }
             let content_type = http.headers().get(header::CONTENT_TYPE);
-            let content_type = content_type.and_then(|value| value.to_str().ok());
+            // What is no text is no type that could be read.
+            let content_type = content_type.map(|value| value.to_str().unwrap_or_default());
             request::body(content_type, &read(payload, shared.max_body).await?)?
         }
         _ => Body::None,
     };
     dispatch(shared, endpoint, method, &arguments, body).await
+}
+
+/// The length that a request announces for its body.
+fn announced(http: &HttpRequest) -> Option<usize> {
+    let length = http.headers().get(header::CONTENT_LENGTH)?;
+    length.to_str().ok()?.parse().ok()
 }
 
 /// The whole body, or 413.
@@ -90,7 +103,7 @@ async fn dispatch(
         Endpoint::Root => api.root(&shared.node).await,
         Endpoint::Status => {
             let argument = |name| paging::argument(arguments, name);
-            let scale = status::Scale::parse(argument("unit"), argument("scale"))
+            let scale = status::Scale::parse(argument("unit")?, argument("scale")?)
                 .map_err(|err| ApiError::BadRequest(err.to_string()))?;
             Ok(Answer::Json(
                 200,
@@ -107,6 +120,10 @@ async fn dispatch(
         }
         Endpoint::DebugActors => Ok(Answer::Json(200, status::actors(&shared.status).await)),
         Endpoint::Endpoints => Ok(api.endpoints()),
+        Endpoint::Timers => Ok(Api::timers()),
+        // A control plane answers from its database: there is no cache to look into.
+        Endpoint::Cache | Endpoint::CacheEntry if method == "DELETE" => Ok(Answer::NoContent),
+        Endpoint::Cache | Endpoint::CacheEntry => Err(ApiError::NotFound),
         Endpoint::EnabledPlugins => Ok(api.plugins_enabled()),
         Endpoint::PluginConfigSchema(name) => api.plugin_config_schema(&name),
         Endpoint::EntitySchema(name) => api.entity_schema(&name),

@@ -135,6 +135,18 @@ impl Api {
         Answer::Json(200, json!({ "data": endpoint::all_paths() }))
     }
 
+    /// `GET /timers`. Kong counts the timers of its event loop here; there are none.
+    pub fn timers() -> Answer {
+        let none = json!({"total": 0, "runs": 0, "running": 0, "pending": 0, "waiting": 0});
+        Answer::Json(
+            200,
+            json!({
+                "worker": {"id": 0, "count": 1},
+                "stats": {"flamegraph": {}, "sys": none, "timers": {}},
+            }),
+        )
+    }
+
     /// Writes to `/tags`.
     pub fn refuse_tags() -> ApiError {
         ApiError::Schema(Violations::of(

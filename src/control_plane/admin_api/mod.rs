@@ -16,6 +16,7 @@ mod reply;
 mod request;
 mod tags;
 mod targets;
+mod writes;
 
 pub use api::Api;
 pub use handle::Shared;

@@ -1,6 +1,7 @@
 //! Pages: sizes, offset tokens, tag filters (specification: Kong 3.9's Admin API).
 
 use super::error::ApiError;
+use crate::control_plane::config_store::TagFilter;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use serde_json::{Value, json};
@@ -17,27 +18,37 @@ pub struct PageQuery {
     pub size: usize,
     /// Rows after this id.
     pub after: Option<Uuid>,
-    pub tags: Option<Tags>,
+    pub tags: Option<TagFilter>,
     /// The size as it was asked for, repeated in `next`.
     pub asked_size: Option<usize>,
     /// The tag filter as it was written, repeated in `next`.
     pub asked_tags: Option<String>,
 }
 
-/// `a,b` (all of them) or `a/b` (any of them).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Tags {
-    All(Vec<String>),
-    Any(Vec<String>),
+/// The value of an argument of a query string.
+///
+/// # Errors
+/// It is given twice, and nobody could say which one is meant.
+pub fn argument<'a>(
+    arguments: &'a [(String, String)],
+    name: &str,
+) -> Result<Option<&'a str>, ApiError> {
+    let mut values = arguments.iter().filter(|(found, _)| found == name);
+    let value = values.next().map(|(_, value)| value.as_str());
+    match values.next() {
+        Some(_) => Err(ApiError::BadRequest(format!(
+            "{name} must be given only once"
+        ))),
+        None => Ok(value),
+    }
 }
 
-/// The last value that was given for an argument of a query string.
-pub fn argument<'a>(arguments: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    arguments
-        .iter()
-        .rev()
-        .find(|(found, _)| found == name)
-        .map(|(_, value)| value.as_str())
+/// The tag filter as it was written. Kong takes the first of several, and one that is written
+/// as a list.
+fn tags_argument(arguments: &[(String, String)]) -> Option<&str> {
+    let is_first = |name: &str| matches!(name, "tags" | "tags[]" | "tags[1]");
+    let mut values = arguments.iter().filter(|(name, _)| is_first(name));
+    values.next().map(|(_, value)| value.as_str())
 }
 
 /// `size`, `offset` and `tags` of a query string.
@@ -45,14 +56,11 @@ pub fn argument<'a>(arguments: &'a [(String, String)], name: &str) -> Option<&'a
 /// # Errors
 /// Kong's codes 7 (offset), 9 (size) and 11 (tags).
 pub fn page_query(arguments: &[(String, String)]) -> Result<PageQuery, ApiError> {
-    let asked_size = argument(arguments, "size").map(size).transpose()?;
-    let asked_tags = argument(arguments, "tags");
+    let asked_size = argument(arguments, "size")?.map(size).transpose()?;
+    let asked_tags = tags_argument(arguments);
     Ok(PageQuery {
         size: asked_size.unwrap_or(DEFAULT_SIZE),
-        after: argument(arguments, "offset")
-            .map(offset)
-            .transpose()?
-            .flatten(),
+        after: argument(arguments, "offset")?.map(offset).transpose()?,
         tags: asked_tags.map(tags).transpose()?,
         asked_size,
         asked_tags: asked_tags.map(str::to_owned),
@@ -76,18 +84,29 @@ pub fn size(text: &str) -> Result<usize, ApiError> {
 
 /// The id in an offset token: base64 of a JSON array that starts with it. A token of
 /// another shape points behind everything, as Kong treats it.
-pub fn offset(token: &str) -> Result<Option<Uuid>, ApiError> {
+///
+/// # Errors
+/// See [`token_json`].
+pub fn offset(token: &str) -> Result<Uuid, ApiError> {
+    let json = token_json(token)?;
+    let id = json
+        .get(0)
+        .and_then(Value::as_str)
+        .and_then(|id| Uuid::parse_str(id).ok());
+    Ok(id.unwrap_or(Uuid::max()))
+}
+
+/// What an offset token holds.
+///
+/// # Errors
+/// Code 7.
+pub fn token_json(token: &str) -> Result<Value, ApiError> {
     let refused = |why| ApiError::InvalidOffset {
         token: token.to_owned(),
         why,
     };
     let bytes = decode_token(token).ok_or_else(|| refused("bad base64 encoding"))?;
-    let json: Value = serde_json::from_slice(&bytes).map_err(|_| refused("bad json encoding"))?;
-    let id = json
-        .get(0)
-        .and_then(Value::as_str)
-        .and_then(|id| Uuid::parse_str(id).ok());
-    Ok(Some(id.unwrap_or(Uuid::max())))
+    serde_json::from_slice(&bytes).map_err(|_| refused("bad json encoding"))
 }
 
 fn decode_token(token: &str) -> Option<Vec<u8>> {
@@ -107,11 +126,16 @@ fn decode_token(token: &str) -> Option<Vec<u8>> {
 
 /// The token for the rows after `last`.
 pub fn token(last: Uuid) -> String {
-    STANDARD_NO_PAD.encode(json!([last]).to_string())
+    token_of(&json!([last]))
+}
+
+/// An offset token that holds this.
+pub fn token_of(place: &Value) -> String {
+    STANDARD_NO_PAD.encode(place.to_string())
 }
 
 /// The tags of a filter, or why it is none (code 11).
-pub fn tags(text: &str) -> Result<Tags, ApiError> {
+pub fn tags(text: &str) -> Result<TagFilter, ApiError> {
     let refused = |why: &str| {
         Err(ApiError::InvalidOption {
             option: "tags",
@@ -127,16 +151,18 @@ pub fn tags(text: &str) -> Result<Tags, ApiError> {
     }
     let separator = if text.contains('/') { '/' } else { ',' };
     let list: Vec<String> = text.split(separator).map(str::to_owned).collect();
-    if list.iter().any(String::is_empty) {
+    // A separator at the end is one tag more, which no entity has.
+    let named = list.iter().rev().skip(1).chain(list.first());
+    if named.into_iter().any(String::is_empty) {
         return refused("invalid filter syntax");
     }
     if list.len() > MAX_TAGS {
         return refused("cannot query more than 5 tags");
     }
     Ok(if separator == '/' {
-        Tags::Any(list)
+        TagFilter::Any(list)
     } else {
-        Tags::All(list)
+        TagFilter::All(list)
     })
 }
 
@@ -186,12 +212,8 @@ mod tests {
     #[test]
     fn offsets() {
         let id = Uuid::from_u128(7);
-        assert_eq!(offset(&token(id)).ok().flatten(), Some(id));
-        assert_eq!(
-            offset("eyJ4IjoxfQ==").ok().flatten(),
-            Some(Uuid::max()),
-            "an object"
-        );
+        assert_eq!(offset(&token(id)).ok(), Some(id));
+        assert_eq!(offset("eyJ4IjoxfQ==").ok(), Some(Uuid::max()), "an object");
         let why = |text: &str| match offset(text) {
             Err(ApiError::InvalidOffset { why, .. }) => why,
             other => panic!("{text}: {other:?}"),
@@ -203,17 +225,58 @@ mod tests {
 
     #[test]
     fn tag_filters() {
-        assert_eq!(
-            tags("a,b").ok(),
-            Some(Tags::All(vec!["a".into(), "b".into()]))
-        );
-        assert_eq!(
-            tags("a/b").ok(),
-            Some(Tags::Any(vec!["a".into(), "b".into()]))
-        );
-        assert_eq!(tags("ü x").ok(), Some(Tags::All(vec!["ü x".into()])));
-        for text in ["", "a,b/c", "a,,b", "\u{fffd}", "a,b,c,d,e,f"] {
-            assert!(tags(text).is_err(), "{text}");
+        let list = |tags: &[&str]| tags.iter().map(|tag| (*tag).to_owned()).collect();
+        for (text, all) in [
+            ("a,b", &["a", "b"][..]),
+            ("ü x", &["ü x"]),
+            ("a,", &["a", ""]),
+        ] {
+            assert_eq!(tags(text).ok(), Some(TagFilter::All(list(all))), "{text}");
         }
+        for (text, any) in [("a/b", &["a", "b"][..]), ("a/", &["a", ""])] {
+            assert_eq!(tags(text).ok(), Some(TagFilter::Any(list(any))), "{text}");
+        }
+        for (text, expected) in [
+            ("", "cannot be null"),
+            ("a,b/c", "invalid filter syntax"),
+            ("a,,b", "invalid filter syntax"),
+            (",", "invalid filter syntax"),
+            (",a", "invalid filter syntax"),
+            ("a\u{7f}", "invalid filter syntax"),
+            ("\u{fffd}", "invalid filter syntax"),
+            ("a,b,c,d,e,f", "cannot query more than 5 tags"),
+        ] {
+            match tags(text) {
+                Err(ApiError::InvalidOption { why, .. }) => assert_eq!(why, expected, "{text}"),
+                other => panic!("{text}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn queries() {
+        let query = |text: &str| {
+            let arguments = super::super::request::arguments(text).expect("arguments");
+            page_query(&arguments)
+        };
+        let first = |text: &str| query(text).expect("a query").asked_tags;
+        assert_eq!(first("tags=x&tags=y").as_deref(), Some("x"));
+        assert_eq!(first("tags[]=x").as_deref(), Some("x"));
+        assert_eq!(first("tagss=x"), None);
+        let query_of = |text: &str| query(text).expect("a query");
+        assert_eq!(suffix(&query_of("size=3&tags=a,b")), "&tags=a%2Cb&size=3");
+        assert_eq!(query_of("sort_by=x&limit=1").size, DEFAULT_SIZE);
+        for text in ["size=3&size=4", "offset=a&offset=b"] {
+            assert_eq!(query(text).map_err(|err| err.status()), Err(400), "{text}");
+        }
+    }
+
+    #[test]
+    fn pages() {
+        let last = page("/services", vec![json!(1)], None, "&size=1");
+        assert_eq!(last, json!({"data": [1], "next": null}));
+        let first = page("/services", vec![], Some("a+b".into()), "&size=1");
+        assert_eq!(first["offset"], "a+b");
+        assert_eq!(first["next"], "/services?offset=a%2Bb&size=1");
     }
 }

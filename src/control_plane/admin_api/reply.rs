@@ -2,7 +2,8 @@
 
 use super::error::ApiError;
 use crate::model::Revision;
-use actix_web::http::{Method, StatusCode, header};
+use actix_web::http::header::HeaderValue;
+use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use serde_json::Value;
 use std::time::Instant;
@@ -41,7 +42,10 @@ pub fn respond(
     };
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut builder = HttpResponse::build(status);
-    common_headers(&mut builder, request, revision, started);
+    common_headers(&mut builder, revision, started);
+    if !matches!(result, Err(ApiError::TraceNotAllowed)) {
+        cors(&mut builder, request);
+    }
     match result {
         Ok(Answer::Json(_, body)) => json(&mut builder, &body),
         Ok(Answer::JsonWith(_, body, headers)) => {
@@ -59,31 +63,37 @@ pub fn respond(
             }
             match error.body() {
                 Some(body) => json(&mut builder, &body),
-                None => builder.finish(),
+                None => page(&mut builder, status),
             }
         }
     }
 }
 
-fn common_headers(
-    builder: &mut HttpResponseBuilder,
-    request: &HttpRequest,
-    revision: Revision,
-    started: Instant,
-) {
-    let origin = request
-        .headers()
-        .get(header::ORIGIN)
-        .and_then(|origin| origin.to_str().ok());
+fn common_headers(builder: &mut HttpResponseBuilder, revision: Revision, started: Instant) {
+    let latency = started.elapsed().as_millis().to_string();
     builder
         .insert_header((header::SERVER, SERVER))
-        .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.unwrap_or("*")))
-        .insert_header((header::ACCESS_CONTROL_ALLOW_CREDENTIALS, "true"))
-        .insert_header((
-            "X-Kong-Admin-Latency",
-            started.elapsed().as_millis().to_string(),
-        ))
+        .insert_header(("X-Kong-Admin-Latency", latency))
         .insert_header(("X-Langur-Revision", revision.to_string()));
+}
+
+/// Pages of any origin may use the Admin API, as Kong has it without `admin_gui_url`.
+fn cors(builder: &mut HttpResponseBuilder, request: &HttpRequest) {
+    let any = HeaderValue::from_static("*");
+    let origin = request.headers().get(header::ORIGIN).unwrap_or(&any);
+    builder
+        .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, origin))
+        .insert_header((header::ACCESS_CONTROL_ALLOW_CREDENTIALS, "true"));
+}
+
+/// An answer that says its status to people.
+fn page(builder: &mut HttpResponseBuilder, status: StatusCode) -> HttpResponse {
+    builder
+        .content_type("text/html; charset=UTF-8")
+        .body(format!(
+            "<!doctype html>\n<html><head><title>{status}</title></head>\
+             <body><h1>{status}</h1></body></html>\n"
+        ))
 }
 
 /// actix leaves the body of an answer to HEAD out and keeps its length.
@@ -98,13 +108,11 @@ fn options(
     request: &HttpRequest,
     methods: &'static str,
 ) -> HttpResponse {
-    debug_assert_eq!(request.method(), Method::OPTIONS);
     let asked = request
         .headers()
         .get(header::ACCESS_CONTROL_REQUEST_HEADERS);
-    let allowed = asked
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or("Content-Type");
+    let default = HeaderValue::from_static("Content-Type");
+    let allowed = asked.unwrap_or(&default);
     builder
         .insert_header((header::ALLOW, methods))
         .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, methods))

@@ -4,13 +4,14 @@ use super::api::Api;
 use super::error::ApiError;
 use super::paging::{self, argument};
 use super::reply::Answer;
-use crate::control_plane::config_store::{PageRequest, TagFilter};
+use crate::control_plane::config_store::{Document, PageRequest, TagFilter};
 use crate::model::Kind;
 use crate::schema;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde_json::{Value, json};
 use uuid::Uuid;
+
+/// Entities in one read while looking for those that have tags.
+const SCAN: u64 = 1000;
 
 /// One tag of one entity; ordered by entity id, then by its place in the entity's list.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,19 +32,19 @@ impl Api {
         if let Some(tag) = only {
             self.check_tag(tag)?;
         }
-        let size = argument(arguments, "size").map(paging::size).transpose()?;
-        let after = argument(arguments, "offset").map(after).transpose()?;
-        let mut tagged = self.tagged(only).await?;
+        let size = argument(arguments, "size")?.map(paging::size).transpose()?;
+        let after = argument(arguments, "offset")?.map(after).transpose()?;
+        let wanted = size.unwrap_or(100);
+        // One more than asked for tells whether there is a next page.
+        let mut tagged = Vec::new();
+        for kind in Kind::ALL {
+            tagged.extend(self.tagged(kind, only, after, wanted + 1).await?);
+        }
         tagged.sort();
-        let start = match after {
-            Some(after) => tagged.partition_point(|tag| (tag.id, tag.ordinality) <= after),
-            None => 0,
-        };
-        let page = &tagged[start..tagged.len().min(start + size.unwrap_or(100))];
-        let is_last = start + page.len() == tagged.len();
+        let page = &tagged[..tagged.len().min(wanted)];
+        let is_last = page.len() == tagged.len();
         let next = page.last().filter(|_| !is_last);
-        let token =
-            next.map(|last| STANDARD_NO_PAD.encode(json!([last.id, last.ordinality]).to_string()));
+        let token = next.map(|last| paging::token_of(&json!([last.id, last.ordinality])));
         let data = page
             .iter()
             .map(|tag| json!({"tag": tag.tag, "entity_name": tag.kind, "entity_id": tag.id}))
@@ -67,55 +68,57 @@ impl Api {
             })
     }
 
-    async fn tagged(&self, only: Option<&str>) -> Result<Vec<Tagged>, ApiError> {
+    /// The first tags of a kind behind a place, `wanted` of them or a few more.
+    async fn tagged(
+        &self,
+        kind: Kind,
+        only: Option<&str>,
+        after: Option<(Uuid, u64)>,
+        wanted: usize,
+    ) -> Result<Vec<Tagged>, ApiError> {
         let mut found = Vec::new();
-        for kind in Kind::ALL {
-            let mut after = None;
-            loop {
-                let tags = only.map(|tag| TagFilter::All(vec![tag.to_owned()]));
-                let request = PageRequest {
-                    after,
-                    size: 1000,
-                    tags,
-                    filter: None,
-                };
-                let page = self.store.store().page(kind, &request).await?;
-                for document in &page.documents {
-                    let id = super::api::id_of(document)?;
-                    let tags = document.get("tags").and_then(Value::as_array);
-                    let texts = tags.into_iter().flatten().filter_map(Value::as_str);
-                    found.extend(
-                        texts
-                            .zip(1..)
-                            .filter(|(tag, _)| only.is_none_or(|only| only == *tag))
-                            .map(|(tag, ordinality)| Tagged {
-                                id,
-                                ordinality,
-                                kind,
-                                tag: tag.to_owned(),
-                            }),
-                    );
-                }
-                match page.next {
-                    Some(next) => after = Some(next),
-                    None => break,
-                }
+        // The entity at the place may have further tags, so it is read again.
+        let mut from = after.and_then(|(id, _)| id.as_u128().checked_sub(1).map(Uuid::from_u128));
+        while found.len() < wanted {
+            let request = PageRequest {
+                after: from,
+                size: if only.is_some() { wanted as u64 } else { SCAN },
+                tags: only.map(|tag| TagFilter::All(vec![tag.to_owned()])),
+                filter: None,
+            };
+            let page = self.store.store().page(kind, &request).await?;
+            for document in &page.documents {
+                let behind = tags_of(kind, document)?.into_iter().filter(|tagged| {
+                    let is_behind = Some((tagged.id, tagged.ordinality)) > after;
+                    is_behind && only.is_none_or(|only| only == tagged.tag)
+                });
+                found.extend(behind);
+            }
+            match page.next {
+                Some(next) => from = Some(next),
+                None => break,
             }
         }
         Ok(found)
     }
 }
 
+fn tags_of(kind: Kind, document: &Document) -> Result<Vec<Tagged>, ApiError> {
+    let id = super::api::id_of(document)?;
+    let tags = document.get("tags").and_then(Value::as_array);
+    let texts = tags.into_iter().flatten().filter_map(Value::as_str);
+    let tagged = texts.zip(1..).map(|(tag, ordinality)| Tagged {
+        id,
+        ordinality,
+        kind,
+        tag: tag.to_owned(),
+    });
+    Ok(tagged.collect())
+}
+
 /// The place that a token names.
 fn after(token: &str) -> Result<(Uuid, u64), ApiError> {
-    let refused = |why| ApiError::InvalidOffset {
-        token: token.to_owned(),
-        why,
-    };
-    let bytes = STANDARD_NO_PAD
-        .decode(token.trim_end_matches('='))
-        .map_err(|_| refused("bad base64 encoding"))?;
-    let json: Value = serde_json::from_slice(&bytes).map_err(|_| refused("bad json encoding"))?;
+    let json = paging::token_json(token)?;
     let id = json
         .get(0)
         .and_then(Value::as_str)

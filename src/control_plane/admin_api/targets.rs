@@ -43,11 +43,11 @@ impl Api {
         path: &str,
         arguments: &[(String, String)],
     ) -> Result<Answer, ApiError> {
-        let size = paging::argument(arguments, "size")
+        let size = paging::argument(arguments, "size")?
             .map(paging::size)
             .transpose()?
             .unwrap_or(100);
-        let token = paging::argument(arguments, "offset");
+        let token = paging::argument(arguments, "offset")?;
         let start = match token {
             None => 0,
             Some(token) => token
@@ -93,7 +93,7 @@ impl Api {
         node: Uuid,
     ) -> Result<Answer, ApiError> {
         let upstream = self.parent_id(Kind::Upstreams, key).await?;
-        if paging::argument(arguments, "balancer_health") == Some("1") {
+        if paging::argument(arguments, "balancer_health")? == Some("1") {
             return Ok(Answer::Json(200, json!({"next": null, "node_id": node})));
         }
         let data = self.targets(upstream).await?;
