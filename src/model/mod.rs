@@ -4,6 +4,7 @@
 
 mod change;
 mod config;
+pub mod declarative;
 mod digest;
 mod entities;
 mod kind;

@@ -1,0 +1,221 @@
+//! From the tree of a document to its entities: nested ones after their parents, each without
+//! its children and without what is meant for people only.
+
+use super::super::Kind;
+use super::errors::{Fault, Problem, Stage, Step};
+use crate::schema::{self, Entity};
+use serde_json::{Map, Value};
+
+/// An entity of the document.
+pub(super) struct Item {
+    pub kind: Kind,
+    pub entity: &'static Entity,
+    /// Its place in its list, from zero.
+    pub at: usize,
+    pub parent: Option<Parent>,
+    /// What it is called, where it has a name that is no secret.
+    pub name: Option<String>,
+    /// What the document says, children excepted.
+    pub given: Map<String, Value>,
+}
+
+/// Whose child an item is by being nested in it.
+#[derive(Clone, Copy)]
+pub(super) struct Parent {
+    /// The parent's place in [`Collected::items`], always before the child's.
+    pub item: usize,
+    /// The child's field that points to it.
+    pub field: &'static str,
+}
+
+/// What a document holds.
+#[derive(Default)]
+pub(super) struct Collected {
+    /// In the order of the document, parents before the children nested in them.
+    pub items: Vec<Item>,
+    /// Each with the number of items before it.
+    problems: Vec<(usize, Problem)>,
+    /// Lists that were read and have no effect.
+    pub ignored: Vec<&'static str>,
+}
+
+impl Collected {
+    /// The path to an item.
+    pub fn path(&self, item: usize) -> Vec<Step> {
+        let mut steps = Vec::new();
+        let mut next = Some(item);
+        while let Some(at) = next {
+            let item = &self.items[at];
+            steps.push(Step {
+                list: item.kind.as_str(),
+                at: item.at,
+                name: item.name.clone(),
+            });
+            next = item.parent.map(|parent| parent.item);
+        }
+        steps.reverse();
+        steps
+    }
+
+    pub fn problem(&mut self, item: Option<usize>, stage: Stage, fault: Fault) {
+        let path = item.map(|item| self.path(item)).unwrap_or_default();
+        let before = item.unwrap_or_default();
+        self.problems.push((before, Problem { path, stage, fault }));
+    }
+
+    /// Every problem in the order of the document, those of one entity in the order of stages.
+    pub fn problems(&mut self) -> Vec<Problem> {
+        let mut problems = std::mem::take(&mut self.problems);
+        problems.sort_by_key(|(before, problem)| (*before, problem.stage));
+        problems.into_iter().map(|(_, problem)| problem).collect()
+    }
+}
+
+/// Takes the entities out of the document. `root` has lost the keys of its header.
+pub(super) fn collect(root: Map<String, Value>) -> Collected {
+    let mut collected = Collected::default();
+    for (name, value) in root {
+        let Some(entity) = schema::entity(&name).filter(|entity| &*entity.name != "tags") else {
+            let fault = Fault::field(&name, "unknown field");
+            collected.problem(None, Stage::Schema, fault);
+            continue;
+        };
+        if inert(&mut collected, entity, &value) {
+            continue;
+        }
+        list(&mut collected, entity, value, None);
+    }
+    collected
+}
+
+/// Every export of Kong names its one workspace and the id of its cluster. Neither is anything
+/// to act upon.
+fn inert(collected: &mut Collected, entity: &'static Entity, value: &Value) -> bool {
+    let Value::Array(entries) = value else {
+        return false;
+    };
+    let inert = match &*entity.name {
+        "parameters" => true,
+        "workspaces" => entries
+            .iter()
+            .all(|entry| entry.get("name").and_then(Value::as_str) == Some("default")),
+        _ => false,
+    };
+    if inert && !entries.is_empty() {
+        collected.ignored.push(&entity.name);
+    }
+    inert
+}
+
+/// Reads a list of entities, at the top or nested.
+fn list(collected: &mut Collected, entity: &'static Entity, value: Value, parent: Option<Parent>) {
+    let owner = parent.map(|parent| parent.item);
+    let entries = match value {
+        Value::Array(entries) => entries,
+        Value::Null => return,
+        // Lua has one empty table for both, so documents that it wrote have either.
+        Value::Object(map) if map.is_empty() => return,
+        _ => {
+            let fault = Fault::field(&entity.name, "expected an array");
+            return collected.problem(owner, Stage::Schema, fault);
+        }
+    };
+    let Some(kind) = Kind::parse(&entity.name) else {
+        if !entries.is_empty() {
+            let text = match &*entity.name {
+                "workspaces" => "there is no workspace but 'default'".to_owned(),
+                name => format!("'{name}' entities are not supported by this version"),
+            };
+            collected.problem(owner, Stage::Schema, Fault::field(&entity.name, text));
+        }
+        return;
+    };
+    for (at, entry) in entries.into_iter().enumerate() {
+        let Value::Object(given) = entry else {
+            let mut path = owner.map(|item| collected.path(item)).unwrap_or_default();
+            path.push(Step {
+                list: kind.as_str(),
+                at,
+                name: None,
+            });
+            let problem = Problem {
+                path,
+                stage: Stage::Schema,
+                fault: Fault::Entry("expected a record".to_owned()),
+            };
+            collected.problems.push((collected.items.len(), problem));
+            continue;
+        };
+        one(
+            collected,
+            Item {
+                kind,
+                entity,
+                at,
+                parent,
+                name: name(&given),
+                given,
+            },
+        );
+    }
+}
+
+/// What people call an entity. Never the endpoint key as such: a credential's is the secret.
+fn name(given: &Map<String, Value>) -> Option<String> {
+    let text = |field: &&str| given.get(*field).and_then(Value::as_str);
+    let name = ["name", "username", "custom_id", "target"]
+        .iter()
+        .find_map(text);
+    name.map(str::to_owned)
+}
+
+/// Adds an item, then the children nested in it.
+fn one(collected: &mut Collected, mut item: Item) {
+    let at = collected.items.len();
+    let comments = take_comments(&mut item.given);
+    let mut nested = Vec::new();
+    let found: Vec<_> = item
+        .given
+        .keys()
+        .filter_map(|name| child(item.entity, name))
+        .collect();
+    for (child, field) in found {
+        if let Some(value) = item.given.shift_remove(&*child.name) {
+            nested.push((child, field, value));
+        }
+    }
+    collected.items.push(item);
+    if !comments.is_empty() {
+        collected.problem(Some(at), Stage::Schema, Fault::Fields(comments));
+    }
+    for (child, field, value) in nested {
+        list(collected, child, value, Some(Parent { item: at, field }));
+    }
+}
+
+/// The entity of that name, if it may be nested in one of `parent`, with the field that
+/// points to it.
+fn child(parent: &Entity, name: &str) -> Option<(&'static Entity, &'static str)> {
+    let child = schema::entity(name)?;
+    let (field, _) = child
+        .foreign_fields()
+        .find(|(_, foreign)| foreign.reference == parent.name)?;
+    Some((child, &*field.name))
+}
+
+/// Removes `_comment` and `_ignore`, which any record may have; what is wrong with them.
+pub(super) fn take_comments(record: &mut Map<String, Value>) -> Map<String, Value> {
+    let mut wrong = Map::new();
+    let mut take = |name: &str, text: &str, fits: fn(&Value) -> bool| {
+        let value = record.shift_remove(name).unwrap_or_default();
+        if !value.is_null() && !fits(&value) {
+            wrong.insert(name.to_owned(), Value::from(text));
+        }
+    };
+    take("_comment", "expected a string", Value::is_string);
+    take("_ignore", "expected an array", |value| match value {
+        Value::Object(map) => map.is_empty(),
+        value => value.is_array(),
+    });
+    wrong
+}

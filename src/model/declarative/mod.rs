@@ -1,0 +1,174 @@
+//! Declarative configuration: whole configurations as text, in the format of Kong.
+//!
+//! YAML or JSON with lists of entities, children nested in their parents or beside them. What
+//! comes out are the rows that a control plane would have stored for the same entities. The
+//! document stands for itself: every parent is in it. No IO.
+
+mod collect;
+mod document;
+mod errors;
+mod header;
+mod ids;
+mod references;
+mod unique;
+
+#[cfg(test)]
+mod tests;
+
+use super::{Kind, Row};
+use crate::schema::{Env, Ttl};
+use collect::{Collected, Item};
+pub use document::{MAX_DEPTH, MAX_STRING_BYTES, MAX_TEXT_BYTES, MAX_VALUES};
+pub use errors::{DeclarativeErrors, Fault, Problem, Stage, Step};
+use ids::Namespaces;
+use serde_json::{Map, Value};
+use unique::Taken;
+use uuid::Uuid;
+
+/// The configuration that a document declares.
+#[derive(Debug)]
+pub struct Declared {
+    /// Ready for [`Config::from_rows`](super::Config::from_rows), in the order of the document.
+    pub rows: Vec<(Kind, Uuid, Row)>,
+    /// Lists that were read and have no effect here, for a log line: `workspaces` with the
+    /// default one, `parameters`.
+    pub ignored: Vec<&'static str>,
+}
+
+/// Reads a configuration from YAML or JSON.
+///
+/// Entities without an id get one derived from their name, as in Kong, so that reading again
+/// gives the same; what has no lasting name (certificates, key-auth credentials) gets a random
+/// one from `env`.
+///
+/// # Errors
+/// Every problem at once; a text that cannot be read at all is a single one.
+pub fn parse(text: &str, env: &Env<'_>) -> Result<Declared, DeclarativeErrors> {
+    let document = document::read(text).map_err(|reason| DeclarativeErrors::text(&reason))?;
+    from_value(document, env)
+}
+
+/// As [`parse`], from a document that was read already, by something that limits what it reads.
+///
+/// # Errors
+/// As [`parse`].
+pub fn from_value(document: Value, env: &Env<'_>) -> Result<Declared, DeclarativeErrors> {
+    let Value::Object(mut root) = document else {
+        return Err(DeclarativeErrors::text("expected an object"));
+    };
+    let (header, wrong) = header::take(&mut root);
+    let mut collected = collect::collect(root);
+    if !wrong.is_empty() {
+        collected.problem(None, Stage::Schema, Fault::Fields(wrong));
+    }
+    if header.before_3_0 {
+        for item in &mut collected.items {
+            if item.kind == Kind::Routes {
+                header::mark_regex_paths(&mut item.given);
+            }
+        }
+    }
+    let ids = identify(&mut collected, env);
+    references::resolve(&mut collected, &ids);
+    let rows = rows(&mut collected, &ids, header.transform, env);
+    let problems = collected.problems();
+    match problems.is_empty() {
+        true => Ok(Declared {
+            rows,
+            ignored: collected.ignored,
+        }),
+        false => Err(DeclarativeErrors { problems }),
+    }
+}
+
+/// The id of every item, written into it unless it holds something else that the schema will
+/// refuse. Parents come first, since ids of children depend on them.
+fn identify(collected: &mut Collected, env: &Env<'_>) -> Vec<Uuid> {
+    let mut namespaces = Namespaces::default();
+    let mut ids: Vec<Uuid> = Vec::with_capacity(collected.items.len());
+    for item in &mut collected.items {
+        let parent = item.parent.map(|parent| ids[parent.item]);
+        let id = ids::given(item)
+            .or_else(|| namespaces.derive(item, parent))
+            .unwrap_or_else(|| env.random.uuid());
+        if item.given.get("id").is_none_or(Value::is_null) {
+            item.given.insert("id".to_owned(), id.to_string().into());
+        }
+        ids.push(id);
+    }
+    ids
+}
+
+/// The stored form of every item that is well; the others become problems.
+fn rows(
+    collected: &mut Collected,
+    ids: &[Uuid],
+    transform: bool,
+    env: &Env<'_>,
+) -> Vec<(Kind, Uuid, Row)> {
+    let mut storing = Storing {
+        transform,
+        env,
+        taken: Taken::default(),
+    };
+    let mut rows = Vec::with_capacity(ids.len());
+    for (at, id) in ids.iter().enumerate() {
+        let item = &mut collected.items[at];
+        let given = std::mem::take(&mut item.given);
+        let mut faults = Vec::new();
+        if let Some(stored) = storing.store(item, given, *id, &mut faults) {
+            rows.push((item.kind, *id, Row::from_json(&stored)));
+        }
+        for (stage, fault) in faults {
+            collected.problem(Some(at), stage, fault);
+        }
+    }
+    rows
+}
+
+/// Brings items into their stored form, one after the other.
+struct Storing<'a> {
+    transform: bool,
+    env: &'a Env<'a>,
+    taken: Taken,
+}
+
+impl Storing<'_> {
+    /// The stored form of one item, unless its fields are wrong. Adds all that is wrong.
+    fn store(
+        &mut self,
+        item: &Item,
+        mut given: Map<String, Value>,
+        id: Uuid,
+        faults: &mut Vec<(Stage, Fault)>,
+    ) -> Option<Map<String, Value>> {
+        let (kind, entity) = (item.kind, item.entity);
+        if let Err(err) = Ttl::check(entity, &given) {
+            faults.push((Stage::Schema, Fault::field(err.name, err.text)));
+        }
+        let prepared = entity.prepare(&mut given);
+        // The digest of a CA certificate is known only at the end.
+        let digested = kind == Kind::CaCertificates;
+        if !digested && let Err(text) = self.taken.take(kind, entity, id, &given) {
+            faults.push((Stage::Uniqueness, Fault::Entry(text)));
+        }
+        let mut stored = match entity.insert(given, self.env) {
+            Ok(stored) => stored,
+            Err(violations) => {
+                // What cannot be prepared is among them.
+                faults.push((Stage::Schema, Fault::Fields(violations.fields)));
+                return None;
+            }
+        };
+        if let Err(violations) = prepared {
+            faults.push((Stage::Schema, Fault::Fields(violations.fields)));
+        }
+        if self.transform {
+            entity.transform(&mut stored, None, self.env);
+        }
+        if digested && let Err(text) = self.taken.take(kind, entity, id, &stored) {
+            faults.push((Stage::Uniqueness, Fault::Entry(text)));
+        }
+        Some(stored)
+    }
+}
