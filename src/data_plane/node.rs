@@ -52,11 +52,14 @@ impl DataPlane {
         let factory = Arc::new(Factory::new(enabled_plugins(node)?));
         let mut cache = LmdbCache::new(&settings.cache.path, settings.cache.map_size);
         let loaded = load(&mut cache);
-        let persisted = loaded.as_ref().map(Cached::position).unwrap_or_default();
+        let cached = loaded.as_ref().map(Cached::position).unwrap_or_default();
         let initial = match loaded {
             Some(cached) => Some(cached),
             None => super::declarative::read(settings)?,
         };
+        // A declarative file is not copied into the cache: changed, it is to count at the next
+        // start.
+        let persisted = initial.as_ref().map(Cached::position).unwrap_or_default();
 
         let snapshots = SnapshotCell::default();
         let effect = EffectCell::default();
@@ -108,7 +111,7 @@ impl DataPlane {
                 "CacheWriter",
                 RestartPolicy::default(),
                 move || {
-                    let holds = first.as_ref().map(|_| persisted);
+                    let holds = first.as_ref().map(|_| cached);
                     let mut cache = first
                         .take()
                         .unwrap_or_else(|| LmdbCache::new(&path, map_size));

@@ -4,7 +4,7 @@
 use super::error::ApiError;
 use crate::control_plane::config_store::{ConfigStoreHandle, Document, Key};
 use crate::model::Kind;
-use crate::schema::{self, Entity, Env, Random, Role, RouterFlavor};
+use crate::schema::{self, Entity, Env, Role, RouterFlavor, SystemRandom};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -18,22 +18,6 @@ pub struct Api {
     pub router_flavor: RouterFlavor,
     /// The enabled plugins; `None` enables every bundled one.
     pub plugins: Option<BTreeSet<String>>,
-}
-
-struct SystemRandom;
-
-impl Random for SystemRandom {
-    fn uuid(&self) -> Uuid {
-        Uuid::new_v4()
-    }
-
-    fn token(&self) -> String {
-        use rand::Rng;
-        let mut random = rand::rng();
-        (0..32)
-            .map(|_| char::from(random.sample(rand::distr::Alphanumeric)))
-            .collect()
-    }
 }
 
 /// The schema of a kind; every kind has one.
