@@ -9,10 +9,12 @@ mod edits;
 mod head;
 #[cfg(feature = "data-plane")]
 pub mod parse;
+mod reply;
 mod status;
 pub mod write;
 
 pub use body::{BodyDecoder, BodyError, Decoded, Framing};
 pub use edits::HeaderEdits;
 pub use head::{HeaderIndex, RequestHead, ResponseHead, Span, Version};
+pub use reply::Reply;
 pub use status::reason_phrase;

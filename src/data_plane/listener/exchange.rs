@@ -1,5 +1,6 @@
 //! One request from its head to its log phase.
 
+use super::buffer::BUFFER_SIZE;
 use super::downstream::{Downstream, Gone};
 use super::pipeline::{Connection, Outcome, Pipeline, Refusal, Reply, Upgrade, Verdict};
 use super::reply::{self, ReplyContext};
@@ -7,6 +8,7 @@ use super::request_body::{BodyFault, RequestBody};
 use super::worker::{Phase, Scratch, Worker};
 use crate::http::parse::RequestFacts;
 use crate::http::{Framing, Version};
+use bytes::Bytes;
 use std::task::Poll;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -33,7 +35,6 @@ pub struct Shape {
     /// POST, LOCK and PATCH are not sent twice on the driver's own account.
     pub idempotent: bool,
     pub keep_alive: bool,
-    pub expects_continue: bool,
     pub upgrade: Upgrade,
 }
 
@@ -54,10 +55,10 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, P, S> {
             to_head: request.method() == b"HEAD",
             idempotent: !matches!(request.method(), b"POST" | b"LOCK" | b"PATCH"),
             keep_alive: facts.keep_alive && may_keep,
-            expects_continue: facts.expects_continue,
             upgrade: Upgrade::None,
         };
-        let mut body = RequestBody::new(facts.framing, self.worker.settings.max_body);
+        let limit = self.worker.settings.max_body;
+        let mut body = RequestBody::new(facts.framing, limit, facts.expects_continue);
         if body.is_too_large() {
             return self.refuse(Refusal::BodyTooLarge).await;
         }
@@ -66,16 +67,8 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, P, S> {
             exchange, request, ..
         } = &mut *self.scratch;
         pipeline.begin(exchange, self.connection, request);
-        let verdict = pipeline.access(exchange).await;
-        shape.upgrade = match facts.framing {
-            Framing::None => pipeline.upgrade(exchange),
-            _ => Upgrade::None,
-        };
+        let next = self.decide(&mut shape, &mut body, facts.framing).await;
         let mut outcome = Outcome::default();
-        let next = match verdict {
-            Verdict::Respond(reply) => self.answer(&shape, &mut body, reply).await,
-            Verdict::Forward => self.forward(&shape, &mut body).await,
-        };
         let next = match next {
             Ok(next) => next,
             Err(BodyFault::Gone) => {
@@ -92,6 +85,66 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, P, S> {
         outcome.response_bytes = self.client.sent;
         pipeline.finish(&mut self.scratch.exchange, outcome);
         next
+    }
+
+    /// From the access phase to the end of the response.
+    async fn decide(
+        &mut self,
+        shape: &mut Shape,
+        body: &mut RequestBody,
+        framing: Framing,
+    ) -> Result<Next, BodyFault> {
+        let pipeline = &self.worker.pipeline;
+        if let Some(limit) = pipeline.body_limit(&self.scratch.exchange) {
+            let limit = limit.min(BUFFER_SIZE);
+            self.collect(body, limit).await?;
+            if body.is_whole() && body.held() <= limit {
+                let bytes = Bytes::copy_from_slice(body.payload(self.client));
+                pipeline.body(&mut self.scratch.exchange, bytes);
+            }
+        }
+        let verdict = pipeline.access(&mut self.scratch.exchange).await;
+        if framing == Framing::None {
+            shape.upgrade = pipeline.upgrade(&self.scratch.exchange);
+        }
+        if let Verdict::Respond(reply) = verdict {
+            return self.answer(shape, body, reply).await;
+        }
+        if let Some(replacement) = pipeline.new_body(&mut self.scratch.exchange) {
+            self.invite(body).await?;
+            if !self.discard(body).await {
+                return Err(BodyFault::Refused(Refusal::BodyTooLarge));
+            }
+            body.replace(replacement);
+        }
+        self.forward(shape, body).await
+    }
+
+    /// Tells a client that waits for it to send the body.
+    pub async fn invite(&mut self, body: &mut RequestBody) -> Result<(), BodyFault> {
+        let told = !body.awaits_continue() || !self.client.unread().is_empty();
+        body.continued();
+        if told {
+            return Ok(());
+        }
+        let interim = b"HTTP/1.1 100 Continue\r\n\r\n";
+        let limit = self.worker.settings.send_timeout;
+        let sent = self.client.write([interim, b"", b""], limit).await;
+        sent.map_err(|Gone| BodyFault::Gone)
+    }
+
+    /// Reads the body into the buffer, if it may fit into `limit` bytes; what was read of a
+    /// larger one stays held.
+    pub async fn collect(&mut self, body: &mut RequestBody, limit: usize) -> Result<(), BodyFault> {
+        self.invite(body).await?;
+        body.absorb(self.client)?;
+        let room = limit.saturating_sub(body.held()) as u64;
+        let fits = body.missing().is_none_or(|missing| missing <= room);
+        let more = |body: &RequestBody| body.held() <= limit && body.held() < BUFFER_SIZE;
+        while fits && !body.is_complete() && more(body) {
+            read_more(self.worker, self.client, body).await?;
+        }
+        Ok(())
     }
 
     /// Refuses a request that the pipeline has not seen.
@@ -128,7 +181,7 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, P, S> {
             .respond(&mut self.scratch.exchange, &mut reply);
         body.absorb(self.client)?;
         // Who waits for `100 Continue` may or may not send the body after this reply.
-        let unsure = shape.expects_continue && !body.is_complete();
+        let unsure = body.awaits_continue();
         let too_much = body
             .missing()
             .is_some_and(|missing| missing > MAX_DISCARDED);

@@ -5,7 +5,10 @@
 //! headers, error bodies, telemetry. Every driver (HTTP/1.1 now, HTTP/2 and gRPC later) calls
 //! the same methods in the same order:
 //!
-//! `begin` → `access` → (`attempt` → upstream)* → `response` → `finish`.
+//! `begin` → (`body_limit` → `body`)? → `access` → (`attempt` → upstream)* → `response` →
+//! `finish`.
+
+pub use crate::http::Reply;
 
 use crate::http::{HeaderEdits, RequestHead, ResponseHead};
 use bytes::Bytes;
@@ -35,17 +38,6 @@ pub enum Verdict {
     Respond(Reply),
     /// Ask `attempt` for an address and send the request there.
     Forward,
-}
-
-/// A response made by the gateway itself.
-#[derive(Clone, Debug, Default)]
-pub struct Reply {
-    pub status: u16,
-    /// Names and values, beside Content-Length, Date and Connection, which the driver writes.
-    pub headers: Vec<(Arc<str>, Bytes)>,
-    pub body: Bytes,
-    /// Close the client's connection after this response.
-    pub close: bool,
 }
 
 /// One try to reach an upstream.
@@ -151,6 +143,25 @@ pub trait Pipeline: 'static {
     /// Starts a request: remembers the connection and takes the configuration snapshot that
     /// this request keeps to its end. `head` is swapped into the exchange.
     fn begin(&self, exchange: &mut Self::Exchange, connection: &Connection, head: &mut RequestHead);
+
+    /// How many bytes of the request body the access phase wants to see, if any. A driver
+    /// that gets `Some` reads the body before `access`; when it is complete within the limit
+    /// it hands a copy over by [`body`](Pipeline::body), else it goes on without.
+    fn body_limit(&self, exchange: &Self::Exchange) -> Option<usize> {
+        let _ = exchange;
+        None
+    }
+
+    /// The complete request body, decoded from its framing.
+    fn body(&self, exchange: &mut Self::Exchange, body: Bytes) {
+        let _ = (exchange, body);
+    }
+
+    /// After `access`: the body to send instead of the client's, where a plugin changed it.
+    fn new_body(&self, exchange: &mut Self::Exchange) -> Option<Bytes> {
+        let _ = exchange;
+        None
+    }
 
     /// Route, protocol gates, plugins' access phase.
     async fn access(&self, exchange: &mut Self::Exchange) -> Verdict;
