@@ -20,7 +20,6 @@ use crate::settings::{self, Database, KONG_VERSION, Settings};
 use crate::telemetry::metrics::table::CLUSTER_SENT;
 use crate::telemetry::status::{DataPlaneState, NodeState, NodeStatus, StatusContext};
 use crate::wire::Limits;
-use actix::Actor;
 use actix_web::web::Data;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,7 +51,11 @@ impl ControlPlane {
         for step in store.migrate().await.map_err(failed)? {
             tracing::info!(step, "migration applied");
         }
-        let address = ConfigStore::new(store.clone(), Retention::default()).start();
+        let policy = RestartPolicy::default();
+        let kept = store.clone();
+        let writer = guard(&node.actors, "ConfigStore", policy, move || {
+            ConfigStore::new(kept.clone(), Retention::default())
+        });
         let settings = &node.settings;
         let limits = Limits::for_payload(settings.cluster.max_payload);
         let history = history(&store)
@@ -71,7 +74,6 @@ impl ControlPlane {
             hostname: node.hostname.clone(),
             purge_delay: settings.cluster.purge_delay,
         };
-        let policy = RestartPolicy::default();
         let registry = guard(&node.actors, "ClusterRegistry", policy, move || {
             ClusterRegistry::new(options.clone())
         });
@@ -79,7 +81,7 @@ impl ControlPlane {
         let ingestor = Ingestor::new(Arc::new(store.clone()), fleet);
         Ok(ControlPlane {
             node: node.clone(),
-            writer: ConfigStoreHandle::new(address, store.clone()),
+            writer: ConfigStoreHandle::new(writer, store.clone()),
             links: LinkAcceptor {
                 feed,
                 identity,

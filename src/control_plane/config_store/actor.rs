@@ -1,7 +1,7 @@
 //! The ConfigStore actor: queues writes, follows other control planes, keeps the database tidy.
 
 use super::{Committed, Retention, Store, StoreError, Write};
-use actix::dev::SendError;
+use crate::actor::{Guarded, Observe, Refused, Slot};
 use actix::prelude::*;
 use sea_orm::DbErr;
 use std::sync::Arc;
@@ -27,6 +27,7 @@ pub struct ConfigStore {
     /// Runs beside the actor: what the actor itself spawned would stand still during a write,
     /// and with it whatever connection it holds.
     following: Option<tokio::task::JoinHandle<()>>,
+    writes: u64,
 }
 
 impl ConfigStore {
@@ -36,6 +37,7 @@ impl ConfigStore {
             store,
             retention,
             following: None,
+            writes: 0,
         }
     }
 }
@@ -44,7 +46,6 @@ impl Actor for ConfigStore {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(MAILBOX);
         let store = self.store.clone();
         self.following = Some(tokio::spawn(async move { store.follow().await }));
         // Overflow: the next round does it.
@@ -53,6 +54,21 @@ impl Actor for ConfigStore {
                 tracing::debug!("maintenance is put off: writes are waiting");
             }
         });
+    }
+}
+
+impl Guarded for ConfigStore {
+    const MAILBOX: usize = MAILBOX;
+}
+
+impl Handler<Observe> for ConfigStore {
+    type Result = MessageResult<Observe>;
+
+    fn handle(&mut self, _: Observe, _: &mut Self::Context) -> Self::Result {
+        MessageResult(serde_json::json!({
+            "revision": *self.store.revisions().borrow(),
+            "writes": self.writes,
+        }))
     }
 }
 
@@ -83,6 +99,7 @@ impl Handler<WriteConfig> for ConfigStore {
     type Result = ();
 
     fn handle(&mut self, message: WriteConfig, ctx: &mut Self::Context) {
+        self.writes += 1;
         let store = self.store.clone();
         let write = async move {
             // Whoever asked has gone: what was not begun is not done.
@@ -131,7 +148,7 @@ fn unanswered() -> StoreError {
 /// The way to the actor: what AdminApi and others hold.
 #[derive(Clone)]
 pub struct ConfigStoreHandle {
-    address: Addr<ConfigStore>,
+    actor: Slot<ConfigStore>,
     store: Store,
     slots: Arc<Semaphore>,
 }
@@ -139,9 +156,9 @@ pub struct ConfigStoreHandle {
 impl ConfigStoreHandle {
     /// The one handle to an actor; whoever else writes gets a clone.
     #[must_use]
-    pub fn new(address: Addr<ConfigStore>, store: Store) -> ConfigStoreHandle {
+    pub fn new(actor: Slot<ConfigStore>, store: Store) -> ConfigStoreHandle {
         ConfigStoreHandle {
-            address,
+            actor,
             store,
             slots: Arc::new(Semaphore::new(MAILBOX)),
         }
@@ -175,9 +192,9 @@ impl ConfigStoreHandle {
             reply,
             slot,
         };
-        match self.address.try_send(message) {
+        match self.actor.try_send(message) {
             Ok(()) => answer.await.unwrap_or_else(|_| Err(unanswered())),
-            Err(SendError::Full(_) | SendError::Closed(_)) => Err(StoreError::Busy),
+            Err(Refused::Full(_) | Refused::Absent(_)) => Err(StoreError::Busy),
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Binds the listeners and runs the workers.
 
 use super::connection;
-use crate::telemetry::counters::ConnectionCounters;
 use super::pipeline::{Connection, Pipeline, TlsInfo};
 use super::socket::{Listen, acceptor, bind};
 use super::worker::{DriverSettings, Phase, Worker};
 use crate::data_plane::upstream::{Client, PoolLimits, Resolver};
+use crate::telemetry::counters::ConnectionCounters;
 use actix_server::ServerHandle as ActixHandle;
 use actix_service::fn_service;
 use rustls::server::ResolvesServerCert;

@@ -1,12 +1,12 @@
 //! What the connections of one worker share. One thread, no locks.
 
 use super::buffer::Buffers;
-use crate::telemetry::counters::ConnectionCounters;
 use super::date::DateCache;
 use super::pipeline::Pipeline;
 use crate::data_plane::upstream::{Client, Deadlines};
 use crate::http::parse::{Limits, RequestParser, ResponseParser};
 use crate::http::{HeaderEdits, RequestHead, ResponseHead};
+use crate::telemetry::counters::ConnectionCounters;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;

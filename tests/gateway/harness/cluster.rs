@@ -119,10 +119,9 @@ impl Cluster {
             of.collect::<Vec<_>>().join(",")
         };
         settings.insert("cluster_control_plane".into(), all("cluster_listen"));
-        settings.insert(
-            "cluster_telemetry_endpoint".into(),
-            all("cluster_telemetry_listen"),
-        );
+        // One endpoint is enough: control planes count into one database.
+        let counting = self.control_planes[0].setting("cluster_telemetry_listen");
+        settings.insert("cluster_telemetry_endpoint".into(), counting.into());
         settings.extend(
             extra
                 .iter()

@@ -1,6 +1,7 @@
 //! The actor: order, overflow, maintenance.
 
 use super::support::{Database, insert, on_both_engines};
+use crate::actor::{Registry, RestartPolicy, guard};
 use crate::control_plane::config_store::actor::MAILBOX;
 use crate::control_plane::config_store::{
     ConfigStore, ConfigStoreHandle, Maintain, Retention, Store, StoreError,
@@ -14,9 +15,13 @@ use tokio::task::{LocalSet, spawn_local, yield_now};
 
 /// An actor that has begun.
 async fn start(store: &Store) -> ConfigStoreHandle {
-    let address = ConfigStore::new(store.clone(), Retention::default()).start();
-    address.send(Maintain).await.expect("is taken");
-    ConfigStoreHandle::new(address, store.clone())
+    let kept = store.clone();
+    let policy = RestartPolicy::default();
+    let actor = guard(&Registry::default(), "ConfigStore", policy, move || {
+        ConfigStore::new(kept.clone(), Retention::default())
+    });
+    actor.ask(Maintain).await.expect("is taken");
+    ConfigStoreHandle::new(actor, store.clone())
 }
 
 on_both_engines!(writes_are_answered_in_order, async |database: &Database| {
