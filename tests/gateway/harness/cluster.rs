@@ -193,7 +193,7 @@ impl Cluster {
                 .unwrap_or_default()
                 .to_owned();
             let row = self.row(control_plane, data_plane)?;
-            if row["connected"] == true && row["revision"].to_string() == newest {
+            if row["connected"] == true && row["revision"].as_u64() == newest.parse().ok() {
                 Ok(row)
             } else {
                 Err(format!("newest {newest}, {row}"))
