@@ -6,8 +6,8 @@ use super::cluster_registry::{
     TelemetryAcceptor, history,
 };
 use super::config_store::{
-    ConfigStore, ConfigStoreHandle, DatabaseSettings, PostgresSettings, PostgresTls,
-    PostgresTlsMode, Retention, SqliteSettings, Store,
+    ConfigStoreHandle, DatabaseSettings, PostgresSettings, PostgresTls, PostgresTlsMode, Retention,
+    SqliteSettings, Store,
 };
 use super::session::{Feed, Identity};
 use super::telemetry::{FleetMetrics, Ingestor};
@@ -51,11 +51,7 @@ impl ControlPlane {
         for step in store.migrate().await.map_err(failed)? {
             tracing::info!(step, "migration applied");
         }
-        let policy = RestartPolicy::default();
-        let kept = store.clone();
-        let writer = guard(&node.actors, "ConfigStore", policy, move || {
-            ConfigStore::new(kept.clone(), Retention::default())
-        });
+        let writer = ConfigStoreHandle::start(store.clone(), Retention::default(), &node.actors);
         let settings = &node.settings;
         let limits = Limits::for_payload(settings.cluster.max_payload);
         let history = history(&store)
@@ -74,6 +70,7 @@ impl ControlPlane {
             hostname: node.hostname.clone(),
             purge_delay: settings.cluster.purge_delay,
         };
+        let policy = RestartPolicy::default();
         let registry = guard(&node.actors, "ClusterRegistry", policy, move || {
             ClusterRegistry::new(options.clone())
         });
@@ -81,7 +78,7 @@ impl ControlPlane {
         let ingestor = Ingestor::new(Arc::new(store.clone()), fleet);
         Ok(ControlPlane {
             node: node.clone(),
-            writer: ConfigStoreHandle::new(writer, store.clone()),
+            writer,
             links: LinkAcceptor {
                 feed,
                 identity,

@@ -1,7 +1,7 @@
 //! The ConfigStore actor: queues writes, follows other control planes, keeps the database tidy.
 
 use super::{Committed, Retention, Store, StoreError, Write};
-use crate::actor::{Guarded, Observe, Refused, Slot};
+use crate::actor::{Guarded, Observe, Refused, Registry, RestartPolicy, Slot, guard};
 use actix::prelude::*;
 use sea_orm::DbErr;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ pub struct ConfigStore {
 
 impl ConfigStore {
     #[must_use]
-    pub fn new(store: Store, retention: Retention) -> ConfigStore {
+    pub(super) fn new(store: Store, retention: Retention) -> ConfigStore {
         ConfigStore {
             store,
             retention,
@@ -154,9 +154,13 @@ pub struct ConfigStoreHandle {
 }
 
 impl ConfigStoreHandle {
-    /// The one handle to an actor; whoever else writes gets a clone.
-    #[must_use]
-    pub fn new(actor: Slot<ConfigStore>, store: Store) -> ConfigStoreHandle {
+    /// Starts the actor under a guardian, on the current arbiter. The one handle to it; whoever
+    /// else writes gets a clone.
+    pub fn start(store: Store, retention: Retention, actors: &Registry) -> ConfigStoreHandle {
+        let kept = store.clone();
+        let actor = guard(actors, "ConfigStore", RestartPolicy::default(), move || {
+            ConfigStore::new(kept.clone(), retention)
+        });
         ConfigStoreHandle {
             actor,
             store,

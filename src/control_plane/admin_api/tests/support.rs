@@ -3,14 +3,13 @@
 use crate::actor::Registry;
 use crate::control_plane::admin_api::{self, Api, Node, Shared};
 use crate::control_plane::config_store::{
-    ConfigStore, ConfigStoreHandle, DatabaseSettings, Retention, SqliteSettings, Store,
+    ConfigStoreHandle, DatabaseSettings, Retention, SqliteSettings, Store,
 };
 use crate::link::LocalFuture;
 use crate::schema::{Role, RouterFlavor};
 use crate::settings::{LogControl, LogLevel};
 use crate::telemetry::metrics::{MetricOptions, Metrics, NodeIdentity};
 use crate::telemetry::status::{NodeState, NodeStatus, StatusContext};
-use actix::Actor;
 use actix_web::App;
 use actix_web::dev::{Service, ServiceResponse};
 use actix_web::http::{Method, header::HeaderMap};
@@ -86,10 +85,13 @@ impl Admin {
         let settings = DatabaseSettings::Sqlite(SqliteSettings::new(&database));
         let store = Store::connect(&settings).await.expect("connects");
         store.migrate().await.expect("migrates");
-        let writer = ConfigStore::new(store.clone(), Retention::default()).start();
         let shared = Shared {
             api: Api {
-                store: ConfigStoreHandle::new(writer, store.clone()),
+                store: ConfigStoreHandle::start(
+                    store.clone(),
+                    Retention::default(),
+                    &Registry::default(),
+                ),
                 role: Role::ControlPlane,
                 router_flavor: RouterFlavor::TraditionalCompatible,
                 plugins: None,
