@@ -92,7 +92,7 @@ impl Node {
     pub fn plugins(&self) -> Result<Vec<String>, NodeError> {
         let bundled: Vec<&str> = PLUGINS.iter().map(|plugin| plugin.name).collect();
         let selected = self.settings.node.plugins.select(&bundled);
-        let refused = |why| NodeError::Setting(format!("plugins: {why}"));
+        let refused = NodeError::Setting;
         Ok(selected
             .map_err(refused)?
             .into_iter()

@@ -137,13 +137,7 @@ impl ControlPlane {
             api: Api {
                 store: self.writer.clone(),
                 role: Role::ControlPlane,
-                router_flavor: match settings.proxy.router_flavor {
-                    settings::RouterFlavor::Traditional => RouterFlavor::Traditional,
-                    settings::RouterFlavor::TraditionalCompatible => {
-                        RouterFlavor::TraditionalCompatible
-                    }
-                    settings::RouterFlavor::Expressions => RouterFlavor::Expressions,
-                },
+                router_flavor: RouterFlavor::default(),
                 plugins: Some(self.node.plugins()?.into_iter().collect()),
             },
             node: admin_api::Node {
