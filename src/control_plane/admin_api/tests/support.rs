@@ -1,16 +1,15 @@
 //! An Admin API to ask, and what it answered.
 
-use crate::actor::Registry;
+use crate::actor::{Registry, RestartPolicy, guard};
 use crate::control_plane::admin_api::{self, Api, Node, Shared};
 use crate::control_plane::config_store::{
-    ConfigStore, ConfigStoreHandle, DatabaseSettings, Retention, SqliteSettings, Store,
+    ConfigStore, ConfigStoreHandle, DatabaseSettings, Maintain, Retention, SqliteSettings, Store,
 };
 use crate::link::LocalFuture;
 use crate::schema::{Role, RouterFlavor};
 use crate::settings::{LogControl, LogLevel};
 use crate::telemetry::metrics::{MetricOptions, Metrics, NodeIdentity};
 use crate::telemetry::status::{NodeState, NodeStatus, StatusContext};
-use actix::Actor;
 use actix_web::App;
 use actix_web::dev::{Service, ServiceResponse};
 use actix_web::http::{Method, header::HeaderMap};
@@ -86,7 +85,12 @@ impl Admin {
         let settings = DatabaseSettings::Sqlite(SqliteSettings::new(&database));
         let store = Store::connect(&settings).await.expect("connects");
         store.migrate().await.expect("migrates");
-        let writer = ConfigStore::new(store.clone(), Retention::default()).start();
+        let kept = store.clone();
+        let policy = RestartPolicy::default();
+        let writer = guard(&Registry::default(), "ConfigStore", policy, move || {
+            ConfigStore::new(kept.clone(), Retention::default())
+        });
+        writer.ask(Maintain).await.expect("it has begun");
         let shared = Shared {
             api: Api {
                 store: ConfigStoreHandle::new(writer, store.clone()),
