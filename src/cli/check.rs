@@ -1,8 +1,8 @@
 //! `langur check FILE`: everything a start would find wrong with settings, without starting.
 
-use crate::settings::SettingsError;
 use super::CliError;
 use super::args::SettingsArgs;
+use crate::settings::SettingsError;
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]

@@ -240,7 +240,7 @@ fn planes_in_one(control: &crate::control_plane::ControlPlane) -> crate::data_pl
         Ok(())
     });
     crate::data_plane::Links {
-        configuration: vec![Rc::new(configuration)],
+        configuration: crate::data_plane::ControlPlanes::new(vec![Rc::new(configuration)]),
         telemetry: Rc::new(telemetry),
     }
 }

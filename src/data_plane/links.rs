@@ -9,38 +9,71 @@ use crate::wire;
 use futures_util::future::LocalBoxFuture;
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Where configuration comes from and telemetry goes to.
 #[derive(Clone)]
 pub struct Links {
-    /// One per control plane, in the order of the setting.
-    pub configuration: Vec<Rc<dyn Connect>>,
+    pub configuration: ControlPlanes,
     pub telemetry: Rc<dyn Connect>,
 }
 
-impl ConnectLink for Vec<Rc<dyn Connect>> {
+/// The control planes of the address list, in the order of the setting.
+#[derive(Clone)]
+pub struct ControlPlanes {
+    endpoints: Vec<Rc<dyn Connect>>,
+    /// The one that the last link was opened to.
+    current: Rc<Cell<usize>>,
+}
+
+impl ControlPlanes {
+    pub fn new(endpoints: Vec<Rc<dyn Connect>>) -> ControlPlanes {
+        ControlPlanes {
+            endpoints,
+            current: Rc::default(),
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.endpoints.len()
+    }
+}
+
+impl ConnectLink for ControlPlanes {
     fn connect(&self, address: usize) -> LocalBoxFuture<'static, Result<Link, LinkError>> {
-        let found = self.get(address).cloned();
+        let (found, current) = (self.endpoints.get(address).cloned(), self.current.clone());
         Box::pin(async move {
             let none = || LinkError::Failed("no such control plane".to_owned());
-            found.ok_or_else(none)?.connect().await
+            let link = found.ok_or_else(none)?.connect().await?;
+            current.set(address);
+            Ok(link)
         })
     }
 }
 
-/// Dials one endpoint, or several of equal standing in turn.
-struct Endpoints {
+/// One endpoint over the network.
+struct Endpoint {
     dialer: Dialer,
-    targets: Vec<Target>,
-    subprotocol: &'static str,
-    next: Cell<usize>,
+    target: Target,
 }
 
-impl Connect for Endpoints {
+impl Connect for Endpoint {
     fn connect(&self) -> LocalFuture<'_, Result<Link, LinkError>> {
-        let turn = self.next.replace(self.next.get().wrapping_add(1));
-        let target = &self.targets[turn % self.targets.len()];
-        Box::pin(self.dialer.dial(target, self.subprotocol))
+        Box::pin(self.dialer.dial(&self.target, wire::SUBPROTOCOL))
+    }
+}
+
+/// The telemetry endpoints of the control planes: records go to the one that configuration
+/// comes from.
+struct Telemetry {
+    endpoints: Vec<Endpoint>,
+    current: Rc<Cell<usize>>,
+}
+
+impl Connect for Telemetry {
+    fn connect(&self) -> LocalFuture<'_, Result<Link, LinkError>> {
+        let at = self.current.get().min(self.endpoints.len() - 1);
+        self.endpoints[at].connect()
     }
 }
 
@@ -53,46 +86,36 @@ impl Links {
         let cluster = &node.settings.cluster;
         let identity = cluster.identity()?.ok_or(NodeError::NoClusterCertificate)?;
         let trust = cluster.trust_of_data_plane(&node.settings.certificates)?;
-        let tls = std::sync::Arc::new(tls::cluster_client_config(&identity, &trust)?);
-        let limit = cluster.max_payload;
-        let endpoints = |addresses: &[HostPort], name: Option<&str>, path: String, subprotocol| {
-            let host = addresses
-                .first()
-                .map_or("", |address| address.host.as_str());
-            let name = tls::server_name(&trust, name, host)?;
-            Ok::<Rc<dyn Connect>, NodeError>(Rc::new(Endpoints {
-                dialer: Dialer::new(tls.clone(), Some(name.to_str().into_owned()), limit),
-                targets: addresses
-                    .iter()
-                    .map(|address| Target {
-                        address: address.to_string(),
-                        path: path.clone(),
-                    })
-                    .collect(),
-                subprotocol,
-                next: Cell::new(0),
-            }))
-        };
-        let configuration = cluster
-            .control_planes
-            .iter()
-            .map(|address| {
-                let name = cluster.server_name.as_deref();
-                let path = wire::CONFIG_PATH.to_owned();
-                endpoints(std::slice::from_ref(address), name, path, wire::SUBPROTOCOL)
+        let tls = Arc::new(tls::cluster_client_config(&identity, &trust)?);
+        let endpoint = |address: &HostPort, name: Option<&str>, path: String| {
+            let name = tls::server_name(&trust, name, &address.host)?;
+            let name = Some(name.to_str().into_owned());
+            Ok::<_, NodeError>(Endpoint {
+                dialer: Dialer::new(Arc::clone(&tls), name, cluster.max_payload),
+                target: Target {
+                    address: address.to_string(),
+                    path,
+                },
             })
-            .collect::<Result<_, _>>()?;
-        let mut telemetry: Vec<HostPort> = cluster
-            .control_planes
-            .iter()
-            .map(|address| cluster.telemetry_endpoint(address))
-            .collect();
-        telemetry.dedup();
-        let name = cluster.telemetry_server_name.as_deref();
-        let path = format!("{}?node_id={}", wire::TELEMETRY_PATH, node.id);
+        };
+        let mut configuration: Vec<Rc<dyn Connect>> = Vec::new();
+        let mut telemetry = Vec::new();
+        for address in &cluster.control_planes {
+            let name = cluster.server_name.as_deref();
+            let path = wire::CONFIG_PATH.to_owned();
+            configuration.push(Rc::new(endpoint(address, name, path)?));
+            let name = cluster.telemetry_server_name.as_deref().or(name);
+            let path = format!("{}?node_id={}", wire::TELEMETRY_PATH, node.id);
+            telemetry.push(endpoint(&cluster.telemetry_endpoint(address), name, path)?);
+        }
+        let configuration = ControlPlanes::new(configuration);
+        let telemetry = Telemetry {
+            endpoints: telemetry,
+            current: Rc::clone(&configuration.current),
+        };
         Ok(Links {
             configuration,
-            telemetry: endpoints(&telemetry, name, path, wire::SUBPROTOCOL)?,
+            telemetry: Rc::new(telemetry),
         })
     }
 }

@@ -14,5 +14,5 @@ pub mod status_api;
 pub mod telemetry_buffer;
 pub mod upstream;
 
-pub use links::Links;
+pub use links::{ControlPlanes, Links};
 pub use node::DataPlane;

@@ -19,9 +19,7 @@ use crate::link::LocalFuture;
 use crate::node::{Node, NodeError};
 use crate::plugins::{EnabledPlugins, Factory};
 use crate::settings::{KONG_VERSION, RouteMatchCalculation};
-use crate::telemetry::status::{
-    NodeState, NodeStatus, TargetHealth, TargetState, WorkerReadiness,
-};
+use crate::telemetry::status::{NodeState, NodeStatus, TargetHealth, TargetState, WorkerReadiness};
 use crate::wire::{Hello, Limits, PluginVersion, Position};
 use actix::Arbiter;
 use std::net::SocketAddr;
@@ -315,11 +313,15 @@ fn targets(snapshot: &Snapshot) -> Vec<TargetHealth> {
     let mut found = Vec::new();
     snapshot.for_each_upstream(|upstream| {
         let each = upstream.balancer.targets().iter();
-        found.extend(each.map(|target| TargetHealth {
-            upstream: upstream.spec.name.to_string(),
-            target: format!("{}:{}", target.host, target.port),
-            address: target.ip.map(|ip| SocketAddr::new(ip, target.port).to_string()),
-            state: TargetState::HealthchecksOff,
+        found.extend(each.map(|target| {
+            TargetHealth {
+                upstream: upstream.spec.name.to_string(),
+                target: format!("{}:{}", target.host, target.port),
+                address: target
+                    .ip
+                    .map(|ip| SocketAddr::new(ip, target.port).to_string()),
+                state: TargetState::HealthchecksOff,
+            }
         }));
     });
     found
@@ -352,6 +354,11 @@ impl NodeStatus for Status {
                 }),
                 control_plane_connected: Some(link.is_ok_and(|link| link.phase == Phase::Live)),
                 cluster_cert_expiry: self.cluster_cert_expiry,
+                quarantined: self
+                    .effect
+                    .load()
+                    .as_ref()
+                    .map(|live| live.quarantined.len() as u64),
                 telemetry_held: Some(self.buffer.totals().held as u64),
                 targets: targets(&self.snapshots.load()),
                 ..NodeState::default()

@@ -44,9 +44,7 @@ pub use listeners::Listeners;
 pub use log_control::LogControl;
 pub use node::{LogFormat, LogLevel, Node, PluginSelection, Role};
 pub use problems::SettingsError;
-pub use proxy::{
-    ClientLimits, ErrorType, Proxy, RealIp, RouteMatchCalculation, UpstreamKeepalive,
-};
+pub use proxy::{ClientLimits, ErrorType, Proxy, RealIp, RouteMatchCalculation, UpstreamKeepalive};
 pub use response_headers::ResponseHeaders;
 pub use secret::Secret;
 pub use sources::{SettingsFile, Sources};

@@ -87,6 +87,14 @@ impl Presence {
             Report::Unpersisted(unpersisted) => self.trouble = Some(unpersisted.reason.clone()),
             Report::Rejected(rejected) => self.trouble = Some(rejected.reason.clone()),
             Report::Status(status) => {
+                if *status == SyncStatus::Ahead {
+                    let node_id = self.joined();
+                    tracing::warn!(
+                        ?node_id,
+                        "a data plane holds a later revision than the \
+                        database: it is sent nothing until the revisions meet"
+                    );
+                }
                 self.status = *status;
                 return false;
             }

@@ -4,7 +4,7 @@ use super::table::{
     CLUSTER_CERT_EXPIRY, CONNECTIONS, CONTROL_PLANE_CONNECTED, DATA_PLANE_CONFIG_HASH,
     DATA_PLANE_LAST_SEEN, DATA_PLANE_VERSION_COMPATIBLE, DATASTORE_REACHABLE, NODE_INFO,
     PROCESS_CPU, PROCESS_MAX_FDS, PROCESS_OPEN_FDS, PROCESS_RESIDENT, PROCESS_START,
-    PROCESS_VIRTUAL, REQUESTS, TELEMETRY_HELD, UPSTREAM_TARGET_HEALTH, WORKERS_MEMORY,
+    PROCESS_VIRTUAL, QUARANTINED, REQUESTS, TELEMETRY_HELD, UPSTREAM_TARGET_HEALTH, WORKERS_MEMORY,
 };
 use super::{Gauges, MetricOptions};
 use crate::telemetry::counters::Connections;
@@ -46,6 +46,9 @@ pub fn set_node_gauges(
     }
     if let Some(connected) = state.control_plane_connected {
         gauges.set(&CONTROL_PLANE_CONNECTED, [], flag(connected));
+    }
+    if let Some(quarantined) = state.quarantined {
+        gauges.set(&QUARANTINED, [], quarantined as f64);
     }
     if let Some(held) = state.telemetry_held {
         gauges.set(&TELEMETRY_HELD, [], held as f64);

@@ -236,6 +236,13 @@ pub const FLEET_BATCHES: Metric = counter(
     CONTROL_PLANE,
     "Telemetry batches read, by what became of them: counted, already_counted, refused, failed",
 );
+pub const QUARANTINED: Metric = gauge(
+    "langur_quarantined_entities",
+    &[],
+    DATA_PLANE,
+    "Entities that are not in effect as configured; /clustering/data-planes says why",
+);
+
 pub const CLUSTER_SENT: Metric = counter(
     "langur_cluster_sent_bytes_total",
     &[],
@@ -307,6 +314,7 @@ pub const ALL: &[&Metric] = &[
     &FLEET_BANDWIDTH,
     &FLEET_DROPPED,
     &FLEET_BATCHES,
+    &QUARANTINED,
     &CLUSTER_SENT,
     &PROCESS_CPU,
     &PROCESS_RESIDENT,

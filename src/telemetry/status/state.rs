@@ -32,6 +32,8 @@ pub struct NodeState {
     pub control_plane_connected: Option<bool>,
     /// Epoch seconds; on data planes.
     pub cluster_cert_expiry: Option<i64>,
+    /// Entities that are not in effect as configured; on data planes.
+    pub quarantined: Option<u64>,
     /// Request records waiting for the control plane; on data planes.
     pub telemetry_held: Option<u64>,
     /// The data planes a control plane knows.
@@ -96,6 +98,7 @@ impl NodeState {
                 .control_plane_connected
                 .or(other.control_plane_connected),
             cluster_cert_expiry: self.cluster_cert_expiry.or(other.cluster_cert_expiry),
+            quarantined: self.quarantined.or(other.quarantined),
             telemetry_held: self.telemetry_held.or(other.telemetry_held),
             ..self
         }
