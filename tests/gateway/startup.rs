@@ -1,6 +1,9 @@
 //! Starting and stopping: errors name the setting, signals drain.
 
-use crate::harness::{Cluster, Database, eventually};
+use crate::harness::{
+    Cluster, Database, Node, Upstream, eventually, free_address, get, post, unique_loopback,
+};
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output};
@@ -63,6 +66,7 @@ fn a_taken_port_is_named_with_its_setting() {
         });
         eventually("and says why", || {
             let log = cluster.control_planes[node].log().join("\n");
+            assert!(!log.contains("panicked"), "{log}");
             if log.contains(key) && log.contains(&address) {
                 Ok(())
             } else {
@@ -79,6 +83,7 @@ fn a_taken_port_is_named_with_its_setting() {
     });
     eventually("and says why", || {
         let log = cluster.data_planes[n].log().join("\n");
+        assert!(!log.contains("panicked"), "{log}");
         if log.contains("proxy_listen") && log.contains(&address) {
             Ok(())
         } else {
@@ -132,4 +137,53 @@ fn sigterm_lets_a_request_finish() {
         "{answer}"
     );
     assert_eq!(cluster.data_planes[0].stop(libc::SIGTERM), Some(0));
+}
+
+#[test]
+fn both_planes_serve_in_one_process() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ip = unique_loopback();
+    let upstream = Upstream::start("echo");
+    let mut settings: BTreeMap<String, String> = BTreeMap::new();
+    for key in ["proxy_listen", "admin_listen", "status_listen"] {
+        settings.insert(key.into(), free_address(ip).to_string());
+    }
+    settings.insert("role".into(), "traditional".into());
+    settings.insert(
+        "prefix".into(),
+        folder.path().to_string_lossy().into_owned(),
+    );
+    let mut node = Node::start(settings);
+    let url = |node: &Node, key: &str, path: &str| format!("http://{}{path}", node.setting(key));
+    let service = serde_json::json!({"name": "one", "url": format!("http://{}", upstream.address)});
+    eventually("the service is made", || {
+        let reply = post(&url(&node, "admin_listen", "/services"), &service)?;
+        if reply.status == 201 {
+            Ok(())
+        } else {
+            Err(reply.text)
+        }
+    });
+    let route = serde_json::json!({"paths": ["/one"]});
+    post(&url(&node, "admin_listen", "/services/one/routes"), &route)
+        .expect("an answer")
+        .expect(201);
+    let serves = |node: &Node| {
+        eventually("the route is served", || {
+            let reply = get(&url(node, "proxy_listen", "/one"))?;
+            if reply.status == 200 {
+                Ok(())
+            } else {
+                Err(reply.text)
+            }
+        });
+    };
+    serves(&node);
+    let status = get(&url(&node, "status_listen", "/status"))
+        .expect("an answer")
+        .expect(200);
+    assert_eq!(status["database"]["reachable"], true, "{status}");
+    assert_eq!(node.stop(libc::SIGTERM), Some(0));
+    node.restart();
+    serves(&node);
 }
