@@ -20,6 +20,7 @@ use crate::node::{Node, NodeError};
 use crate::plugins::{EnabledPlugins, Factory};
 use crate::settings::{KONG_VERSION, RouteMatchCalculation};
 use crate::telemetry::status::{NodeState, NodeStatus, TargetHealth, TargetState, WorkerReadiness};
+use crate::tls::resolving_config;
 use crate::wire::{Hello, Limits, PluginVersion, Position};
 use actix::Arbiter;
 use std::net::SocketAddr;
@@ -294,10 +295,12 @@ fn serve(
         .map(crate::tls::Identity::certified_key)
         .collect();
     let resolver = Arc::new(CertificateResolver::new(snapshots.clone(), keys));
+    // HTTP/2 is not spoken yet, so it is not offered either.
+    let tls = resolving_config(resolver, certificates.versions, false)?;
     let config = proxy_settings::server(node, workers);
     let (cell, rings) = (snapshots.clone(), rings.clone());
     let pipeline = move |_| Proxy::new(proxy.clone(), cell.clone(), rings.recorder());
-    let server = Server::start(config, pipeline, Some(resolver))
+    let server = Server::start(config, pipeline, Some(tls))
         .map_err(|err| NodeError::Listen(format!("proxy_listen: {err}")))?;
     for address in server.addresses() {
         tracing::info!(setting = "proxy_listen", %address, "listening");

@@ -1,11 +1,11 @@
 //! From the node's settings to what the proxy and its listener need.
 
-use super::listener::{DriverSettings, Listen, ServerConfig};
-use super::proxy::{Cidr, ProxySettings, RealIpSource, ResponseTokens, Trust};
+use super::listener::{DriverSettings, ServerConfig};
+use super::proxy::{ProxySettings, RealIpSource, ResponseTokens, Trust};
 use super::upstream::PoolLimits;
 use crate::http::parse;
 use crate::node::{Node, NodeError};
-use crate::settings::{ErrorType, RealIp, Settings, TrustedPeer};
+use crate::settings::{ErrorType, RealIp, Settings};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub fn proxy(settings: &Settings) -> Result<ProxySettings, NodeError> {
     let certificates = &settings.certificates;
     Ok(ProxySettings {
         trust: Trust {
-            proxies: own.trusted_ips.iter().filter_map(block).collect(),
+            proxies: own.trusted_ips.clone(),
             source: match &own.real_ip {
                 RealIp::Header(name) if name == "x-real-ip" => RealIpSource::XRealIp,
                 RealIp::Header(name) => RealIpSource::Header(name.as_str().into()),
@@ -61,32 +61,14 @@ pub fn proxy(settings: &Settings) -> Result<ProxySettings, NodeError> {
     })
 }
 
-/// A block of addresses; local sockets are not listened on.
-fn block(peer: &TrustedPeer) -> Option<Cidr> {
-    match peer {
-        TrustedPeer::Block { network, prefix } => Cidr::parse(&format!("{network}/{prefix}")),
-        TrustedPeer::UnixSocket => None,
-    }
-}
-
 /// What the listener is started with.
 pub fn server(node: &Node, workers: usize) -> ServerConfig {
     let (limits, keepalive) = (
         &node.settings.proxy.limits,
         &node.settings.proxy.upstream_keepalive,
     );
-    let listens = &node.settings.listeners.proxy;
     ServerConfig {
-        listens: listens
-            .iter()
-            .map(|listen| Listen {
-                address: listen.address(),
-                tls: listen.ssl,
-                http2: listen.http2,
-                reuseport: false,
-                backlog: listen.backlog,
-            })
-            .collect(),
+        listens: node.settings.listeners.proxy.clone(),
         workers,
         driver: DriverSettings {
             head: parse::Limits {

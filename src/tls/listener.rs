@@ -48,10 +48,23 @@ pub fn listener_config(
         return Err(rustls::Error::NoCertificatesPresented.into());
     }
     let resolver = FirstThatFits(identities.iter().map(Identity::certified_key).collect());
+    resolving_config(Arc::new(resolver), versions, http2)
+}
+
+/// TLS of a listener that looks its certificates up; clients are not asked for one.
+///
+/// # Errors
+/// The versions and the crypto provider do not go together.
+pub fn resolving_config(
+    resolver: Arc<dyn ResolvesServerCert>,
+    versions: TlsVersions,
+    http2: bool,
+) -> Result<ServerConfig, TlsError> {
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&versions.supported())?
         .with_no_client_auth()
-        .with_cert_resolver(Arc::new(resolver));
+        .with_cert_resolver(resolver);
+    config.ticketer = rustls::crypto::ring::Ticketer::new()?;
     if http2 {
         config.alpn_protocols.push(b"h2".to_vec());
     }

@@ -23,7 +23,7 @@ pub use cluster::{
 };
 pub use generate::{GeneratedPair, cluster_certificate, listener_certificate};
 pub use identity::Identity;
-pub use listener::{TlsVersions, listener_config, pinned_client_config};
+pub use listener::{TlsVersions, listener_config, pinned_client_config, resolving_config};
 pub use material::{LoadError, MAX_MATERIAL, Material};
 pub use provider::{install_provider, provider};
 pub use roots::{add_material, add_system, system_bundle};

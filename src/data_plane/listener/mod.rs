@@ -19,7 +19,6 @@ pub mod pipeline;
 mod reply;
 mod request_body;
 mod server;
-mod socket;
 mod tunnel;
 mod upload;
 mod worker;
@@ -27,7 +26,6 @@ mod worker;
 pub use actor::{DrainConnections, Listener, StopAccepting};
 pub use certificates::CertificateResolver;
 pub use server::{ListenError, Server, ServerConfig, ServerHandle};
-pub use socket::Listen;
 pub use worker::{DriverSettings, Phase};
 
 #[cfg(test)]

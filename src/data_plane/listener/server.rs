@@ -2,13 +2,12 @@
 
 use super::connection;
 use super::pipeline::{Connection, Pipeline, TlsInfo};
-use super::socket::{Listen, acceptor, bind};
 use super::worker::{DriverSettings, Phase, Worker};
 use crate::data_plane::upstream::{Client, PoolLimits, Resolver};
+use crate::settings::Listen;
 use crate::telemetry::counters::ConnectionCounters;
 use actix_server::ServerHandle as ActixHandle;
 use actix_service::fn_service;
-use rustls::server::ResolvesServerCert;
 use std::any::Any;
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -65,8 +64,6 @@ pub enum ListenError {
     },
     #[error("{address} is to speak TLS, but there are no certificates")]
     NoCertificates { address: SocketAddr },
-    #[error("cannot set up TLS: {0}")]
-    Tls(#[from] rustls::Error),
     #[error("cannot start the workers: {0}")]
     Workers(io::Error),
 }
@@ -81,7 +78,7 @@ impl Server {
     pub fn start<P, F>(
         config: ServerConfig,
         pipeline: F,
-        certificates: Option<Arc<dyn ResolvesServerCert>>,
+        tls: Option<rustls::ServerConfig>,
     ) -> Result<ServerHandle, ListenError>
     where
         P: Pipeline,
@@ -89,7 +86,7 @@ impl Server {
     {
         tokio::runtime::Handle::try_current()
             .map_err(|error| ListenError::Workers(io::Error::other(error)))?;
-        let acceptor = certificates.map(acceptor).transpose()?;
+        let acceptor = tls.map(|tls| TlsAcceptor::from(Arc::new(tls)));
         let (phase, _) = watch::channel(Phase::Running);
         let shared = Shared {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
@@ -105,22 +102,20 @@ impl Server {
             .disable_signals();
         let mut addresses = Vec::new();
         for listen in &config.listens {
-            let acceptor = match (listen.tls, &acceptor) {
+            let address = listen.address();
+            let acceptor = match (listen.ssl, &acceptor) {
                 (false, _) => None,
                 (true, Some(acceptor)) => Some(acceptor.clone()),
-                (true, None) => {
-                    let address = listen.address;
-                    return Err(ListenError::NoCertificates { address });
-                }
+                (true, None) => return Err(ListenError::NoCertificates { address }),
             };
             if listen.http2 {
-                tracing::debug!(address = %listen.address, "http2 is not offered yet");
+                tracing::debug!(%address, "http2 is not offered yet");
             }
-            let bound = bind(listen).and_then(|socket| Ok((socket.local_addr()?, socket)));
-            let (address, socket) = bound.map_err(|source| ListenError::Bind {
-                address: listen.address,
-                source,
-            })?;
+            let bound = listen
+                .bind()
+                .and_then(|socket| Ok((socket.local_addr()?, socket)));
+            let (address, socket) =
+                bound.map_err(|source| ListenError::Bind { address, source })?;
             addresses.push(address);
             let shared = shared.clone();
             let service = move || {

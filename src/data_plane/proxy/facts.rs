@@ -90,7 +90,7 @@ pub fn write_plain_host(head: &RequestHead, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{connection, request_head};
-    use super::super::trusted::{Cidr, Trust};
+    use super::super::trusted::Trust;
     use super::*;
 
     #[test]
@@ -103,7 +103,7 @@ mod tests {
         assert_eq!(client.effective_scheme(&head), b"http");
         assert_eq!(client.claimed(&head, "x-forwarded-proto"), None);
         settings.trust = Trust {
-            proxies: Cidr::parse("127.0.0.1").into_iter().collect(),
+            proxies: vec!["127.0.0.1".parse().expect("an address")],
             ..Trust::default()
         };
         let client = Client::of(&connection(), &head, &settings);

@@ -32,7 +32,7 @@ pub use exchange::Exchange;
 pub use record::Recorder;
 pub use request_headers::PRODUCT;
 pub use settings::{ProxySettings, ResponseTokens};
-pub use trusted::{Cidr, RealIpSource, Trust};
+pub use trusted::{RealIpSource, Trust};
 
 use crate::data_plane::listener::pipeline::{
     Attempt, AttemptError, Connection, Outcome, Pipeline, Refusal, Reply, Upgrade, Verdict,

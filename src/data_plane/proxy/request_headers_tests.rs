@@ -2,7 +2,7 @@
 
 use super::super::settings::ProxySettings;
 use super::super::testing::{connection, request_head};
-use super::super::trusted::{Cidr, Trust};
+use super::super::trusted::Trust;
 use super::*;
 use crate::data_plane::listener::pipeline::TlsInfo;
 
@@ -32,7 +32,8 @@ fn write(setup: &Setup, request: &str) -> Vec<String> {
     connection.tls = setup.https.then(TlsInfo::default);
     let settings = ProxySettings {
         trust: Trust {
-            proxies: Cidr::parse("127.0.0.1")
+            proxies: "127.0.0.1"
+                .parse()
                 .into_iter()
                 .filter(|_| setup.trusted)
                 .collect(),

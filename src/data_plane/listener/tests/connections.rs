@@ -114,12 +114,10 @@ fn several_addresses_share_the_workers() {
     run(async {
         let mut setup = setup(&[]);
         setup.config.workers = 2;
-        let listen = setup.config.listens[0].clone();
-        setup.config.listens.push(Listen {
-            reuseport: true,
-            backlog: Some(16),
-            ..listen
-        });
+        setup
+            .config
+            .listens
+            .extend(listens("127.0.0.1:0 reuseport backlog=16"));
         let gateway = setup.start();
         let addresses = gateway.handle.addresses().to_vec();
         assert_ne!(addresses[0].port(), addresses[1].port());
@@ -136,25 +134,17 @@ fn errors_name_the_address() {
     run(async {
         let taken = TcpListener::bind(LOCAL).await.unwrap();
         let address = taken.local_addr().unwrap();
-        let start = |listen: Listen| {
+        let start = |flags: &str| {
             let Setup {
                 plan, mut config, ..
             } = setup(&[]);
-            config.listens = vec![listen];
+            config.listens = listens(&format!("{address}{flags}"));
             Server::start(config, move |_| TestPipeline(plan.clone()), None).err()
         };
-        let listen = Listen {
-            address,
-            ..setup(&[]).config.listens[0].clone()
-        };
-        let error = start(listen.clone()).unwrap();
+        let error = start("").unwrap();
         assert!(matches!(error, ListenError::Bind { address: named, .. } if named == address));
         assert!(error.to_string().contains(&address.to_string()));
-        let error = start(Listen {
-            tls: true,
-            ..listen
-        })
-        .unwrap();
+        let error = start(" ssl").unwrap();
         assert!(
             matches!(error, ListenError::NoCertificates { address: named } if named == address)
         );

@@ -8,10 +8,10 @@ mod upgrades;
 mod upstreams;
 
 use super::pipeline::*;
-use super::{DriverSettings, Listen, Server, ServerConfig, ServerHandle};
+use super::{DriverSettings, Server, ServerConfig, ServerHandle};
 use crate::http::{HeaderEdits, RequestHead, ResponseHead, write};
+use crate::settings::{Listen, parse_listen};
 use bytes::Bytes;
-use rustls::server::ResolvesServerCert;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -173,7 +173,7 @@ struct Gateway {
 struct Setup {
     plan: Plan,
     config: ServerConfig,
-    certificates: Option<Arc<dyn ResolvesServerCert>>,
+    tls: Option<rustls::ServerConfig>,
     outcomes: mpsc::UnboundedReceiver<Outcome>,
 }
 
@@ -201,13 +201,7 @@ fn setup(upstreams: &[SocketAddr]) -> Setup {
             outcomes: sender,
         },
         config: ServerConfig {
-            listens: vec![Listen {
-                address: LOCAL,
-                tls: false,
-                http2: false,
-                reuseport: false,
-                backlog: None,
-            }],
+            listens: listens("127.0.0.1:0"),
             driver: DriverSettings {
                 header_timeout: NEVER,
                 body_timeout: NEVER,
@@ -217,16 +211,21 @@ fn setup(upstreams: &[SocketAddr]) -> Setup {
             },
             ..ServerConfig::default()
         },
-        certificates: None,
+        tls: None,
         outcomes,
     }
+}
+
+/// Listens as the setting writes them.
+fn listens(text: &str) -> Vec<Listen> {
+    parse_listen(&[text.to_owned()]).unwrap()
 }
 
 impl Setup {
     fn start(self) -> Gateway {
         let plan = self.plan;
         let factory = move |_| TestPipeline(plan.clone());
-        let handle = Server::start(self.config, factory, self.certificates).unwrap();
+        let handle = Server::start(self.config, factory, self.tls).unwrap();
         Gateway {
             handle,
             outcomes: self.outcomes,

@@ -3,6 +3,7 @@
 use super::*;
 use rustls::crypto::ring::default_provider;
 use rustls::server::ClientHello;
+use rustls::server::ResolvesServerCert;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use std::sync::Mutex;
@@ -51,6 +52,11 @@ impl ResolvesServerCert for Resolver {
     }
 }
 
+/// What a node makes of its certificates.
+fn tls(resolver: Arc<Resolver>) -> rustls::ServerConfig {
+    crate::tls::resolving_config(resolver, crate::tls::TlsVersions::ALL, false).unwrap()
+}
+
 #[test]
 fn clients_may_speak_tls() {
     run(async {
@@ -61,8 +67,8 @@ fn clients_may_speak_tls() {
             asked: Mutex::default(),
         });
         let mut setup = setup(&[address]);
-        setup.config.listens[0].tls = true;
-        setup.certificates = Some(resolver.clone());
+        setup.config.listens[0].ssl = true;
+        setup.tls = Some(tls(resolver.clone()));
         let gateway = setup.start();
         let mut config = (*trusting(&identity.certificate)).clone();
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
@@ -95,12 +101,12 @@ fn clients_may_speak_tls() {
 fn a_client_that_speaks_no_tls_is_dropped() {
     run(async {
         let mut setup = setup(&[]);
-        setup.config.listens[0].tls = true;
+        setup.config.listens[0].ssl = true;
         setup.config.driver.header_timeout = SOON;
-        setup.certificates = Some(Arc::new(Resolver {
+        setup.tls = Some(tls(Arc::new(Resolver {
             key: identity("gateway.test").key,
             asked: Mutex::default(),
-        }));
+        })));
         let gateway = setup.start();
         let mut silent = gateway.client().await;
         assert_eq!(silent.rest().await, b"");

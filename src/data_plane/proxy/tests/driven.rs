@@ -2,9 +2,10 @@
 
 use super::super::testing::{entity, reference};
 use super::super::{PRODUCT, Proxy, ProxySettings, Recorder};
-use crate::data_plane::listener::{Listen, Server, ServerConfig};
+use crate::data_plane::listener::{Server, ServerConfig};
 use crate::data_plane::router::{Options, RouterState};
 use crate::model::{Config, Kind, Revision};
+use crate::settings::parse_listen;
 use crate::telemetry::record::Record;
 use arc_swap::ArcSwap;
 use serde_json::json;
@@ -126,13 +127,7 @@ fn requests_pass_through_driver_and_pipeline() {
     let snapshots = snapshots(echo_upstream());
     let server = runtime.block_on(async {
         let config = ServerConfig {
-            listens: vec![Listen {
-                address: "127.0.0.1:0".parse().expect("an address"),
-                tls: false,
-                http2: false,
-                reuseport: false,
-                backlog: None,
-            }],
+            listens: parse_listen(&["127.0.0.1:0".to_owned()]).expect("an address"),
             ..ServerConfig::default()
         };
         let settings = Arc::new(ProxySettings::default());

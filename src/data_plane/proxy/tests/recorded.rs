@@ -4,7 +4,7 @@
 //! then requests. A request without `status` is sent for its effect on later ones alone.
 
 use super::super::testing::{Harness, body, entity, id, request_head};
-use super::super::{PRODUCT, ProxySettings, RealIpSource, Trust, trusted::Cidr};
+use super::super::{PRODUCT, ProxySettings, RealIpSource, Trust};
 use crate::data_plane::listener::pipeline::{Attempt, AttemptError, Pipeline, TlsInfo};
 use crate::http::RequestHead;
 use crate::model::{Kind, Row};
@@ -122,7 +122,7 @@ fn node(group: &str, config: Vec<(String, String, Map<String, Value>)>) -> Harne
     }
     let trust = match group.starts_with("trusted") {
         true => Trust {
-            proxies: Cidr::parse("127.0.0.1").into_iter().collect(),
+            proxies: vec!["127.0.0.1".parse().expect("an address")],
             source: RealIpSource::Header("X-Forwarded-For".into()),
             recursive: false,
         },

@@ -1,7 +1,7 @@
 //! From the client's head to the upstream's: route, gates, URI, Host.
 
 use super::super::testing::{Harness, body, entity, header, reference};
-use super::super::{ProxySettings, Trust, trusted::Cidr};
+use super::super::{ProxySettings, Trust};
 use crate::data_plane::listener::pipeline::Pipeline;
 use crate::data_plane::listener::pipeline::{TlsInfo, Upgrade};
 use crate::model::Kind;
@@ -193,7 +193,8 @@ fn what_counts_as_https() {
     let check = |tls: bool, trusted: bool, scheme: &str, forwarded: bool| {
         let settings = ProxySettings {
             trust: Trust {
-                proxies: Cidr::parse("127.0.0.1")
+                proxies: "127.0.0.1"
+                    .parse()
                     .into_iter()
                     .filter(|_| trusted)
                     .collect(),
@@ -222,7 +223,7 @@ fn what_counts_as_https() {
 fn a_trusted_redirect_names_the_forwarded_host() {
     let settings = ProxySettings {
         trust: Trust {
-            proxies: Cidr::parse("127.0.0.1").into_iter().collect(),
+            proxies: vec!["127.0.0.1".parse().expect("an address")],
             ..Trust::default()
         },
         ..ProxySettings::default()
