@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures Langur against nginx and haproxy doing the same job, and writes docs/benchmarks.md.
 
-    benches/run.py [--rounds 5] [--seconds 4] [--routes 1,10000,100000] [--only proxy,routes,change,start,memory]
+    benches/run.py [--rounds 5] [--seconds 4] [--routes 1,10000,100000] [--only proxy,sizes]
 
 One core serves (the candidate, one worker), the other loads (wrk and the upstream). Runs alternate between the
 candidates, so that a slow moment of the machine hits all of them; the figure is CPU time per request from the

@@ -92,7 +92,7 @@ impl Node {
     pub fn plugins(&self) -> Result<Vec<String>, NodeError> {
         let bundled: Vec<&str> = PLUGINS.iter().map(|plugin| plugin.name).collect();
         let selected = self.settings.node.plugins.select(&bundled);
-        let refused = |why| NodeError::Setting(format!("plugins: {why}"));
+        let refused = NodeError::Setting;
         Ok(selected
             .map_err(refused)?
             .into_iter()
@@ -150,6 +150,15 @@ impl Node {
         Ok(Some(tls::listener_config(&identities()?, versions, http2)?))
     }
 
+    /// What counts the connections of listeners that are not the proxy's: on a control plane
+    /// they are all there is, elsewhere `/status` speaks of the proxy alone.
+    fn listener_counters(&self) -> Arc<ConnectionCounters> {
+        match self.settings.node.role.has_data_plane() {
+            true => Arc::default(),
+            false => Arc::clone(&self.counters),
+        }
+    }
+
     /// A site of this node.
     pub fn site<'a>(
         &self,
@@ -164,6 +173,7 @@ impl Node {
             workers: WORKERS,
             drain: self.settings.node.shutdown_timeout,
             on_connect: serve::ignore_connections,
+            counters: self.listener_counters(),
         }
     }
 }

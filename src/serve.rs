@@ -2,12 +2,14 @@
 //! the cluster listeners. (The proxy's own sockets are `data_plane::listener`'s.)
 
 use crate::settings::Listen;
-use actix_web::dev::{Extensions, ServerHandle};
+use crate::telemetry::counters::ConnectionCounters;
+use actix_web::dev::{Extensions, ServerHandle, Service};
 use actix_web::web::ServiceConfig;
 use actix_web::{App, HttpServer};
 use rustls::ServerConfig;
 use std::any::Any;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Why a listener cannot be opened.
@@ -38,6 +40,8 @@ pub struct Site<'a> {
     pub drain: Duration,
     /// Sees every new connection before its first request.
     pub on_connect: fn(&dyn Any, &mut Extensions),
+    /// Counts connections and requests.
+    pub counters: Arc<ConnectionCounters>,
 }
 
 /// A running server.
@@ -78,11 +82,31 @@ pub fn serve<F>(site: Site<'_>, configure: F) -> Result<Running, ServeError>
 where
     F: Fn(&mut ServiceConfig) + Clone + Send + 'static,
 {
-    let mut server = HttpServer::new(move || App::new().configure(configure.clone()))
+    let (counters, requests) = (Arc::clone(&site.counters), site.counters);
+    let on_connect = site.on_connect;
+    let app = move || {
+        let requests = Arc::clone(&requests);
+        App::new()
+            .wrap_fn(move |request, service| {
+                let requests = Arc::clone(&requests);
+                let answering = service.call(request);
+                async move {
+                    let _serving = requests.serving_request();
+                    answering.await
+                }
+            })
+            .configure(configure.clone())
+    };
+    let mut server = HttpServer::new(app)
         .workers(site.workers)
         .disable_signals()
         .shutdown_timeout(site.drain.as_secs())
-        .on_connect(site.on_connect);
+        .on_connect(move |connection, extensions| {
+            counters.accept();
+            // Dropped with the connection.
+            extensions.insert(counters.open());
+            on_connect(connection, extensions);
+        });
     for listen in site.listens {
         let socket = bind(site.setting, listen)?;
         let failed = |source| ServeError::Bind {

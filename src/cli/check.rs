@@ -1,5 +1,6 @@
 //! `langur check FILE`: everything a start would find wrong with settings, without starting.
 
+use crate::settings::SettingsError;
 use super::CliError;
 use super::args::SettingsArgs;
 use std::path::PathBuf;
@@ -21,10 +22,15 @@ pub fn command(args: &Args) -> Result<(), CliError> {
         set: args.set.clone(),
         prefix: None,
     };
-    let (settings, warnings) = from.load()?;
+    let loaded = from.load();
+    let warnings = match &loaded {
+        Ok((_, warnings)) | Err(CliError::Settings(SettingsError { warnings, .. })) => warnings,
+        Err(_) => &Vec::new(),
+    };
     for warning in warnings {
         eprintln!("langur: warning: {warning}");
     }
+    let (settings, _) = loaded?;
     let errors = settings.check_credentials();
     if !errors.is_empty() {
         return Err(CliError::Credentials(errors));

@@ -39,6 +39,13 @@ pub fn command(args: &Args) -> Result<(), CliError> {
         [directory] => in_directory(directory),
         _ => in_directory(Path::new(".")),
     };
+    if let Some(folder) = cert.parent() {
+        let failed = |source| CliError::Create {
+            path: folder.display().to_string(),
+            source,
+        };
+        std::fs::create_dir_all(folder).map_err(failed)?;
+    }
     generate(&cert, &key, args.days)?;
     println!("certificate: {}", cert.display());
     println!("key:         {}", key.display());

@@ -2,7 +2,7 @@
 
 use super::args::SettingsArgs;
 use super::start::StartError;
-use super::{CliError, logging};
+use super::{CliError, logging, start};
 #[cfg(feature = "control-plane")]
 use crate::node::NodeError;
 use crate::settings::{Database, Settings};
@@ -62,8 +62,7 @@ pub fn command(args: &Args) -> Result<(), CliError> {
     for warning in warnings {
         tracing::warn!(warning, "settings");
     }
-    let system = actix_rt::System::new();
-    system.block_on(run(Arc::new(settings), action))?;
+    start::block_on(run(Arc::new(settings), action))?;
     Ok(())
 }
 

@@ -4,7 +4,7 @@
 //! two nodes have settings of their own and a real mutual-TLS link between them.
 
 use super::start::{Planes, Signals, StartError, Stop};
-use super::{CliError, hybrid, logging};
+use super::{CliError, hybrid, logging, start};
 use crate::settings::{LogControl, Settings, Sources};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -64,8 +64,7 @@ pub struct Plan {
 pub fn command(args: &Args) -> Result<(), CliError> {
     let plan = plan(args)?;
     let log = logging::init(&plan.control_plane.node)?;
-    let system = actix_rt::System::new();
-    system.block_on(run(plan, log))?;
+    start::block_on(run(plan, log))?;
     Ok(())
 }
 

@@ -1,12 +1,15 @@
 //! `langur start`: settings, logging, identity, then the planes of the role, until a signal.
 //!
 //! SIGTERM and SIGQUIT drain: listeners close, requests in flight finish within
-//! `shutdown_timeout`. SIGINT stops at once; so does a second signal of any kind.
+//! `shutdown_timeout`. SIGINT stops at once; so does a second signal. SIGHUP does nothing:
+//! settings are read at the start only.
 
 use super::args::SettingsArgs;
 use super::{CliError, Exit, logging};
 use crate::node::{Node, NodeError};
 use crate::settings::{LogControl, Settings};
+use std::future::Future;
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -59,9 +62,15 @@ pub fn command(args: &Args) -> Result<(), CliError> {
     for warning in warnings {
         tracing::warn!(warning, "settings");
     }
-    let system = actix_rt::System::new();
-    system.block_on(run(Arc::new(settings), log))?;
+    block_on(run(Arc::new(settings), log))?;
     Ok(())
+}
+
+/// Runs a future on an actix system that is never taken down: the process ends right after,
+/// and actors that are dropped without a running reactor would panic.
+pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let system = ManuallyDrop::new(actix_rt::System::new());
+    system.block_on(future)
 }
 
 /// Runs the planes of the role until the process is told to stop.
@@ -89,6 +98,7 @@ pub struct Signals {
     terminate: Signal,
     quit: Signal,
     interrupt: Signal,
+    hang_up: Signal,
 }
 
 impl Signals {
@@ -100,15 +110,21 @@ impl Signals {
             terminate: catch(SignalKind::terminate())?,
             quit: catch(SignalKind::quit())?,
             interrupt: catch(SignalKind::interrupt())?,
+            hang_up: catch(SignalKind::hangup())?,
         })
     }
 
     /// Waits for the next one.
     pub async fn next(&mut self) -> Stop {
-        tokio::select! {
-            _ = self.terminate.recv() => Stop::Drain,
-            _ = self.quit.recv() => Stop::Drain,
-            _ = self.interrupt.recv() => Stop::Now,
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return Stop::Drain,
+                _ = self.quit.recv() => return Stop::Drain,
+                _ = self.interrupt.recv() => return Stop::Now,
+                _ = self.hang_up.recv() => {
+                    tracing::warn!("settings are read at the start only: SIGHUP does nothing");
+                }
+            }
         }
     }
 }

@@ -6,8 +6,8 @@ use super::cluster_registry::{
     TelemetryAcceptor, history,
 };
 use super::config_store::{
-    ConfigStore, ConfigStoreHandle, DatabaseSettings, PostgresSettings, PostgresTls,
-    PostgresTlsMode, Retention, SqliteSettings, Store,
+    ConfigStoreHandle, DatabaseSettings, PostgresSettings, PostgresTls, PostgresTlsMode, Retention,
+    SqliteSettings, Store,
 };
 use super::session::{Feed, Identity};
 use super::telemetry::{FleetMetrics, Ingestor};
@@ -20,7 +20,6 @@ use crate::settings::{self, Database, KONG_VERSION, Settings};
 use crate::telemetry::metrics::table::CLUSTER_SENT;
 use crate::telemetry::status::{DataPlaneState, NodeState, NodeStatus, StatusContext};
 use crate::wire::Limits;
-use actix::Actor;
 use actix_web::web::Data;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,7 +51,7 @@ impl ControlPlane {
         for step in store.migrate().await.map_err(failed)? {
             tracing::info!(step, "migration applied");
         }
-        let address = ConfigStore::new(store.clone(), Retention::default()).start();
+        let writer = ConfigStoreHandle::start(store.clone(), Retention::default(), &node.actors);
         let settings = &node.settings;
         let limits = Limits::for_payload(settings.cluster.max_payload);
         let history = history(&store)
@@ -79,7 +78,7 @@ impl ControlPlane {
         let ingestor = Ingestor::new(Arc::new(store.clone()), fleet);
         Ok(ControlPlane {
             node: node.clone(),
-            writer: ConfigStoreHandle::new(address, store.clone()),
+            writer,
             links: LinkAcceptor {
                 feed,
                 identity,
@@ -138,13 +137,7 @@ impl ControlPlane {
             api: Api {
                 store: self.writer.clone(),
                 role: Role::ControlPlane,
-                router_flavor: match settings.proxy.router_flavor {
-                    settings::RouterFlavor::Traditional => RouterFlavor::Traditional,
-                    settings::RouterFlavor::TraditionalCompatible => {
-                        RouterFlavor::TraditionalCompatible
-                    }
-                    settings::RouterFlavor::Expressions => RouterFlavor::Expressions,
-                },
+                router_flavor: RouterFlavor::default(),
                 plugins: Some(self.node.plugins()?.into_iter().collect()),
             },
             node: admin_api::Node {

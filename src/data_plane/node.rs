@@ -8,7 +8,9 @@ use super::links::Links;
 use super::listener::{CertificateResolver, DrainConnections, Listener, Server, StopAccepting};
 use super::proxy::Proxy;
 use super::proxy_settings;
-use super::router::{EffectCell, MatchOrder, Options, Router, RouterOptions, SnapshotCell};
+use super::router::{
+    EffectCell, MatchOrder, Options, Router, RouterOptions, Snapshot, SnapshotCell,
+};
 use super::telemetry_buffer::{
     BufferOptions, Drain, Finish, Rings, SharedBuffer, TelemetryBuffer, TelemetryOptions,
 };
@@ -17,9 +19,12 @@ use crate::link::LocalFuture;
 use crate::node::{Node, NodeError};
 use crate::plugins::{EnabledPlugins, Factory};
 use crate::settings::{KONG_VERSION, RouteMatchCalculation};
-use crate::telemetry::status::{NodeState, NodeStatus, WorkerReadiness};
+use crate::telemetry::status::{
+    NodeState, NodeStatus, TargetHealth, TargetState, WorkerReadiness,
+};
 use crate::wire::{Hello, Limits, PluginVersion, Position};
 use actix::Arbiter;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -305,6 +310,21 @@ fn serve(
     }))
 }
 
+/// The targets with a weight. Nothing checks their health yet.
+fn targets(snapshot: &Snapshot) -> Vec<TargetHealth> {
+    let mut found = Vec::new();
+    snapshot.for_each_upstream(|upstream| {
+        let each = upstream.balancer.targets().iter();
+        found.extend(each.map(|target| TargetHealth {
+            upstream: upstream.spec.name.to_string(),
+            target: format!("{}:{}", target.host, target.port),
+            address: target.ip.map(|ip| SocketAddr::new(ip, target.port).to_string()),
+            state: TargetState::HealthchecksOff,
+        }));
+    });
+    found
+}
+
 struct Status {
     heartbeat: Slot<HeartbeatClient>,
     telemetry: Slot<TelemetryBuffer>,
@@ -333,6 +353,7 @@ impl NodeStatus for Status {
                 control_plane_connected: Some(link.is_ok_and(|link| link.phase == Phase::Live)),
                 cluster_cert_expiry: self.cluster_cert_expiry,
                 telemetry_held: Some(self.buffer.totals().held as u64),
+                targets: targets(&self.snapshots.load()),
                 ..NodeState::default()
             }
         })

@@ -45,7 +45,7 @@ pub use log_control::LogControl;
 pub use node::{LogFormat, LogLevel, Node, PluginSelection, Role};
 pub use problems::SettingsError;
 pub use proxy::{
-    ClientLimits, ErrorType, Proxy, RealIp, RouteMatchCalculation, RouterFlavor, UpstreamKeepalive,
+    ClientLimits, ErrorType, Proxy, RealIp, RouteMatchCalculation, UpstreamKeepalive,
 };
 pub use response_headers::ResponseHeaders;
 pub use secret::Secret;

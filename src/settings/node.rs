@@ -2,6 +2,7 @@
 
 use super::problems::Problems;
 use super::values::Values;
+use crate::schema::PLUGINS;
 use std::path::PathBuf;
 use std::time::Duration;
 use uuid::Uuid;
@@ -160,7 +161,7 @@ impl Node {
                 _ => LogFormat::Auto,
             },
             workers: workers(values, problems),
-            plugins: PluginSelection::new(values.list("plugins")),
+            plugins: plugins(values, problems),
             allow_debug_header: values.boolean("allow_debug_header"),
             shutdown_timeout: values.time("shutdown_timeout").unwrap_or_default(),
         }
@@ -216,6 +217,16 @@ fn workers(values: &Values, problems: &mut Problems) -> Option<usize> {
         ));
     }
     count
+}
+
+/// A plugin that there is not is known at once, not only where it is needed.
+fn plugins(values: &Values, problems: &mut Problems) -> PluginSelection {
+    let selection = PluginSelection::new(values.list("plugins"));
+    let bundled: Vec<&str> = PLUGINS.iter().map(|plugin| plugin.name).collect();
+    if let Err(sentence) = selection.select(&bundled) {
+        problems.violation(sentence);
+    }
+    selection
 }
 
 #[cfg(test)]

@@ -7,14 +7,6 @@ use super::units;
 use super::values::Values;
 use std::time::Duration;
 
-/// How routes are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RouterFlavor {
-    Traditional,
-    TraditionalCompatible,
-    Expressions,
-}
-
 /// The order among routes that match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RouteMatchCalculation {
@@ -44,7 +36,6 @@ pub enum RealIp {
 /// Settings of the request path.
 #[derive(Debug, Clone)]
 pub struct Proxy {
-    pub router_flavor: RouterFlavor,
     pub route_match_calculation: RouteMatchCalculation,
     pub error_default_type: ErrorType,
     pub headers: ResponseHeaders,
@@ -100,11 +91,6 @@ const MAX_HEAD_SIZE: u64 = 16 << 20;
 impl Proxy {
     pub(super) fn resolve(values: &Values, problems: &mut Problems) -> Proxy {
         Proxy {
-            router_flavor: match values.text("router_flavor") {
-                Some("traditional") => RouterFlavor::Traditional,
-                Some("expressions") => RouterFlavor::Expressions,
-                _ => RouterFlavor::TraditionalCompatible,
-            },
             route_match_calculation: match values.text("route_match_calculation") {
                 Some("strict") => RouteMatchCalculation::Strict,
                 _ => RouteMatchCalculation::Original,

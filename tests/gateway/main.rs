@@ -7,6 +7,8 @@ mod crash;
 mod harness;
 mod link;
 mod quarantine;
+mod quickstart;
+mod size;
 mod startup;
 mod status;
 mod telemetry;

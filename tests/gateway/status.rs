@@ -59,7 +59,7 @@ fn metrics_move_with_traffic() {
     eventually("the control plane counts it for the fleet", || {
         let text = get(&cluster.admin(0, "/metrics"))?.text;
         let line = text.lines().find(|line| {
-            line.starts_with("langur_fleet_requests_total{") && line.contains("counted")
+            line.starts_with("langur_fleet_http_requests_total{") && line.contains("counted")
         });
         line.map(str::to_owned).ok_or(text)
     });

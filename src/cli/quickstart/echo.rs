@@ -23,6 +23,7 @@ pub fn serve(address: SocketAddr) -> Result<Running, StartError> {
         workers: 1,
         drain: Duration::from_secs(1),
         on_connect: serve::ignore_connections,
+        counters: Default::default(),
     };
     let running = serve::serve(site, |config: &mut web::ServiceConfig| {
         config.default_service(web::to(echo));

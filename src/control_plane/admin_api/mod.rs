@@ -18,6 +18,9 @@ mod tags;
 mod targets;
 mod writes;
 
+#[cfg(test)]
+mod tests;
+
 pub use api::Api;
 pub use handle::Shared;
 pub use info::{KONG_VERSION, Node};

@@ -1,7 +1,7 @@
 //! The ConfigStore actor: queues writes, follows other control planes, keeps the database tidy.
 
 use super::{Committed, Retention, Store, StoreError, Write};
-use actix::dev::SendError;
+use crate::actor::{Guarded, Observe, Refused, Registry, RestartPolicy, Slot, guard};
 use actix::prelude::*;
 use sea_orm::DbErr;
 use std::sync::Arc;
@@ -27,15 +27,17 @@ pub struct ConfigStore {
     /// Runs beside the actor: what the actor itself spawned would stand still during a write,
     /// and with it whatever connection it holds.
     following: Option<tokio::task::JoinHandle<()>>,
+    writes: u64,
 }
 
 impl ConfigStore {
     #[must_use]
-    pub fn new(store: Store, retention: Retention) -> ConfigStore {
+    pub(super) fn new(store: Store, retention: Retention) -> ConfigStore {
         ConfigStore {
             store,
             retention,
             following: None,
+            writes: 0,
         }
     }
 }
@@ -44,7 +46,6 @@ impl Actor for ConfigStore {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(MAILBOX);
         let store = self.store.clone();
         self.following = Some(tokio::spawn(async move { store.follow().await }));
         // Overflow: the next round does it.
@@ -53,6 +54,21 @@ impl Actor for ConfigStore {
                 tracing::debug!("maintenance is put off: writes are waiting");
             }
         });
+    }
+}
+
+impl Guarded for ConfigStore {
+    const MAILBOX: usize = MAILBOX;
+}
+
+impl Handler<Observe> for ConfigStore {
+    type Result = MessageResult<Observe>;
+
+    fn handle(&mut self, _: Observe, _: &mut Self::Context) -> Self::Result {
+        MessageResult(serde_json::json!({
+            "revision": *self.store.revisions().borrow(),
+            "writes": self.writes,
+        }))
     }
 }
 
@@ -83,6 +99,7 @@ impl Handler<WriteConfig> for ConfigStore {
     type Result = ();
 
     fn handle(&mut self, message: WriteConfig, ctx: &mut Self::Context) {
+        self.writes += 1;
         let store = self.store.clone();
         let write = async move {
             // Whoever asked has gone: what was not begun is not done.
@@ -131,17 +148,21 @@ fn unanswered() -> StoreError {
 /// The way to the actor: what AdminApi and others hold.
 #[derive(Clone)]
 pub struct ConfigStoreHandle {
-    address: Addr<ConfigStore>,
+    actor: Slot<ConfigStore>,
     store: Store,
     slots: Arc<Semaphore>,
 }
 
 impl ConfigStoreHandle {
-    /// The one handle to an actor; whoever else writes gets a clone.
-    #[must_use]
-    pub fn new(address: Addr<ConfigStore>, store: Store) -> ConfigStoreHandle {
+    /// Starts the actor under a guardian, on the current arbiter. The one handle to it; whoever
+    /// else writes gets a clone.
+    pub fn start(store: Store, retention: Retention, actors: &Registry) -> ConfigStoreHandle {
+        let kept = store.clone();
+        let actor = guard(actors, "ConfigStore", RestartPolicy::default(), move || {
+            ConfigStore::new(kept.clone(), retention)
+        });
         ConfigStoreHandle {
-            address,
+            actor,
             store,
             slots: Arc::new(Semaphore::new(MAILBOX)),
         }
@@ -175,9 +196,9 @@ impl ConfigStoreHandle {
             reply,
             slot,
         };
-        match self.address.try_send(message) {
+        match self.actor.try_send(message) {
             Ok(()) => answer.await.unwrap_or_else(|_| Err(unanswered())),
-            Err(SendError::Full(_) | SendError::Closed(_)) => Err(StoreError::Busy),
+            Err(Refused::Full(_) | Refused::Absent(_)) => Err(StoreError::Busy),
         }
     }
 }

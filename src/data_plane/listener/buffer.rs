@@ -55,19 +55,6 @@ impl Buffer {
         self.end = self.end.min(self.start + count);
     }
 
-    /// Puts `new` in the place of the first `count` bytes; says whether there was room.
-    pub fn replace_front(&mut self, count: usize, new: &[u8]) -> bool {
-        let rest = self.bytes().get(count..).unwrap_or_default().to_vec();
-        let (middle, end) = (new.len(), new.len() + rest.len());
-        if end > self.data.len() {
-            return false;
-        }
-        self.data[..middle].copy_from_slice(new);
-        self.data[middle..end].copy_from_slice(&rest);
-        (self.start, self.end) = (0, end);
-        true
-    }
-
     /// Reads once, after what is there; 0 means that the peer has closed. Must not be called
     /// on a full buffer.
     fn poll_fill(
@@ -140,25 +127,6 @@ mod tests {
             Poll::Ready(Ok(count)) => count,
             other => panic!("{other:?}"),
         }
-    }
-
-    #[test]
-    fn the_front_is_replaced() {
-        let check = |count: usize, new: &str, expected: Option<&str>| {
-            let mut slot = None;
-            read(&mut slot, &Buffers::default(), b"..abcdef");
-            let mut buffer = slot.expect("a buffer");
-            buffer.consume(2);
-            let replaced = buffer.replace_front(count, new.as_bytes());
-            assert_eq!(replaced, expected.is_some(), "{}", new.len());
-            let text = String::from_utf8_lossy(buffer.bytes()).into_owned();
-            assert_eq!(text, expected.unwrap_or("abcdef"));
-        };
-        check(3, "xy", Some("xydef"));
-        check(3, "", Some("def"));
-        check(6, "longer than before", Some("longer than before"));
-        check(0, "x", Some("xabcdef"));
-        check(3, &"x".repeat(BUFFER_SIZE - 2), None);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! One request from its head to its log phase.
 
+use super::buffer::BUFFER_SIZE;
 use super::downstream::{Downstream, Gone};
 use super::pipeline::{Connection, Outcome, Pipeline, Refusal, Reply, Upgrade, Verdict};
 use super::reply::{self, ReplyContext};
@@ -34,7 +35,6 @@ pub struct Shape {
     /// POST, LOCK and PATCH are not sent twice on the driver's own account.
     pub idempotent: bool,
     pub keep_alive: bool,
-    pub expects_continue: bool,
     pub upgrade: Upgrade,
 }
 
@@ -55,10 +55,10 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, P, S> {
             to_head: request.method() == b"HEAD",
             idempotent: !matches!(request.method(), b"POST" | b"LOCK" | b"PATCH"),
             keep_alive: facts.keep_alive && may_keep,
-            expects_continue: facts.expects_continue,
             upgrade: Upgrade::None,
         };
-        let mut body = RequestBody::new(facts.framing, self.worker.settings.max_body);
+        let limit = self.worker.settings.max_body;
+        let mut body = RequestBody::new(facts.framing, limit, facts.expects_continue);
         if body.is_too_large() {
             return self.refuse(Refusal::BodyTooLarge).await;
         }
@@ -67,8 +67,8 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, P, S> {
             exchange, request, ..
         } = &mut *self.scratch;
         pipeline.begin(exchange, self.connection, request);
-        let mut outcome = Outcome::default();
         let next = self.decide(&mut shape, &mut body, facts.framing).await;
+        let mut outcome = Outcome::default();
         let next = match next {
             Ok(next) => next,
             Err(BodyFault::Gone) => {
@@ -89,7 +89,7 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, P, S> {
         next
     }
 
-    /// Lets the pipeline decide, and does what it says.
+    /// From the access phase to the end of the response.
     async fn decide(
         &mut self,
         shape: &mut Shape,
@@ -98,41 +98,53 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, P, S> {
     ) -> Result<Next, BodyFault> {
         let pipeline = &self.worker.pipeline;
         if let Some(limit) = pipeline.body_limit(&self.scratch.exchange) {
-            self.show_body(shape, body, limit).await?;
+            let limit = limit.min(BUFFER_SIZE);
+            self.collect(body, limit).await?;
+            if body.is_whole() && body.held() <= limit {
+                let bytes = Bytes::copy_from_slice(body.payload(self.client));
+                pipeline.body(&mut self.scratch.exchange, bytes);
+            }
         }
-        let exchange = &mut self.scratch.exchange;
-        let verdict = pipeline.access(exchange).await;
-        if let Some(new) = pipeline.new_body(exchange) {
-            body.replace(self.client, &new)?;
+        let verdict = pipeline.access(&mut self.scratch.exchange).await;
+        if framing == Framing::None {
+            shape.upgrade = pipeline.upgrade(&self.scratch.exchange);
         }
-        shape.upgrade = match framing {
-            Framing::None => pipeline.upgrade(exchange),
-            _ => Upgrade::None,
-        };
-        match verdict {
-            Verdict::Respond(reply) => self.answer(shape, body, reply).await,
-            Verdict::Forward => self.forward(shape, body).await,
+        if let Verdict::Respond(reply) = verdict {
+            return self.answer(shape, body, reply).await;
         }
+        if let Some(replacement) = pipeline.new_body(&mut self.scratch.exchange) {
+            self.invite(body).await?;
+            if !self.discard(body).await {
+                return Err(BodyFault::Refused(Refusal::BodyTooLarge));
+            }
+            body.replace(replacement);
+        }
+        self.forward(shape, body).await
     }
 
-    /// Collects the body for the plugins that ask for it, unless it is longer than they
-    /// want.
-    async fn show_body(
-        &mut self,
-        shape: &Shape,
-        body: &mut RequestBody,
-        limit: usize,
-    ) -> Result<(), BodyFault> {
-        body.absorb(self.client)?;
-        let named = body.missing().unwrap_or(0) + body.held() as u64;
-        if named > limit as u64 {
+    /// Tells a client that waits for it to send the body.
+    pub async fn invite(&mut self, body: &mut RequestBody) -> Result<(), BodyFault> {
+        let told = !body.awaits_continue() || !self.client.unread().is_empty();
+        body.continued();
+        if told {
             return Ok(());
         }
-        self.prepare(shape, body, true).await?;
-        if let Some(whole) = body.held_within(self.client, limit) {
-            let whole = Bytes::copy_from_slice(whole);
-            let exchange = &mut self.scratch.exchange;
-            self.worker.pipeline.body(exchange, whole);
+        let interim = b"HTTP/1.1 100 Continue\r\n\r\n";
+        let limit = self.worker.settings.send_timeout;
+        let sent = self.client.write([interim, b"", b""], limit).await;
+        sent.map_err(|Gone| BodyFault::Gone)
+    }
+
+    /// Reads the body into the buffer, if it may fit into `limit` bytes; what was read of a
+    /// larger one stays held.
+    pub async fn collect(&mut self, body: &mut RequestBody, limit: usize) -> Result<(), BodyFault> {
+        self.invite(body).await?;
+        body.absorb(self.client)?;
+        let room = limit.saturating_sub(body.held()) as u64;
+        let fits = body.missing().is_none_or(|missing| missing <= room);
+        let more = |body: &RequestBody| body.held() <= limit && body.held() < BUFFER_SIZE;
+        while fits && !body.is_complete() && more(body) {
+            read_more(self.worker, self.client, body).await?;
         }
         Ok(())
     }
@@ -172,7 +184,7 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, P, S> {
         // A body that is no good does not change the answer, but nothing can follow it.
         let sound = body.absorb(self.client).is_ok();
         // Who waits for `100 Continue` may or may not send the body after this reply.
-        let unsure = shape.expects_continue && !body.is_complete();
+        let unsure = body.awaits_continue();
         let too_much = body
             .missing()
             .is_some_and(|missing| missing > MAX_DISCARDED);

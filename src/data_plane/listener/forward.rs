@@ -3,7 +3,7 @@
 use super::buffer::BUFFER_SIZE;
 use super::download::{Download, Ending, write_headers};
 use super::downstream::Gone;
-use super::exchange::{Exchange, Next, Shape, read_more};
+use super::exchange::{Exchange, Next, Shape};
 use super::pipeline::{Attempt, AttemptError, Pipeline, Upgrade};
 use super::request_body::{BodyFault, RequestBody, Sending};
 use super::tunnel;
@@ -40,7 +40,7 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, P, S> {
                 Err(reply) => return self.answer(shape, body, reply).await,
             };
             if std::mem::take(&mut is_first) {
-                self.prepare(shape, body, attempt.request_buffering).await?;
+                self.prepare(body, attempt.request_buffering).await?;
             }
             match self.attempt(shape, body, &attempt).await {
                 Ok(next) => return Ok(next),
@@ -57,30 +57,16 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, P, S> {
     /// collects it where the route wants it buffered and it fits one buffer. A larger body
     /// is streamed in any case: nothing unbounded is ever buffered, and a request of which
     /// a part is gone is not tried again.
-    pub(super) async fn prepare(
-        &mut self,
-        shape: &Shape,
-        body: &mut RequestBody,
-        buffering: bool,
-    ) -> Result<(), BodyFault> {
-        let (worker, client) = (self.worker, &mut *self.client);
-        let unread = client.unread().len();
-        if !body.is_complete() && shape.expects_continue && unread == 0 {
-            let interim = b"HTTP/1.1 100 Continue\r\n\r\n";
-            let sent = client
-                .write([interim, b"", b""], worker.settings.send_timeout)
-                .await;
-            sent.map_err(|Gone| BodyFault::Gone)?;
+    async fn prepare(&mut self, body: &mut RequestBody, buffering: bool) -> Result<(), BodyFault> {
+        if buffering {
+            return self.collect(body, BUFFER_SIZE).await;
         }
+        let unread = self.client.unread().len();
+        self.invite(body).await?;
         // Chunks that came with the head are counted before they are decoded: whether they
         // get a length must not depend on how fast the rest arrives.
-        if buffering || body.missing().is_some() || unread <= MAX_PREREAD {
-            body.absorb(client)?;
-        }
-        let room = (BUFFER_SIZE - body.held()) as u64;
-        let fits = body.missing().is_none_or(|missing| missing <= room);
-        while buffering && fits && !body.is_complete() && body.held() < BUFFER_SIZE {
-            read_more(worker, client, body).await?;
+        if body.missing().is_some() || unread <= MAX_PREREAD {
+            body.absorb(self.client)?;
         }
         Ok(())
     }

@@ -10,7 +10,6 @@ mod actor;
 mod buffer;
 mod certificates;
 mod connection;
-
 mod date;
 mod download;
 mod downstream;

@@ -8,6 +8,7 @@ use super::buffer::Buffers;
 use super::downstream::Downstream;
 use super::pipeline::Refusal;
 use crate::http::{BodyDecoder, Framing};
+use bytes::Bytes;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -30,6 +31,10 @@ pub struct RequestBody {
     payload: u64,
     limit: u64,
     gone: bool,
+    /// The client waits for `100 Continue`.
+    awaits_continue: bool,
+    /// What is sent instead of the client's body.
+    replacement: Option<Bytes>,
 }
 
 /// What a body looks like to the upstream.
@@ -41,7 +46,8 @@ pub enum Sending {
 }
 
 impl RequestBody {
-    pub fn new(framing: Framing, limit: u64) -> RequestBody {
+    /// `limit` is for the payload, in bytes; 0 is none.
+    pub fn new(framing: Framing, limit: u64, awaits_continue: bool) -> RequestBody {
         RequestBody {
             decoder: BodyDecoder::new(framing),
             framing,
@@ -49,6 +55,8 @@ impl RequestBody {
             payload: 0,
             limit,
             gone: false,
+            awaits_continue: awaits_continue && framing != Framing::None,
+            replacement: None,
         }
     }
 
@@ -76,8 +84,37 @@ impl RequestBody {
         !self.gone
     }
 
+    /// Payload at the front of the client's buffer, in bytes.
     pub fn held(&self) -> usize {
         self.held
+    }
+
+    /// Whether the client must still be told to send the body, or may never send it.
+    pub fn awaits_continue(&self) -> bool {
+        self.awaits_continue && !self.is_complete()
+    }
+
+    /// The client was told, or has begun without being told.
+    pub fn continued(&mut self) {
+        self.awaits_continue = false;
+    }
+
+    /// The payload that can be sent now.
+    pub fn payload<'a, S: AsyncRead + AsyncWrite + Unpin>(
+        &'a self,
+        client: &'a Downstream<S>,
+    ) -> &'a [u8] {
+        match &self.replacement {
+            Some(replacement) => replacement,
+            None => client.unread().get(..self.held).unwrap_or_default(),
+        }
+    }
+
+    /// Sends these bytes instead of the client's body, of which nothing must be left.
+    pub fn replace(&mut self, replacement: Bytes) {
+        debug_assert!(self.is_complete() && self.held == 0);
+        self.gone = false;
+        self.replacement = Some(replacement);
     }
 
     /// Bytes of a body whose length was named, as far as they have not come.
@@ -87,6 +124,9 @@ impl RequestBody {
 
     /// How to send it. Chunks that came whole are sent with their length, as nginx does.
     pub fn sending(&self) -> Sending {
+        if let Some(replacement) = &self.replacement {
+            return Sending::Length(replacement.len() as u64);
+        }
         match self.framing {
             Framing::None | Framing::UntilClose => Sending::Nothing,
             Framing::Length(length) => Sending::Length(length),
@@ -127,33 +167,6 @@ impl RequestBody {
             true => Err(BodyFault::Refused(Refusal::BodyTooLarge)),
             false => Ok(()),
         }
-    }
-
-    /// The body, when all of it is held and it is not longer than `limit`.
-    pub fn held_within<'c, S: AsyncRead + AsyncWrite + Unpin>(
-        &self,
-        client: &'c Downstream<S>,
-        limit: usize,
-    ) -> Option<&'c [u8]> {
-        (self.is_whole() && self.held <= limit).then(|| &client.unread()[..self.held])
-    }
-
-    /// Sends `new` instead of the body, which must be whole.
-    pub fn replace<S: AsyncRead + AsyncWrite + Unpin>(
-        &mut self,
-        client: &mut Downstream<S>,
-        new: &[u8],
-    ) -> Result<(), BodyFault> {
-        let replaced = match client.buffer_mut() {
-            Some(buffer) => buffer.replace_front(self.held, new),
-            None => new.is_empty(),
-        };
-        if !replaced {
-            return Err(BodyFault::Refused(Refusal::BodyTooLarge));
-        }
-        self.held = new.len();
-        self.framing = Framing::Length(new.len() as u64);
-        Ok(())
     }
 
     /// Reads and decodes once, if there is room.

@@ -175,7 +175,8 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Upload<'_, P, S> {
 
     /// Prepares the next piece: the head with whatever payload is held, or payload alone.
     fn next_piece(&mut self) -> bool {
-        let (held, complete) = (self.body.held(), self.body.is_complete());
+        let held = self.body.payload(self.client).len();
+        let complete = self.body.is_complete();
         let progress = &mut *self.progress;
         if progress.head_sent && held == 0 && !complete {
             return false;
@@ -203,11 +204,7 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Upload<'_, P, S> {
     /// answered before it closed.
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let progress = &mut *self.progress;
-        let payload = self
-            .client
-            .unread()
-            .get(..self.body.held())
-            .unwrap_or_default();
+        let payload = self.body.payload(self.client);
         let head = if progress.head_sent { &[] } else { self.head };
         let parts = [head, &progress.prefix, payload, progress.suffix];
         let before = progress.written;

@@ -86,6 +86,11 @@ impl<K: Clone + Eq + Hash, V: Clone> PersistentMap<K, V> {
         }
     }
 
+    /// Visits every value, in no particular order.
+    pub fn for_each(&self, mut visit: impl FnMut(&V)) {
+        self.root.for_each(&mut visit);
+    }
+
     /// Sets the value of a key.
     pub fn insert(&mut self, key: K, value: V) {
         let hash = self.hasher.hash_one(&key);
@@ -113,6 +118,16 @@ impl<K: Clone + Eq + Hash, V: Clone> Node<K, V> {
     fn index(&self, hash: u64) -> Option<usize> {
         let bit = place(hash);
         (self.places & bit != 0).then(|| self.rank(bit))
+    }
+
+    fn for_each(&self, visit: &mut impl FnMut(&V)) {
+        for slot in self.slots.iter() {
+            match slot {
+                Slot::Entry(_, value) => visit(value),
+                Slot::Node(below) => below.for_each(visit),
+                Slot::Collision(entries) => entries.iter().for_each(|(_, value)| visit(value)),
+            }
+        }
     }
 
     fn rank(&self, bit: u32) -> usize {

@@ -181,6 +181,11 @@ impl Snapshot {
         self.credentials.get(key)
     }
 
+    /// Visits every upstream, in no particular order.
+    pub fn for_each_upstream(&self, mut visit: impl FnMut(&CompiledUpstream)) {
+        self.upstreams.for_each(|upstream| visit(upstream));
+    }
+
     pub fn upstream(&self, name: &str) -> Option<&Arc<CompiledUpstream>> {
         self.upstreams.get(name)
     }

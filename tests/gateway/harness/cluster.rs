@@ -119,10 +119,9 @@ impl Cluster {
             of.collect::<Vec<_>>().join(",")
         };
         settings.insert("cluster_control_plane".into(), all("cluster_listen"));
-        settings.insert(
-            "cluster_telemetry_endpoint".into(),
-            all("cluster_telemetry_listen"),
-        );
+        // One endpoint is enough: control planes count into one database.
+        let counting = self.control_planes[0].setting("cluster_telemetry_listen");
+        settings.insert("cluster_telemetry_endpoint".into(), counting.into());
         settings.extend(
             extra
                 .iter()
@@ -194,7 +193,7 @@ impl Cluster {
                 .unwrap_or_default()
                 .to_owned();
             let row = self.row(control_plane, data_plane)?;
-            if row["connected"] == true && row["revision"].to_string() == newest {
+            if row["connected"] == true && row["revision"].as_u64() == newest.parse().ok() {
                 Ok(row)
             } else {
                 Err(format!("newest {newest}, {row}"))

@@ -1,6 +1,7 @@
 //! The actor: order, overflow, maintenance.
 
 use super::support::{Database, insert, on_both_engines};
+use crate::actor::Registry;
 use crate::control_plane::config_store::actor::MAILBOX;
 use crate::control_plane::config_store::{
     ConfigStore, ConfigStoreHandle, Maintain, Retention, Store, StoreError,
@@ -13,15 +14,14 @@ use std::time::Duration;
 use tokio::task::{LocalSet, spawn_local, yield_now};
 
 /// An actor that has begun.
-async fn start(store: &Store) -> ConfigStoreHandle {
-    let address = ConfigStore::new(store.clone(), Retention::default()).start();
-    address.send(Maintain).await.expect("is taken");
-    ConfigStoreHandle::new(address, store.clone())
+fn start(store: &Store) -> ConfigStoreHandle {
+    let actors = Registry::default();
+    ConfigStoreHandle::start(store.clone(), Retention::default(), &actors)
 }
 
 on_both_engines!(writes_are_answered_in_order, async |database: &Database| {
     let test = async {
-        let handle = start(&database.store).await;
+        let handle = start(&database.store);
         let writes = (1..=20).map(|n| handle.write(vec![insert(Kind::Routes, n, json!({}))]));
         for (answer, expected) in join_all(writes).await.into_iter().zip(1..) {
             assert_eq!(answer.expect("is written").revision, Revision(expected));
@@ -41,7 +41,7 @@ on_both_engines!(
     async |database: &Database| {
         let test = async {
             let store = &database.store;
-            let handle = start(store).await;
+            let handle = start(store);
             // Nothing is written while this is held.
             let held = store.begin_write().await.expect("begins");
             // Each through a clone of its own, as requests are.

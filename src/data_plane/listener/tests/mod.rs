@@ -36,6 +36,7 @@ struct Plan {
 struct TestExchange {
     request: RequestHead,
     tries: usize,
+    seen: Option<Bytes>,
 }
 
 struct TestPipeline(Plan);
@@ -55,6 +56,20 @@ impl Pipeline for TestPipeline {
     fn begin(&self, exchange: &mut TestExchange, _: &Connection, head: &mut RequestHead) {
         std::mem::swap(&mut exchange.request, head);
         exchange.tries = 0;
+        exchange.seen = None;
+    }
+
+    fn body_limit(&self, exchange: &TestExchange) -> Option<usize> {
+        (exchange.request.path() == b"/reverse").then_some(10)
+    }
+
+    fn body(&self, exchange: &mut TestExchange, body: Bytes) {
+        exchange.seen = Some(body);
+    }
+
+    fn new_body(&self, exchange: &mut TestExchange) -> Option<Bytes> {
+        let seen = exchange.seen.take()?;
+        Some(seen.iter().rev().copied().collect())
     }
 
     async fn access(&self, exchange: &mut TestExchange) -> Verdict {

@@ -49,6 +49,33 @@ fn what_the_upstream_sees() {
 }
 
 #[test]
+fn plugins_may_see_a_body_and_send_another() {
+    check(&[
+        (
+            "PUT /reverse HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc",
+            "PUT /reverse HTTP/1.1|Host=h;Content-Length=3;|cba",
+        ),
+        (
+            "PUT /reverse HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n01234\r\n5\r\n56789\r\n0\r\n\r\n",
+            "PUT /reverse HTTP/1.1|Host=h;Content-Length=10;|9876543210",
+        ),
+        (
+            "GET /reverse HTTP/1.1\r\nHost: h\r\n\r\n",
+            "GET /reverse HTTP/1.1|Host=h;Content-Length=0;|",
+        ),
+        // Above the limit it is not shown, and goes as it came.
+        (
+            "PUT /reverse HTTP/1.1\r\nHost: h\r\nContent-Length: 11\r\n\r\n0123456789x",
+            "PUT /reverse HTTP/1.1|Host=h;Content-Length=11;|0123456789x",
+        ),
+        (
+            "PUT /reverse HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n0123456789x\r\n0\r\n\r\n",
+            "PUT /reverse HTTP/1.1|Host=h;Content-Length=11;|0123456789x",
+        ),
+    ]);
+}
+
+#[test]
 fn refused_requests_get_a_reply_and_a_closed_connection() {
     run(async {
         let gateway = setup(&[]).start();

@@ -1,0 +1,9 @@
+//! The Admin API over actix's test service, on a real SQLite database.
+
+mod bodies;
+mod certificates;
+mod concurrency;
+mod entities;
+mod lists;
+mod plain_http;
+mod support;

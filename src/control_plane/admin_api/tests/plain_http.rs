@@ -1,0 +1,235 @@
+//! Methods, headers and the answers that concern no entity.
+
+use super::support::{Admin, request};
+use serde_json::{Value, json};
+
+#[actix::test]
+async fn what_is_not_there_is_404() {
+    let admin = Admin::start().await;
+    for path in [
+        "/nope",
+        "/services/nope",
+        "/services/00000000-0000-4000-8000-000000000001",
+        "/services/nope/routes",
+        "/services//s",
+        "//services",
+        "/services/./s",
+        "/services/%ff",
+        "/default/services",
+        "/targets",
+        "/snis/a.test/certificate",
+        "/upstreams/u/targets/1.2.3.4:80/healthy",
+        "/cache/services:s",
+    ] {
+        let seen = admin.get(path).await;
+        assert_eq!(
+            (seen.status, seen.body),
+            (404, json!({"message": "Not found"})),
+            "{path}"
+        );
+    }
+    assert_eq!(admin.ask("OPTIONS", "/nope", None).await.status, 404);
+}
+
+#[actix::test]
+async fn other_methods_are_405() {
+    let admin = Admin::start().await;
+    for (method, path) in [
+        ("PUT", "/services"),
+        ("DELETE", "/services"),
+        ("POST", "/services/s"),
+        ("POST", "/"),
+        ("DELETE", "/"),
+        ("PATCH", "/endpoints"),
+        ("POST", "/status"),
+        ("POST", "/tags/a"),
+        ("GET", "/schemas/services/validate"),
+        ("GET", "/cache"),
+        ("FOO", "/services"),
+    ] {
+        let seen = admin.ask(method, path, None).await;
+        let expected = (405, json!({"message": "Method not allowed"}));
+        assert_eq!((seen.status, seen.body), expected, "{method} {path}");
+    }
+}
+
+#[actix::test]
+async fn options_lists_the_methods() {
+    let admin = Admin::start().await;
+    for (path, methods) in [
+        ("/", "GET, HEAD, OPTIONS"),
+        ("/services", "GET, HEAD, OPTIONS, POST"),
+        ("/services/s", "DELETE, GET, HEAD, OPTIONS, PATCH, PUT"),
+        ("/services/s/routes", "GET, HEAD, OPTIONS, POST"),
+        (
+            "/routes/r/service",
+            "DELETE, GET, HEAD, OPTIONS, PATCH, PUT",
+        ),
+        ("/tags", "GET, HEAD, OPTIONS, POST"),
+        ("/tags/a", "GET, HEAD, OPTIONS"),
+        ("/schemas/services/validate", "OPTIONS, POST"),
+        ("/cache", "DELETE, OPTIONS"),
+        ("/timers", "GET, HEAD, OPTIONS"),
+        ("/debug/node/log-level/info", "OPTIONS, PUT"),
+    ] {
+        let seen = admin.ask("OPTIONS", path, None).await;
+        assert_eq!((seen.status, &seen.body), (204, &Value::Null), "{path}");
+        assert_eq!(seen.header("allow"), Some(methods), "{path}");
+        assert_eq!(
+            seen.header("access-control-allow-methods"),
+            Some(methods),
+            "{path}"
+        );
+        assert_eq!(
+            seen.header("access-control-allow-headers"),
+            Some("Content-Type"),
+            "{path}"
+        );
+        assert_eq!(seen.header("content-type"), None, "{path}");
+    }
+}
+
+#[actix::test]
+async fn pages_of_any_origin_may_ask() {
+    let admin = Admin::start().await;
+    let any = admin.get("/services").await;
+    assert_eq!(any.header("access-control-allow-origin"), Some("*"));
+    assert_eq!(any.header("access-control-allow-credentials"), Some("true"));
+    let preflight = request("OPTIONS", "/services")
+        .insert_header(("Origin", "http://manager.test"))
+        .insert_header(("Access-Control-Request-Method", "POST"))
+        .insert_header(("Access-Control-Request-Headers", "content-type, x-a"));
+    let preflight = admin.send(preflight).await;
+    let header = |name| preflight.header(name);
+    assert_eq!(
+        header("access-control-allow-origin"),
+        Some("http://manager.test")
+    );
+    assert_eq!(
+        header("access-control-allow-headers"),
+        Some("content-type, x-a")
+    );
+    let missing = request("GET", "/nope").insert_header(("Origin", "http://manager.test"));
+    let missing = admin.send(missing).await;
+    assert_eq!(
+        missing.header("access-control-allow-origin"),
+        Some("http://manager.test")
+    );
+}
+
+#[actix::test]
+async fn json_answers_say_what_they_are() {
+    let admin = Admin::start().await;
+    for path in [
+        "/",
+        "/services",
+        "/nope",
+        "/status",
+        "/endpoints",
+        "/timers",
+    ] {
+        let seen = admin.get(path).await;
+        let json = Some("application/json; charset=utf-8");
+        assert_eq!(seen.header("content-type"), json, "{path}");
+        let server = concat!("langur/", env!("CARGO_PKG_VERSION"));
+        assert_eq!(seen.header("server"), Some(server), "{path}");
+        let latency = seen.header("x-kong-admin-latency").expect("a latency");
+        assert!(latency.parse::<u64>().is_ok(), "{path}: {latency}");
+    }
+}
+
+#[actix::test]
+async fn trace_and_unknown_types_get_a_page() {
+    let admin = Admin::start().await;
+    let trace = admin.ask("TRACE", "/services", None).await;
+    assert_eq!(trace.status, 405);
+    assert_eq!(
+        trace.header("content-type"),
+        Some("text/html; charset=UTF-8")
+    );
+    assert_eq!(trace.header("access-control-allow-origin"), None);
+    let text = request("POST", "/services")
+        .insert_header(("Content-Type", "text/plain"))
+        .set_payload("x");
+    let text = admin.send(text).await;
+    assert_eq!(text.status, 415);
+    assert_eq!(
+        text.header("content-type"),
+        Some("text/html; charset=UTF-8")
+    );
+    assert_eq!(text.header("access-control-allow-origin"), Some("*"));
+    let page = text.body.as_str().expect("text");
+    assert!(
+        page.contains("<h1>415 Unsupported Media Type</h1>"),
+        "{page}"
+    );
+}
+
+#[actix::test]
+async fn the_node_describes_itself() {
+    let admin = Admin::start().await;
+    admin.post("/plugins", json!({"name": "cors"})).await;
+    let root = admin.get("/").await.body;
+    assert_eq!(root["version"], "3.9.3");
+    assert_eq!(root["configuration"]["database"], "sqlite");
+    assert_eq!(root["plugins"]["enabled_in_cluster"], json!(["cors"]));
+    assert_eq!(
+        root["plugins"]["available_on_server"]
+            .as_object()
+            .map(|all| all.len()),
+        Some(45)
+    );
+    let level = admin.get("/debug/node/log-level").await;
+    assert_eq!(level.message(), "log level: notice");
+    for (level, expected) in [
+        ("debug", (200, "log level changed")),
+        ("debug", (200, "log level is already debug")),
+        ("bad", (400, "unknown log level: bad")),
+    ] {
+        let seen = admin
+            .ask("PUT", &format!("/debug/node/log-level/{level}"), None)
+            .await;
+        assert_eq!((seen.status, seen.message()), expected);
+    }
+    for path in ["/cache", "/cache/services:s"] {
+        assert_eq!(admin.delete(path).await.status, 204, "{path}");
+    }
+    let listed = admin.get("/endpoints").await.body;
+    assert!(
+        listed["data"]
+            .as_array()
+            .is_some_and(|all| all.contains(&json!("/timers")))
+    );
+}
+
+#[actix::test]
+async fn schemas_are_shown_and_tried() {
+    let admin = Admin::start().await;
+    let service = admin.get("/schemas/services").await.body;
+    assert!(service["fields"].is_array() && service["entity_checks"].is_array());
+    for (path, message) in [
+        ("/schemas/nope", "No entity named 'nope'"),
+        ("/schemas/plugins/nope", "No plugin named 'nope'"),
+        ("/schemas/vaults/nope", "No vault named 'nope'"),
+        ("/plugins/schema/nope", "No plugin named 'nope'"),
+    ] {
+        let seen = admin.get(path).await;
+        assert_eq!((seen.status, seen.message()), (404, message), "{path}");
+    }
+    let valid = admin
+        .post("/schemas/services/validate", json!({"host": "h"}))
+        .await;
+    assert_eq!(
+        (valid.status, valid.message()),
+        (200, "schema validation successful")
+    );
+    let unstored = admin.get("/services").await;
+    assert_eq!(unstored.body["data"], json!([]));
+    let wrong = admin.post("/schemas/plugins/validate", json!({})).await;
+    assert_eq!(
+        wrong.message(),
+        "schema violation (name: required field missing)"
+    );
+    let unknown = admin.post("/schemas/nope/validate", json!({})).await;
+    assert_eq!(unknown.status, 404);
+}

@@ -1,0 +1,181 @@
+//! An Admin API to ask, and what it answered.
+
+use crate::actor::Registry;
+use crate::control_plane::admin_api::{self, Api, Node, Shared};
+use crate::control_plane::config_store::{
+    ConfigStoreHandle, DatabaseSettings, Retention, SqliteSettings, Store,
+};
+use crate::link::LocalFuture;
+use crate::schema::{Role, RouterFlavor};
+use crate::settings::{LogControl, LogLevel};
+use crate::telemetry::metrics::{MetricOptions, Metrics, NodeIdentity};
+use crate::telemetry::status::{NodeState, NodeStatus, StatusContext};
+use actix_web::App;
+use actix_web::dev::{Service, ServiceResponse};
+use actix_web::http::{Method, header::HeaderMap};
+use actix_web::test::{TestRequest, init_service, read_body};
+use actix_web::web::Data;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use uuid::Uuid;
+
+/// Bytes of a body that the tested API reads.
+pub const MAX_BODY: usize = 64 * 1024;
+
+struct Reachable;
+
+impl NodeStatus for Reachable {
+    fn state(&self) -> LocalFuture<'_, NodeState> {
+        Box::pin(std::future::ready(NodeState {
+            database_reachable: Some(true),
+            ..NodeState::default()
+        }))
+    }
+}
+
+/// Sends a request to the service, whose type nobody can write down.
+type Send = dyn Fn(TestRequest) -> LocalFuture<'static, ServiceResponse>;
+
+/// A control plane's Admin API with an empty database of its own.
+#[derive(Clone)]
+pub struct Admin {
+    send: Rc<Send>,
+    pub store: Store,
+    pub database: PathBuf,
+    _directory: Rc<tempfile::TempDir>,
+}
+
+/// An answer. The body is null when there is none, and text when it is no JSON.
+#[derive(Debug)]
+pub struct Seen {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Value,
+}
+
+impl Seen {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .get(name)
+            .map(|value| value.to_str().expect("text"))
+    }
+
+    pub fn message(&self) -> &str {
+        self.body["message"].as_str().unwrap_or_default()
+    }
+
+    pub fn id(&self) -> &str {
+        self.body["id"].as_str().expect("an id")
+    }
+
+    /// The field of each entity of a list.
+    pub fn each(&self, field: &str) -> Vec<&Value> {
+        let data = self.body["data"].as_array().expect("a list");
+        data.iter().map(|entity| &entity[field]).collect()
+    }
+}
+
+impl Admin {
+    pub async fn start() -> Admin {
+        let directory = tempfile::tempdir().expect("a directory");
+        let database = directory.path().join("langur.db");
+        let settings = DatabaseSettings::Sqlite(SqliteSettings::new(&database));
+        let store = Store::connect(&settings).await.expect("connects");
+        store.migrate().await.expect("migrates");
+        let shared = Shared {
+            api: Api {
+                store: ConfigStoreHandle::start(
+                    store.clone(),
+                    Retention::default(),
+                    &Registry::default(),
+                ),
+                role: Role::ControlPlane,
+                router_flavor: RouterFlavor::TraditionalCompatible,
+                plugins: None,
+            },
+            node: Node {
+                id: Uuid::from_u128(1),
+                hostname: "cp-1".to_owned(),
+                configuration: Arc::new(json!({"database": "sqlite"})),
+            },
+            status: Data::new(StatusContext {
+                identity: NodeIdentity {
+                    node_id: Uuid::from_u128(1),
+                    version: "3.9.3".into(),
+                },
+                counters: Arc::default(),
+                metrics: Arc::new(Metrics::new().expect("metrics")),
+                metric_options: MetricOptions::default(),
+                actors: Registry::default(),
+                node: Arc::new(Reachable),
+                draining: AtomicBool::new(false),
+            }),
+            log: LogControl::new(LogLevel::Notice, |_| {}),
+            max_body: MAX_BODY,
+        };
+        let service = init_service(App::new().configure(admin_api::configure(shared))).await;
+        Admin {
+            send: Rc::new(move |request| {
+                let answer = service.call(request.to_request());
+                Box::pin(async { answer.await.expect("an answer") })
+            }),
+            store,
+            database,
+            _directory: Rc::new(directory),
+        }
+    }
+
+    pub async fn send(&self, request: TestRequest) -> Seen {
+        let answer = (self.send)(request).await;
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        let bytes = read_body(answer).await;
+        let body = match bytes.is_empty() {
+            true => Value::Null,
+            false => serde_json::from_slice(&bytes)
+                .unwrap_or_else(|_| json!(String::from_utf8_lossy(&bytes))),
+        };
+        Seen {
+            status,
+            headers,
+            body,
+        }
+    }
+
+    /// A request with a JSON body, or without one.
+    pub async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Seen {
+        let request = request(method, path);
+        let request = match body {
+            Some(body) => request.set_json(body),
+            None => request,
+        };
+        self.send(request).await
+    }
+
+    pub async fn get(&self, path: &str) -> Seen {
+        self.ask("GET", path, None).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Seen {
+        self.ask("POST", path, Some(body)).await
+    }
+
+    pub async fn put(&self, path: &str, body: Value) -> Seen {
+        self.ask("PUT", path, Some(body)).await
+    }
+
+    pub async fn patch(&self, path: &str, body: Value) -> Seen {
+        self.ask("PATCH", path, Some(body)).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Seen {
+        self.ask("DELETE", path, None).await
+    }
+}
+
+pub fn request(method: &str, path: &str) -> TestRequest {
+    let method = Method::from_bytes(method.as_bytes()).expect("a method");
+    TestRequest::with_uri(path).method(method)
+}
