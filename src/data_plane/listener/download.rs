@@ -112,9 +112,6 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Download<'_, P, S> {
             }
         }
         write_headers(out, response, edits);
-        if edits.get(&response.headers, "date").is_none() {
-            self.worker.dates.write(out);
-        }
         let length = match (self.facts.framing, status) {
             (Framing::Length(length), _) => Some(length),
             // What a GET would have brought.

@@ -77,7 +77,9 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, P, S> {
             }
             Err(BodyFault::Refused(refusal)) => {
                 outcome.refused = Some(refusal);
-                let reply = pipeline.refuse(self.connection, None, refusal);
+                let exchange = &mut self.scratch.exchange;
+                let mut reply = pipeline.refuse_body(exchange, refusal);
+                pipeline.respond(exchange, &mut reply);
                 self.send_refusal(&reply, shape.to_head).await
             }
         };
@@ -179,13 +181,14 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, P, S> {
         worker
             .pipeline
             .respond(&mut self.scratch.exchange, &mut reply);
-        body.absorb(self.client)?;
+        // A body that is no good does not change the answer, but nothing can follow it.
+        let sound = body.absorb(self.client).is_ok();
         // Who waits for `100 Continue` may or may not send the body after this reply.
         let unsure = body.awaits_continue();
         let too_much = body
             .missing()
             .is_some_and(|missing| missing > MAX_DISCARDED);
-        let keep_alive = self.keeps(shape) && !reply.close && !unsure && !too_much;
+        let keep_alive = self.keeps(shape) && sound && !reply.close && !unsure && !too_much;
         let context = ReplyContext {
             to_head: shape.to_head,
             keep_alive,

@@ -119,7 +119,7 @@ pub struct Outcome {
     /// The client went away before the response was complete.
     pub client_closed: bool,
     /// The request was refused after `begin`, while its body was read; the client was sent
-    /// what `refuse` answered.
+    /// what `refuse_body` answered.
     pub refused: Option<Refusal>,
 }
 
@@ -200,7 +200,8 @@ pub trait Pipeline: 'static {
     /// The response head has come: hop-by-hop rules, plugins' header phase, Kong's headers.
     /// The driver writes status and headers through `edits`, and frames the body itself:
     /// it leaves out `Connection`, `Keep-Alive`, `Content-Length` and `Transfer-Encoding` of
-    /// head and edits and writes its own, and a `Date` where there is none.
+    /// head and edits and writes its own. A `Date` is the upstream's or, as Kong has it, none:
+    /// the driver adds one to the gateway's own answers only.
     fn response(
         &self,
         exchange: &mut Self::Exchange,
@@ -209,19 +210,22 @@ pub trait Pipeline: 'static {
     );
 
     /// The gateway answers itself (a verdict, a failed attempt); called once for every reply of
-    /// `access`, `attempt` and `give_up` before it is written: plugins' header phase and
-    /// Kong's headers are added to the reply.
+    /// `access`, `attempt`, `give_up` and `refuse_body` before it is written: plugins' header
+    /// phase and Kong's headers are added to the reply.
     fn respond(&self, exchange: &mut Self::Exchange, reply: &mut Reply);
 
-    /// The whole reply to a request that the driver refused; `respond` is not called for it.
-    /// `head` is what could be parsed of it. After `begin` (a body that is malformed, too
-    /// large or too slow) the head is in the exchange and `None` here; `finish` follows.
+    /// The whole reply to a request that the driver refused before `begin`; neither `respond`
+    /// nor `finish` is called for it. `head` is what could be parsed of it.
     fn refuse(
         &self,
         connection: &Connection,
         head: Option<&RequestHead>,
         refusal: Refusal,
     ) -> Reply;
+
+    /// The reply to a request whose body turned out malformed, too large or too slow after
+    /// `begin`, before or during its attempts. `respond` and `finish` follow.
+    fn refuse_body(&self, exchange: &mut Self::Exchange, refusal: Refusal) -> Reply;
 
     /// The last byte is written, or the client is gone: the log phase.
     fn finish(&self, exchange: &mut Self::Exchange, outcome: Outcome);

@@ -132,6 +132,21 @@ impl<R: Recorder, C: Clock> Proxy<R, C> {
         gates::check(&matched.route, &current.client, &exchange.head, id)
     }
 
+    /// What a refused request is told, without the gateway's own headers.
+    fn refusal(&self, refusal: Refusal, asked: &Asked<'_>, request_id: &str) -> Reply {
+        let status = status_of(refusal);
+        let default_type = &self.settings.error_default_type;
+        match refusal {
+            Refusal::NotImplemented | Refusal::VersionNotSupported => engine_page(status),
+            // nginx's own status for it; clients get 400 with its message.
+            Refusal::HeaderTooLarge => {
+                let message = default_message(494);
+                engine_with(status, message, asked, default_type, request_id)
+            }
+            _ => engine(status, asked, default_type, request_id),
+        }
+    }
+
     /// The headers that the gateway adds, with the times so far.
     fn own<'a>(&'a self, exchange: &'a Exchange) -> Own<'a> {
         let times = &exchange.times;
@@ -281,38 +296,35 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
         refusal: Refusal,
     ) -> Reply {
         let id = RequestId::random();
-        let status = status_of(refusal);
         let none = RequestHead::default();
         let asked = Asked::of(head.unwrap_or(&none));
-        let default_type = &self.settings.error_default_type;
-        let mut reply = match refusal {
-            Refusal::NotImplemented | Refusal::VersionNotSupported => engine_page(status),
-            // nginx's own status for it; clients get 400 with its message.
-            Refusal::HeaderTooLarge => engine_with(
-                status,
-                default_message(494),
-                &asked,
-                default_type,
-                id.as_str(),
-            ),
-            _ => engine(status, &asked, default_type, id.as_str()),
-        };
+        let mut reply = self.refusal(refusal, &asked, id.as_str());
         let own = Own {
             tokens: self.settings.headers,
             request_id: id.as_str(),
             timing: Timing::Made { response: 0 },
             charset: self.settings.charset.as_deref(),
-            status,
+            status: reply.status,
         };
         own.write_reply(&mut reply);
         reply.close = true;
         reply
     }
 
-    fn finish(&self, exchange: &mut Exchange, outcome: Outcome) {
-        if let Some(refusal) = outcome.refused {
-            exchange.status = status_of(refusal);
+    fn refuse_body(&self, exchange: &mut Exchange, refusal: Refusal) -> Reply {
+        // Refused before access: nothing was collected yet.
+        if exchange.plugins.is_empty() {
+            plugin_run::collect_global(exchange);
         }
+        let id = exchange.request_id.as_str();
+        let reply = self.refusal(refusal, &Asked::of(&exchange.head), id);
+        Reply {
+            close: true,
+            ..reply
+        }
+    }
+
+    fn finish(&self, exchange: &mut Exchange, outcome: Outcome) {
         if !exchange.plugins.is_empty() {
             plugin_run::log(exchange, Timestamp(self.clock.epoch_ms()));
         }

@@ -159,6 +159,10 @@ impl Pipeline for TestPipeline {
         reply(400, format!("{refusal:?} {}", path.unwrap_or_default()))
     }
 
+    fn refuse_body(&self, _: &mut TestExchange, refusal: Refusal) -> Reply {
+        reply(400, format!("{refusal:?} "))
+    }
+
     fn finish(&self, _: &mut TestExchange, outcome: Outcome) {
         let _ = self.0.outcomes.send(outcome);
     }

@@ -332,6 +332,15 @@ fn bodies_that_break_off_or_break_the_rules() {
             let outcome = gateway.outcome().await;
             assert_eq!(outcome.refused, Some(Refusal::BadRequest));
         }
+        // An answer that does not need the body is given whatever the body is worth.
+        let mut client = gateway.client().await;
+        client
+            .send("POST /reply HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
+            .await;
+        let response = client.message().await;
+        assert_eq!(response.text(), "hello");
+        assert_eq!(response.header("connection"), Some("close"));
+        assert_eq!(gateway.outcome().await.refused, None);
         let mut client = gateway.client().await;
         client
             .send("POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nhalf")

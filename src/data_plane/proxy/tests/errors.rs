@@ -103,6 +103,34 @@ fn latencies_are_measured() {
 }
 
 #[test]
+fn a_refused_body_counts_as_proxied_once_an_upstream_was_chosen() {
+    let check = |attempted: bool, refusal: Refusal, status: u16, message: &str, own: &[&str]| {
+        let mut proxy = proxy();
+        let request = "POST /r HTTP/1.1\r\nHost: a\r\n";
+        match attempted {
+            true => {
+                proxy.access(request).expect("forwarded");
+                proxy.attempt(None).expect("an address");
+            }
+            false => proxy.begin(request),
+        }
+        let mut reply = proxy.proxy.refuse_body(&mut proxy.exchange, refusal);
+        proxy.proxy.respond(&mut proxy.exchange, &mut reply);
+        assert_eq!((reply.status, reply.close), (status, true), "{refusal:?}");
+        let id = proxy.exchange.request_id.as_str();
+        assert_eq!(body(&reply), format!("{message}\nrequest_id: {id}\n"));
+        assert_eq!(header(&reply, "x-kong-request-id").as_deref(), Some(id));
+        assert_eq!(names(&reply)[1..names(&reply).len() - 2], *own);
+        assert_eq!(proxy.exchange.status, status);
+    };
+    let proxied = &["X-Kong-Upstream-Latency", "X-Kong-Proxy-Latency", "Via"];
+    let made = &["X-Kong-Response-Latency"];
+    check(true, Refusal::BadRequest, 400, "Bad request", proxied);
+    check(true, Refusal::Timeout, 408, "Request timeout", proxied);
+    check(false, Refusal::BodyTooLarge, 413, "Payload too large", made);
+}
+
+#[test]
 fn refused_requests_get_an_answer_and_are_closed() {
     let check = |refusal: Refusal, head: Option<&str>, status: u16, expected: &str| {
         let proxy = proxy();
