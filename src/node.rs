@@ -44,8 +44,6 @@ pub enum NodeError {
     /// The declarative configuration cannot be used; every line is one violation.
     #[error("{0}")]
     Declarative(String),
-    #[error("metrics: {0}")]
-    Metrics(String),
 }
 
 /// A node without its planes.
@@ -65,13 +63,12 @@ impl Node {
     /// # Errors
     /// The node's id cannot be read or written.
     pub fn new(settings: Arc<Settings>, log: LogControl) -> Result<Node, NodeError> {
-        let metrics = Metrics::new().map_err(|err| NodeError::Metrics(err.to_string()))?;
         let shown = settings.metrics;
         Ok(Node {
             id: node_id(&settings.node)?,
             hostname: hostname(),
             log,
-            metrics: Arc::new(metrics),
+            metrics: Arc::new(Metrics::new()),
             metric_options: MetricOptions {
                 status_code_metrics: shown.status_code,
                 latency_metrics: shown.latency,

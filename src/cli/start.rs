@@ -45,7 +45,6 @@ impl StartError {
                 NodeError::Setting(_) => Exit::Config,
                 NodeError::Serve(_) | NodeError::Listen(_) => Exit::System,
                 NodeError::Database(_) => Exit::Unavailable,
-                NodeError::Metrics(_) => Exit::Internal,
             },
         }
     }

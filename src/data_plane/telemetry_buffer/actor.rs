@@ -22,9 +22,6 @@ use tokio::sync::{mpsc, oneshot};
 /// How often the rings are drained.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How often histogram samples are moved into their buckets.
-const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
-
 /// How long opening a link may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -273,7 +270,6 @@ impl Actor for TelemetryBuffer {
                 this.input(Input::Flush, context);
             }
         });
-        context.run_interval(UPKEEP_INTERVAL, |this, _| this.options.metrics.run_upkeep());
         self.open_link(context);
     }
 }

@@ -5,23 +5,24 @@
 //! somebody scrapes.
 
 mod documentation;
+mod histogram;
 mod node;
 mod requests;
 pub mod table;
 mod text;
 
 pub use documentation::markdown;
+pub use histogram::Histogram;
 pub use node::{NodeIdentity, set_node_gauges};
 pub use requests::{MetricOptions, RequestMetrics};
 pub use table::{Metric, Type};
 
-use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder, SharedString};
-use metrics_exporter_prometheus::{
-    BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
-};
+use histogram::Histograms;
+use metrics::{Counter, Gauge, Key, Label, Level, Metadata, Recorder, SharedString};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use metrics_util::MetricKindMask;
 use std::collections::HashSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Kong's media type of `/metrics`.
@@ -37,40 +38,38 @@ const METADATA: Metadata<'static> = Metadata::new("langur", Level::INFO, None);
 pub struct Metrics {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
+    histograms: Histograms,
     /// The gauges the last scrape has set. The lock also keeps two scrapes apart.
     gauges: Mutex<HashSet<Key>>,
 }
 
 impl Metrics {
     /// A recorder that knows every metric of [`table::ALL`].
-    ///
-    /// # Errors
-    /// A histogram without buckets, which a test of the table excludes.
-    pub fn new() -> Result<Metrics, BuildError> {
-        let mut builder =
-            PrometheusBuilder::new().idle_timeout(MetricKindMask::GAUGE, Some(FORGET_GAUGES));
-        for metric in table::ALL {
-            if metric.kind == Type::Histogram {
-                let name = Matcher::Full(metric.name.to_owned());
-                builder = builder.set_buckets_for_metric(name, metric.buckets)?;
-            }
-        }
-        let recorder = builder.build_recorder();
+    #[allow(
+        clippy::new_without_default,
+        reason = "a recorder is no value to make in passing"
+    )]
+    pub fn new() -> Metrics {
+        let recorder = PrometheusBuilder::new()
+            .idle_timeout(MetricKindMask::GAUGE, Some(FORGET_GAUGES))
+            .build_recorder();
         for metric in table::ALL {
             let (name, help) = (metric.name.into(), metric.help.into());
             match metric.kind {
                 Type::Counter => recorder.describe_counter(name, None, help),
                 Type::Gauge => recorder.describe_gauge(name, None, help),
-                Type::Histogram => recorder.describe_histogram(name, None, help),
+                // Printed by `histogram`.
+                Type::Histogram => {}
             }
         }
         let metrics = Metrics {
             handle: recorder.handle(),
+            histograms: Histograms::default(),
             recorder,
             gauges: Mutex::default(),
         };
         metrics.counter(&table::METRIC_ERRORS, []).increment(0);
-        Ok(metrics)
+        metrics
     }
 
     /// The counter of one set of label values, in the order of the metric's labels. Keep it.
@@ -83,18 +82,11 @@ impl Metrics {
     /// The histogram of one set of label values, in the order of the metric's labels. Keep it.
     pub fn histogram<const N: usize>(
         &self,
-        metric: &Metric,
+        metric: &'static Metric,
         values: [SharedString; N],
-    ) -> Histogram {
+    ) -> Arc<Histogram> {
         debug_assert_eq!(metric.kind, Type::Histogram, "{}", metric.name);
-        self.recorder
-            .register_histogram(&key(metric, values), &METADATA)
-    }
-
-    /// Moves recorded samples into their buckets. To be called about once a second: without
-    /// it, samples pile up until the next scrape.
-    pub fn run_upkeep(&self) {
-        self.handle.run_upkeep();
+        self.histograms.series(metric, values)
     }
 
     /// One scrape: `collect` sets all gauges, then everything is printed. A gauge that an
@@ -111,7 +103,9 @@ impl Metrics {
             self.gauge(gone).set(text::ABSENT);
         }
         *before = now;
-        text::normalise(&self.handle.render())
+        let mut raw = self.handle.render();
+        self.histograms.print(&mut raw);
+        text::normalise(&raw)
     }
 
     fn gauge(&self, key: &Key) -> Gauge {
@@ -157,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_gauge_that_is_not_set_any_more_is_gone_and_may_come_back() {
-        let metrics = Metrics::new().expect("metrics");
+        let metrics = Metrics::new();
         let scrape = |nodes: &[&'static str]| {
             metrics.scrape(|gauges| {
                 for node in nodes {
@@ -179,7 +173,7 @@ mod tests {
 
     #[test]
     fn an_untouched_process_exports_its_error_counter() {
-        let text = Metrics::new().expect("metrics").scrape(|_| {});
+        let text = Metrics::new().scrape(|_| {});
         assert_eq!(
             text,
             "# HELP kong_nginx_metric_errors_total Number of nginx-lua-prometheus errors\n\

@@ -168,7 +168,7 @@ mod tests {
             resident_bytes: Some(4096),
             ..ProcessStats::default()
         };
-        Metrics::new().expect("metrics").scrape(|gauges| {
+        Metrics::new().scrape(|gauges| {
             set_node_gauges(gauges, &node, options, &connections, &process, state);
         })
     }

@@ -1,12 +1,12 @@
 //! From request records to Kong's request metrics, through handles that are kept.
 
-use super::Metrics;
 use super::table::{
     BANDWIDTH, HTTP_REQUESTS, KONG_LATENCY, REQUEST_LATENCY, TELEMETRY_DROPPED, UPSTREAM_LATENCY,
 };
+use super::{Histogram, Metrics};
 use crate::telemetry::record::{ConsumerLabels, Record, RouteLabels, Source};
 use hashbrown::HashMap;
-use metrics::{Counter, Histogram, SharedString};
+use metrics::{Counter, SharedString};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -55,9 +55,9 @@ struct RouteHandles {
 }
 
 struct LatencyHandles {
-    gateway: Histogram,
-    upstream: Histogram,
-    request: Histogram,
+    gateway: Arc<Histogram>,
+    upstream: Arc<Histogram>,
+    request: Arc<Histogram>,
 }
 
 struct ConsumerHandles {
@@ -157,11 +157,10 @@ impl RouteHandles {
 
 impl LatencyHandles {
     fn observe(&self, record: &Record) {
-        let ms = |us: u32| f64::from(us) / 1000.0;
-        self.gateway.record(ms(record.gateway_us));
-        self.request.record(ms(record.total_us));
+        self.gateway.record_thousandths(record.gateway_us.into());
+        self.request.record_thousandths(record.total_us.into());
         if let Some(us) = record.upstream_us {
-            self.upstream.record(ms(us));
+            self.upstream.record_thousandths(us.into());
         }
     }
 }
@@ -248,10 +247,9 @@ mod tests {
     }
 
     fn scraped(options: MetricOptions, records: &[Record]) -> String {
-        let metrics = Arc::new(Metrics::new().expect("metrics"));
+        let metrics = Arc::new(Metrics::new());
         let mut requests = RequestMetrics::new(metrics.clone(), options);
         records.iter().for_each(|record| requests.observe(record));
-        metrics.run_upkeep();
         metrics.scrape(|_| {})
     }
 

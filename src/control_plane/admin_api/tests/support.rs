@@ -107,7 +107,7 @@ impl Admin {
                     version: "3.9.3".into(),
                 },
                 counters: Arc::default(),
-                metrics: Arc::new(Metrics::new().expect("metrics")),
+                metrics: Arc::new(Metrics::new()),
                 metric_options: MetricOptions::default(),
                 actors: Registry::default(),
                 node: Arc::new(Reachable),

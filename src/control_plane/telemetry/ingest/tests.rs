@@ -69,7 +69,7 @@ struct Cluster {
 
 fn cluster() -> Cluster {
     let store = Arc::new(MemoryStore::default());
-    let metrics = Arc::new(Metrics::new().expect("metrics"));
+    let metrics = Arc::new(Metrics::new());
     let ingestor = Ingestor::new(store.clone(), FleetMetrics::new(metrics.clone(), false));
     Cluster {
         store,

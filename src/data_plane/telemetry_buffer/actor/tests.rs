@@ -55,7 +55,7 @@ fn node_with(buffer: BufferOptions) -> Node {
     let options = TelemetryOptions {
         buffer: SharedBuffer::new(buffer, NODE, INCARNATION),
         rings,
-        metrics: Arc::new(Metrics::new().expect("metrics")),
+        metrics: Arc::new(Metrics::new()),
         metric_options: MetricOptions::default(),
         connect: Some(Rc::new(Connector {
             opened,

@@ -41,7 +41,7 @@ fn context(state: NodeState) -> Data<StatusContext> {
             version: "3.9.3".into(),
         },
         counters: Arc::default(),
-        metrics: Arc::new(Metrics::new().expect("metrics")),
+        metrics: Arc::new(Metrics::new()),
         metric_options: MetricOptions::default(),
         actors: Registry::default(),
         node: Arc::new(Node(state)),

@@ -1,0 +1,143 @@
+//! Histograms with fixed buckets, counted in place.
+//!
+//! The exporter keeps every sample until its next upkeep, which then walks over all series: with
+//! a series per route that costs more than the requests do. Here a sample is two additions.
+
+use super::table::Metric;
+use super::{SharedString, key};
+use metrics::{Key, Label};
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// One series of a histogram.
+#[derive(Debug)]
+pub struct Histogram {
+    /// Upper bounds.
+    bounds: &'static [f64],
+    /// Samples per bucket, not cumulative; the last one is beyond all bounds.
+    counts: Box<[AtomicU64]>,
+    /// In thousandths, so that an addition needs no lock; latencies are measured in
+    /// microseconds and exported in milliseconds.
+    thousandths: AtomicU64,
+}
+
+impl Histogram {
+    fn new(bounds: &'static [f64]) -> Histogram {
+        Histogram {
+            bounds,
+            counts: (0..=bounds.len()).map(|_| AtomicU64::default()).collect(),
+            thousandths: AtomicU64::default(),
+        }
+    }
+
+    /// Counts a sample, given in thousandths of the metric's unit.
+    pub fn record_thousandths(&self, sample: u64) {
+        let value = sample as f64 / 1000.0;
+        let bucket = self.bounds.partition_point(|bound| *bound < value);
+        self.counts[bucket].fetch_add(1, Ordering::Relaxed);
+        self.thousandths.fetch_add(sample, Ordering::Relaxed);
+    }
+
+    fn print(&self, name: &str, labels: &str, out: &mut String) {
+        let mut total = 0;
+        let bounds = self.bounds.iter().map(f64::to_string);
+        let bounds = bounds.chain(std::iter::once("+Inf".to_owned()));
+        for (count, bound) in self.counts.iter().zip(bounds) {
+            total += count.load(Ordering::Relaxed);
+            let _ = writeln!(out, "{name}_bucket{{{labels},le=\"{bound}\"}} {total}");
+        }
+        let sum = self.thousandths.load(Ordering::Relaxed) as f64 / 1000.0;
+        let _ = writeln!(
+            out,
+            "{name}_sum{{{labels}}} {sum}\n{name}_count{{{labels}}} {total}"
+        );
+    }
+}
+
+/// All histograms of a process.
+#[derive(Default)]
+pub struct Histograms(Mutex<HashMap<Key, (&'static Metric, Arc<Histogram>)>>);
+
+impl Histograms {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, (&'static Metric, Arc<Histogram>)>> {
+        // No code that can panic runs under this lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The series of one set of label values, in the order of the metric's labels.
+    pub fn series<const N: usize>(
+        &self,
+        metric: &'static Metric,
+        values: [SharedString; N],
+    ) -> Arc<Histogram> {
+        let mut series = self.lock();
+        let new = || (metric, Arc::new(Histogram::new(metric.buckets)));
+        Arc::clone(&series.entry(key(metric, values)).or_insert_with(new).1)
+    }
+
+    /// Appends all series to what the exporter has printed.
+    pub fn print(&self, out: &mut String) {
+        let series: Vec<_> = {
+            let series = self.lock();
+            series
+                .iter()
+                .map(|(key, (metric, found))| (key.clone(), *metric, Arc::clone(found)))
+                .collect()
+        };
+        for (key, metric, histogram) in series {
+            let name = metric.name;
+            let _ = writeln!(
+                out,
+                "# HELP {name} {}\n# TYPE {name} histogram",
+                metric.help
+            );
+            let labels: Vec<String> = key.labels().map(label).collect();
+            histogram.print(name, &labels.join(","), out);
+        }
+    }
+}
+
+/// `name="value"`, escaped as the text format asks for.
+fn label(label: &Label) -> String {
+    let value = label
+        .value()
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n");
+    format!("{}=\"{value}\"", label.key())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::table::REQUEST_LATENCY;
+    use super::*;
+
+    #[test]
+    fn samples_are_counted_below_their_bound() {
+        let histograms = Histograms::default();
+        let series = |name: &'static str| {
+            histograms.series(
+                &REQUEST_LATENCY,
+                ["s".into(), name.into(), "default".into()],
+            )
+        };
+        for us in [0, 25_000, 25_001, 60_000_000, 60_000_001] {
+            series("a\"b").record_thousandths(us);
+        }
+        let mut text = String::new();
+        histograms.print(&mut text);
+        let labels = r#"service="s",route="a\"b",workspace="default""#;
+        for line in [
+            format!("kong_request_latency_ms_bucket{{{labels},le=\"25\"}} 2"),
+            format!("kong_request_latency_ms_bucket{{{labels},le=\"50\"}} 3"),
+            format!("kong_request_latency_ms_bucket{{{labels},le=\"60000\"}} 4"),
+            format!("kong_request_latency_ms_bucket{{{labels},le=\"+Inf\"}} 5"),
+            format!("kong_request_latency_ms_sum{{{labels}}} 120050.002"),
+            format!("kong_request_latency_ms_count{{{labels}}} 5"),
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+    }
+}
