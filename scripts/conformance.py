@@ -50,6 +50,13 @@ class Pair:
 
     def __init__(self, data_plane_settings):
         self.dir, self.processes = tempfile.mkdtemp(prefix="langur-conformance-"), []
+        try:
+            self.begin(data_plane_settings)
+        except BaseException:
+            self.stop()
+            raise
+
+    def begin(self, data_plane_settings):
         subprocess.run([BINARY, "hybrid", "gen_cert", self.dir], check=True, stdout=subprocess.DEVNULL)
         self.admin, cluster, telemetry, status = (free_address() for _ in range(4))
         shared = {"cluster_cert": f"{self.dir}/cluster.crt", "cluster_cert_key": f"{self.dir}/cluster.key", "log_level": "warn"}
