@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures Langur against nginx and haproxy doing the same job, and writes docs/benchmarks.md.
 
-    benches/run.py [--rounds 5] [--seconds 4] [--routes 1,10000,100000] [--only proxy,sizes]
+    benches/run.py [--rounds 5] [--seconds 4] [--routes 1,10000,100000] [--only proxy,sizes,regex]
 
 One core serves (the candidate, one worker), the other loads (wrk and the upstream). Runs alternate between the
 candidates, so that a slow moment of the machine hits all of them; the figure is CPU time per request from the
@@ -207,17 +207,17 @@ class Bench:
             sys.exit(f"{address}{path}: {errors.group(0)}")
         return requests
 
-    def random_routes(self, size):
+    def random_routes(self, size, path="/p%d/1k"):
         """A wrk script that asks for one of `size` routes at random, so that every lookup finds its part of the index as
         cold as it would be in production."""
-        path = f"{self.dir}/routes-{size}.lua"
-        open(path, "w").write(
+        script = f"{self.dir}/routes.lua"
+        open(script, "w").write(
             "math.randomseed(42)\n"
             "request = function()\n"
             f"  local n = math.random(0, {size - 1})\n"
-            '  return wrk.format("GET", "/p" .. n .. "/1k", {Host = "h" .. (n % 1000) .. ".bench.test"})\n'
+            f'  return wrk.format("GET", string.format("{path}", n), {{Host = "h" .. (n % 1000) .. ".bench.test"}})\n'
             "end\n")
-        return path
+        return script
 
     def cpu_per_request(self, process, *load, **kwargs):
         """Microseconds of CPU per request over one run."""
@@ -298,6 +298,30 @@ def bench_sizes(bench, out):
     out.append("")
 
 
+def bench_regex(bench, out):
+    """What a request costs when every route's path is a regex: a host with n of them has n candidates."""
+    sizes = [1, 10, 100, 1000]
+    samples = {size: [] for size in sizes}
+    clusters = {}
+    for size in sizes:
+        cluster = clusters[size] = bench.start_cluster(f"regex{size}")
+        bench.fill(cluster, size, lambda n: {"name": f"r{n}", "paths": [f"~/r{n}/[a-z]+"]})
+        wait_for("the last route is live", lambda: answers(cluster["proxy"], f"/r{size - 1}/abc/1k", 200))
+        bench.stop(cluster["cp"])
+    for _ in range(bench.options.rounds):
+        for size in sizes:
+            lua = bench.random_routes(size, path="/r%d/abc/1k")
+            samples[size].append(bench.cpu_per_request(clusters[size]["dp"], clusters[size]["proxy"], "/", 64, lua=lua))
+    out.append("## By number of regex routes without a host (requests over all of them at random)\n")
+    out.append("| regex routes | CPU per GET, µs | against 1 route |\n|---|---|---|")
+    cpu = median_table(samples)
+    for size in sizes:
+        bench.stop(clusters[size]["dp"])
+        out.append(f"| {size} | {cpu[size]:.1f} | {cpu[size] / cpu[1]:.2f} |")
+        print(out[-1], flush=True)
+    out.append("")
+
+
 def propagation(bench, cluster):
     """Milliseconds from sending a write until a request sees it, one change after another."""
     times = []
@@ -334,9 +358,9 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("--changes", type=int, default=40)
-    parser.add_argument("--routes", default="1,1000,10000,100000")
+    parser.add_argument("--routes", default="1,10,1000,10000,100000")
     parser.add_argument("--profile", default="dist")
-    parser.add_argument("--only", default="proxy,sizes")
+    parser.add_argument("--only", default="proxy,sizes,regex")
     parser.add_argument("--no-write", action="store_true", help="print the tables, leave docs/benchmarks.md alone")
     options = parser.parse_args()
     for tool in ("nginx", "haproxy", "wrk", "taskset"):
@@ -355,6 +379,8 @@ def main():
             bench_proxy(bench, out)
         if "sizes" in options.only:
             bench_sizes(bench, out)
+        if "regex" in options.only:
+            bench_regex(bench, out)
     finally:
         bench.close()
     if not options.no_write:
