@@ -34,7 +34,8 @@ impl ControlPlanes {
         }
     }
 
-    pub fn len(&self) -> usize {
+    /// How many addresses there are: what `connect` takes is below it.
+    pub fn count(&self) -> usize {
         self.endpoints.len()
     }
 }

@@ -175,7 +175,7 @@ impl DataPlane {
                     };
                     let seed = rand::random();
                     HeartbeatClient::new(
-                        State::new(origin, configuration.len(), seed, limits),
+                        State::new(origin, configuration.count(), seed, limits),
                         limits,
                         Box::new(router.clone()),
                         Box::new(configuration.clone()),
