@@ -11,7 +11,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 RECORDED = os.environ.get("LANGUR_CONFORMANCE", os.path.join(ROOT, "..", "shared", "conformance"))
 BASELINE = os.path.join(ROOT, "tests", "conformance.json")
 LISTED = os.path.join(ROOT, "tests", "conformance")
-BINARY = os.path.join(ROOT, "target", "debug", "langur")
+BINARY = os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target")), "debug", "langur")
 
 
 def free_address():

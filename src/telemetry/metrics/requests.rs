@@ -13,9 +13,9 @@ use uuid::Uuid;
 /// The only workspace there is.
 const WORKSPACE: &str = "default";
 
-/// Routes whose handles are kept. Handles of further routes cost a lookup in the recorder;
-/// the series themselves are not forgotten.
-const KEPT_ROUTES: usize = 65_536;
+/// Routes whose handles are kept: far more than a node serves, so that only years of routes that
+/// came and went reach it. Then all handles are looked up again; the series are not forgotten.
+const KEPT_ROUTES: usize = 1 << 20;
 
 /// Which metrics a data plane exports: the flags of Kong's prometheus plugin, as settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
