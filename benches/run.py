@@ -287,7 +287,6 @@ def bench_sizes(bench, out):
             bench.write(cluster, "PATCH", f"/routes/r{n}", {"tags": [f"t{n}"]})
         memory[size].append(rss_mb(cluster["dp"].pid))
         print(f"  change in effect: median {statistics.median(changes[size]):.1f} ms; memory {memory[size]}", flush=True)
-        bench.stop(cluster["cp"])
     for size in sizes:
         bench.warm_up(clusters[size]["proxy"], size)
     one, all_of_them = {size: [] for size in sizes}, {size: [] for size in sizes}
@@ -300,6 +299,7 @@ def bench_sizes(bench, out):
     one, all_of_them = median_table(one), median_table(all_of_them)
     for size in sizes:
         cluster = clusters[size]
+        bench.stop(cluster["cp"])
         bench.stop(cluster["dp"])
         starts[size] = start_from_cache(bench, cluster, prefix_route(size - 1))
     out.append("## By number of routes (host and prefix)\n")
@@ -323,7 +323,6 @@ def bench_regex(bench, out):
         cluster = clusters[size] = bench.start_cluster(f"regex{size}")
         bench.fill(cluster, size, lambda n: {"name": f"r{n}", "paths": [f"~/r{n}/[a-z]+"]})
         wait_for("the last route is live", lambda: answers(cluster["proxy"], f"/r{size - 1}/abc/1k", 200))
-        bench.stop(cluster["cp"])
     for _ in range(bench.options.rounds):
         for size in sizes:
             lua = bench.routes_script(size, path="/r%d/abc/1k")
@@ -332,6 +331,7 @@ def bench_regex(bench, out):
     out.append("| regex routes | CPU per GET, µs | against 1 route |\n|---|---|---|")
     cpu = median_table(samples)
     for size in sizes:
+        bench.stop(clusters[size]["cp"])
         bench.stop(clusters[size]["dp"])
         out.append(f"| {size} | {cpu[size]:.1f} | {cpu[size] / cpu[1]:.2f} |")
         print(out[-1], flush=True)
