@@ -26,7 +26,7 @@ pub enum NodeError {
     Identity(#[from] IdentityError),
     #[error(transparent)]
     Credential(#[from] CredentialError),
-    #[error("cluster certificate and key must be provided to use Hybrid mode")]
+    #[error("cluster_cert: cluster certificate and key must be provided to use Hybrid mode")]
     NoClusterCertificate,
     #[error(transparent)]
     Tls(#[from] TlsError),

@@ -19,6 +19,7 @@ use crate::link::LocalFuture;
 use crate::node::{Node, NodeError};
 use crate::plugins::{EnabledPlugins, Factory};
 use crate::settings::{KONG_VERSION, RouteMatchCalculation};
+use crate::telemetry::metrics::RequestMetrics;
 use crate::telemetry::status::{NodeState, NodeStatus, TargetHealth, TargetState, WorkerReadiness};
 use crate::tls::resolving_config;
 use crate::wire::{Hello, Limits, PluginVersion, Position};
@@ -197,8 +198,7 @@ impl DataPlane {
             let options = TelemetryOptions {
                 buffer: buffer.clone(),
                 rings,
-                metrics: node.metrics.clone(),
-                metric_options: node.metric_options,
+                requests: RequestMetrics::new(&node.metrics, node.metric_options),
                 connect: Some(Rc::clone(&links.telemetry)),
                 reconnect: TelemetryOptions::RECONNECT,
             };

@@ -129,7 +129,8 @@ fn max_payload(values: &Values, problems: &mut Problems) -> usize {
     bytes as usize
 }
 
-/// Contradictions between the role and everything else. The sentences are Kong's.
+/// Contradictions between the role and everything else. The sentences are Kong's; one that does
+/// not name its key has the key in front.
 pub(super) fn check_role(
     role: Role,
     database: &str,
@@ -140,7 +141,9 @@ pub(super) fn check_role(
     let is_set = |key| values.text(key).is_some();
     let has_labels = !values.list("cluster_dp_labels").is_empty();
     if role != Role::Traditional && !(is_set("cluster_cert") && is_set("cluster_cert_key")) {
-        problems.violation("cluster certificate and key must be provided to use Hybrid mode");
+        problems.violation(
+            "cluster_cert: cluster certificate and key must be provided to use Hybrid mode",
+        );
     }
     let listen_is_off = |key: &str| values.list(key).first().is_none_or(|entry| entry == "off");
     let rules: &[(bool, &str)] = match role {
@@ -159,7 +162,7 @@ pub(super) fn check_role(
             ),
             (
                 database == "off",
-                "in-memory storage can not be used when role = \"control_plane\"",
+                "database: in-memory storage can not be used when role = \"control_plane\"",
             ),
             (
                 values.boolean("cluster_use_proxy"),
@@ -177,8 +180,8 @@ pub(super) fn check_role(
             ),
             (
                 database != "off",
-                "only in-memory storage can be used when role = \"data_plane\"\n\
-                 Hint: set database = off in your kong.conf",
+                "database: only in-memory storage can be used when role = \"data_plane\" \
+                 (hint: set database = off in your langur.conf)",
             ),
             (
                 values.boolean("cluster_use_proxy") && !is_set("proxy_server"),

@@ -85,7 +85,7 @@ fn the_database_depends_on_the_role() {
 fn contradictions_of_a_control_plane() {
     check_violations(
         "role = control_plane",
-        &["cluster certificate and key must be provided to use Hybrid mode"],
+        &["cluster_cert: cluster certificate and key must be provided to use Hybrid mode"],
     );
     for (line, expected) in [
         (
@@ -98,7 +98,7 @@ fn contradictions_of_a_control_plane() {
         ),
         (
             "database = off",
-            "in-memory storage can not be used when role = \"control_plane\"",
+            "database: in-memory storage can not be used when role = \"control_plane\"",
         ),
         (
             "cluster_mtls = pki",
@@ -126,7 +126,7 @@ fn contradictions_of_a_data_plane() {
         ),
         (
             "database = sqlite",
-            "only in-memory storage can be used when role = \"data_plane\"\nHint: set database = off in your kong.conf",
+            "database: only in-memory storage can be used when role = \"data_plane\" (hint: set database = off in your langur.conf)",
         ),
         (
             "cluster_use_proxy = on",
@@ -249,8 +249,8 @@ fn everything_wrong_is_said_at_once() {
         &[
             "langur.conf: line 3: unknown setting 'nope'",
             "pg_port is not a number: 'x'",
-            "cluster certificate and key must be provided to use Hybrid mode",
-            "in-memory storage can not be used when role = \"control_plane\"",
+            "cluster_cert: cluster certificate and key must be provided to use Hybrid mode",
+            "database: in-memory storage can not be used when role = \"control_plane\"",
         ],
     );
 }

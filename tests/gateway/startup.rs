@@ -37,11 +37,11 @@ fn a_start_that_cannot_work_says_which_setting() {
             ("LANGUR_ROLE", "data_plane"),
             ("LANGUR_PREFIX", "/tmp/langur-none"),
         ],
-        "cluster certificate and key must be provided to use Hybrid mode",
+        "cluster_cert: cluster certificate and key must be provided to use Hybrid mode",
     );
     check(
         &[("LANGUR_ROLE", "control_plane"), ("LANGUR_DATABASE", "off")],
-        "in-memory storage can not be used when role = \"control_plane\"",
+        "database: in-memory storage can not be used when role = \"control_plane\"",
     );
     check(
         &[("LANGUR_CLUSTER_MAX_PAYLOAD", "1")],

@@ -1,6 +1,6 @@
 //! From records to counts: one batch, added up.
 
-use crate::telemetry::record::{ConsumerLabels, Record, RouteLabels};
+use crate::telemetry::record::{Label, Record};
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
@@ -43,10 +43,11 @@ pub struct Counts {
     pub dropped: u64,
 }
 
-/// The records of a batch that share a route, a consumer and a status.
+/// The records of a batch that share a route, a service, a consumer and a status.
 pub(super) struct Group {
-    pub route: Option<Arc<RouteLabels>>,
-    pub consumer: Option<Arc<ConsumerLabels>>,
+    pub route: Option<Arc<Label>>,
+    pub service: Option<Arc<Label>>,
+    pub consumer: Option<Arc<Label>>,
     pub status: u16,
     pub count: Count,
 }
@@ -58,6 +59,7 @@ pub(super) fn group(records: Vec<Record>) -> Vec<Group> {
     for record in records {
         let place = (
             record.route.as_ref().map(Arc::as_ptr),
+            record.service.as_ref().map(Arc::as_ptr),
             record.consumer.as_ref().map(Arc::as_ptr),
             record.status,
         );
@@ -70,6 +72,7 @@ pub(super) fn group(records: Vec<Record>) -> Vec<Group> {
             .entry(place)
             .or_insert_with(|| Group {
                 route: record.route,
+                service: record.service,
                 consumer: record.consumer,
                 status: record.status,
                 count: Count::default(),
@@ -86,11 +89,11 @@ impl Counts {
             ..Counts::default()
         };
         for group in groups {
-            let route = group.route.as_deref();
+            let id = |label: &Option<Arc<Label>>| label.as_ref().map(|label| label.id);
             let key = CountKey {
-                service: route.and_then(|labels| labels.service),
-                route: route.map(|labels| labels.route),
-                consumer: group.consumer.as_deref().map(|labels| labels.consumer),
+                service: id(&group.service),
+                route: id(&group.route),
+                consumer: id(&group.consumer),
                 status: group.status,
             };
             *counts.by_key.entry(key).or_default() += group.count;

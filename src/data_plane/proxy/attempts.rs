@@ -166,7 +166,7 @@ fn tls_for(
     profiles
         .get(service, snapshot, settings, host)
         .map_err(|error| {
-            let service = service.label.as_ref();
+            let service = service.label.name.as_ref();
             tracing::error!(service, %error, "no TLS to the upstream");
             let message =
                 format!("failed the initial dns/balancer resolve for '{service}' with: {error}");

@@ -45,7 +45,7 @@ use bytes::Bytes;
 use errors::{Asked, default_message, engine, engine_page, engine_with, negotiated};
 use exchange::{Current, Start};
 use facts::{Client, RouterHeaders};
-use record::Labels;
+use record::record_of;
 use request_headers::UpstreamHead;
 use request_id::RequestId;
 use response_headers::{Own, Timing};
@@ -71,7 +71,6 @@ struct Worker {
     snapshots: SnapshotCache,
     scratch: Scratch,
     profiles: TlsProfiles,
-    labels: Labels,
 }
 
 impl<R: Recorder> Proxy<R> {
@@ -101,7 +100,6 @@ impl<R: Recorder, C: Clock> Proxy<R, C> {
                 snapshots: SnapshotCache::from(snapshots),
                 scratch: Scratch::default(),
                 profiles: TlsProfiles::default(),
-                labels: Labels::default(),
             }),
         }
     }
@@ -329,8 +327,7 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
             plugin_run::log(exchange, Timestamp(self.clock.epoch_ms()));
         }
         let now = self.clock.monotonic_us();
-        let labels = &mut self.worker.borrow_mut().labels;
-        if let Some(record) = labels.record(exchange, outcome, now) {
+        if let Some(record) = record_of(exchange, outcome, now) {
             self.recorder.record(record);
         }
         // The request is over: its snapshot must not be kept by an idle connection.

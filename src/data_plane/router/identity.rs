@@ -1,6 +1,7 @@
 //! Consumers and the keys they identify themselves with.
 
 use crate::model;
+use crate::telemetry::record::Label;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -11,17 +12,20 @@ pub struct CompiledConsumer {
     pub username: Option<Arc<str>>,
     pub custom_id: Option<Arc<str>>,
     /// The name for telemetry: username, else custom id, else id.
-    pub label: Arc<str>,
+    pub label: Arc<Label>,
 }
 
 impl CompiledConsumer {
     pub fn compile(consumer: &model::Consumer) -> CompiledConsumer {
         let shared = |text: &Option<String>| text.as_deref().map(Arc::<str>::from);
         let (username, custom_id) = (shared(&consumer.username), shared(&consumer.custom_id));
-        let label = username.clone().or_else(|| custom_id.clone());
+        let name = username.clone().or_else(|| custom_id.clone());
         CompiledConsumer {
             id: consumer.id,
-            label: label.unwrap_or_else(|| consumer.id.to_string().into()),
+            label: Arc::new(Label {
+                id: consumer.id,
+                name: name.unwrap_or_else(|| consumer.id.to_string().into()),
+            }),
             username,
             custom_id,
         }

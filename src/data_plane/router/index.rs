@@ -22,39 +22,33 @@ use std::sync::Arc;
 /// bounds the depth of the tries.
 pub(super) const MAX_PATH_KEY: usize = 256;
 
-#[derive(Clone)]
-struct Entry {
-    key: OrderKey,
-    matcher: Arc<Matcher>,
-}
-
-/// Entries sorted by key, largest first; nearly all lists have one.
+/// Matchers sorted by key, largest first; nearly all lists have one. Two words, see [`Trie`].
 #[derive(Clone)]
 enum List {
-    One(Entry),
-    Many(Arc<Vec<Entry>>),
+    One(Arc<Matcher>),
+    Many(Arc<Vec<Arc<Matcher>>>),
 }
 
 impl List {
-    fn entries(&self) -> &[Entry] {
+    fn matchers(&self) -> &[Arc<Matcher>] {
         match self {
-            List::One(entry) => std::slice::from_ref(entry),
-            List::Many(entries) => entries,
+            List::One(matcher) => std::slice::from_ref(matcher),
+            List::Many(matchers) => matchers,
         }
     }
 
-    fn add(slot: &mut Option<List>, entry: Entry) {
+    fn add(slot: &mut Option<List>, matcher: &Arc<Matcher>) {
         match slot {
-            None => *slot = Some(List::One(entry)),
-            Some(List::One(only)) if only.key == entry.key => {}
+            None => *slot = Some(List::One(Arc::clone(matcher))),
+            Some(List::One(only)) if only.key == matcher.key => {}
             Some(List::One(only)) => {
-                let mut entries = vec![only.clone(), entry];
-                entries.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.key));
-                *slot = Some(List::Many(Arc::new(entries)));
+                let mut matchers = vec![Arc::clone(only), Arc::clone(matcher)];
+                matchers.sort_unstable_by_key(|matcher| std::cmp::Reverse(matcher.key));
+                *slot = Some(List::Many(Arc::new(matchers)));
             }
-            Some(List::Many(entries)) => {
-                if let Err(at) = position(entries, entry.key) {
-                    Arc::make_mut(entries).insert(at, entry);
+            Some(List::Many(matchers)) => {
+                if let Err(at) = position(matchers, matcher.key) {
+                    Arc::make_mut(matchers).insert(at, Arc::clone(matcher));
                 }
             }
         }
@@ -63,12 +57,12 @@ impl List {
     fn take(slot: &mut Option<List>, key: OrderKey) {
         match slot {
             Some(List::One(only)) if only.key == key => *slot = None,
-            Some(List::Many(entries)) => {
-                if let Ok(at) = position(entries, key) {
-                    Arc::make_mut(entries).remove(at);
+            Some(List::Many(matchers)) => {
+                if let Ok(at) = position(matchers, key) {
+                    Arc::make_mut(matchers).remove(at);
                 }
-                if let [only] = &***entries {
-                    *slot = Some(List::One(only.clone()));
+                if let [only] = &***matchers {
+                    *slot = Some(List::One(Arc::clone(only)));
                 }
             }
             _ => {}
@@ -106,13 +100,7 @@ impl RouteIndex {
 
     /// Adds a matcher; returns the number of lists written.
     pub fn insert(&mut self, matcher: &Arc<Matcher>) -> usize {
-        self.edit(matcher, |list| {
-            let entry = Entry {
-                key: matcher.key,
-                matcher: Arc::clone(matcher),
-            };
-            List::add(list, entry);
-        })
+        self.edit(matcher, |list| List::add(list, matcher))
     }
 
     /// Removes a matcher; returns the number of lists written.
@@ -170,24 +158,18 @@ impl RouteIndex {
     ) -> Option<Hit<'a>> {
         let (host, port) = facts.host_and_port();
         let path = facts.path.as_bytes();
-        let mut best: Option<(OrderKey, Hit<'a>)> = None;
+        let mut best: Option<Hit<'a>> = None;
         let mut visit = |paths: &'a PathIndex| {
             paths.walk(path, |list| {
-                for entry in list.entries() {
-                    if best.is_some_and(|(key, _)| key >= entry.key) {
+                for matcher in list.matchers() {
+                    if best.is_some_and(|hit| hit.matcher.key >= matcher.key) {
                         return;
                     }
-                    let Some(matched) = entry.matcher.matches(facts, host, port) else {
+                    let Some(path) = matcher.matches(facts, host, port) else {
                         continue;
                     };
-                    if admit(&entry.matcher) {
-                        best = Some((
-                            entry.key,
-                            Hit {
-                                matcher: &entry.matcher,
-                                path: matched,
-                            },
-                        ));
+                    if admit(matcher) {
+                        best = Some(Hit { matcher, path });
                         return;
                     }
                 }
@@ -203,13 +185,13 @@ impl RouteIndex {
         }
         self.prefix.walk(host.as_bytes(), &mut visit);
         visit(&self.any);
-        best.map(|(_, hit)| hit)
+        best
     }
 }
 
-/// Where an entry with this key is, or belongs.
-fn position(entries: &[Entry], key: OrderKey) -> Result<usize, usize> {
-    entries.binary_search_by(|entry| key.cmp(&entry.key))
+/// Where the matcher with this key is, or belongs.
+fn position(matchers: &[Arc<Matcher>], key: OrderKey) -> Result<usize, usize> {
+    matchers.binary_search_by(|matcher| key.cmp(&matcher.key))
 }
 
 fn edit_slot(slot: &mut Option<PathIndex>, edit: &mut impl FnMut(&mut PathIndex)) {

@@ -7,6 +7,7 @@ use super::priority::{MatchOrder, OrderKey, Weights, group_id, order_key, priori
 use super::protocols::Protocols;
 use super::regex_path::RegexPath;
 use crate::model;
+use crate::telemetry::record::Label;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -16,7 +17,7 @@ pub struct CompiledRoute {
     pub id: Uuid,
     pub name: Option<Arc<str>>,
     /// The name for telemetry: the route's name, else its id.
-    pub label: Arc<str>,
+    pub label: Arc<Label>,
     pub service: Option<Uuid>,
     pub protocols: Protocols,
     /// What a plain request to an https-only route is answered with.
@@ -96,7 +97,10 @@ impl Matcher {
         let name: Option<Arc<str>> = route.name.as_deref().map(Arc::from);
         let compiled = Arc::new(CompiledRoute {
             id: route.id,
-            label: name.clone().unwrap_or_else(|| route.id.to_string().into()),
+            label: Arc::new(Label {
+                id: route.id,
+                name: name.clone().unwrap_or_else(|| route.id.to_string().into()),
+            }),
             name,
             service: route.service.map(|service| service.id),
             protocols,

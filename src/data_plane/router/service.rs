@@ -3,6 +3,7 @@
 use super::protocols::{Protocol, Protocols};
 use crate::data_plane::balancer::{RoundRobin, TargetAddress};
 use crate::model;
+use crate::telemetry::record::Label;
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
@@ -16,7 +17,7 @@ pub struct CompiledService {
     pub id: Uuid,
     pub name: Option<Arc<str>>,
     /// The name for telemetry: the service's name, else its host.
-    pub label: Arc<str>,
+    pub label: Arc<Label>,
     pub protocol: Protocol,
     /// The service's own host and port: used when its host names no upstream.
     pub address: TargetAddress,
@@ -53,7 +54,10 @@ impl CompiledService {
         let address = TargetAddress::new(service.id, &service.host, service.port);
         Ok(CompiledService {
             id: service.id,
-            label: name.clone().unwrap_or_else(|| Arc::clone(&address.host)),
+            label: Arc::new(Label {
+                id: service.id,
+                name: name.clone().unwrap_or_else(|| Arc::clone(&address.host)),
+            }),
             name,
             protocol,
             address,

@@ -3,6 +3,10 @@
 //!
 //! While nobody else holds a clone, updates happen in place, which is what makes building from
 //! scratch cheap. Depth is bounded by the length of a key, never by the number of keys.
+//!
+//! A lookup in a trie that does not fit the processor's caches waits for memory once per level:
+//! a node is one cache line, lies in its parent's list of children, and knows with which bytes
+//! its own children begin.
 
 use std::sync::Arc;
 
@@ -12,30 +16,31 @@ pub struct Trie<V> {
     root: Option<Arc<Node<V>>>,
 }
 
+/// One cache line when a value is two words.
 #[derive(Clone)]
+#[repr(align(64))]
 struct Node<V> {
     /// The bytes between the parent and this node; empty only at the root.
     label: Label,
     value: Option<V>,
-    /// Ascending by `first`.
-    children: Box<[Child<V>]>,
+    /// Ascending by the first byte of their labels.
+    children: Option<Arc<[Node<V>]>>,
+    /// The first bytes of the first children's labels.
+    firsts: [u8; FIRSTS],
 }
 
-#[derive(Clone)]
-struct Child<V> {
-    /// The first byte of the node's label, here so that choosing touches no other memory.
-    first: u8,
-    node: Arc<Node<V>>,
-}
+/// Nodes with more children look at their children to find one.
+const FIRSTS: usize = 16;
 
-/// A few bytes, in place if they fit: one wait for memory less on each level.
+/// A few bytes, in place if they fit.
 #[derive(Clone)]
 enum Label {
     Short(u8, [u8; SHORT]),
-    Long(Box<[u8]>),
+    // A thin pointer: a fat one would make short labels larger too.
+    Long(Box<Box<[u8]>>),
 }
 
-const SHORT: usize = 22;
+const SHORT: usize = 14;
 
 impl Label {
     fn new(bytes: &[u8]) -> Label {
@@ -45,7 +50,7 @@ impl Label {
                 start.copy_from_slice(bytes);
                 Label::Short(bytes.len() as u8, short)
             }
-            None => Label::Long(bytes.into()),
+            None => Label::Long(Box::new(bytes.into())),
         }
     }
 
@@ -54,6 +59,10 @@ impl Label {
             Label::Short(len, bytes) => &bytes[..usize::from(*len)],
             Label::Long(bytes) => bytes,
         }
+    }
+
+    fn first(&self) -> u8 {
+        self.bytes().first().copied().unwrap_or_default()
     }
 }
 
@@ -72,8 +81,9 @@ impl<V: Clone> Trie<V> {
     /// leaves `None` to remove it.
     pub fn update(&mut self, key: &[u8], edit: impl FnOnce(&mut Option<V>)) {
         let root = self.root.get_or_insert_with(|| Arc::new(Node::new(&[])));
-        Node::update(root, key, edit);
-        if root.value.is_none() && root.children.is_empty() {
+        let root = Arc::make_mut(root);
+        root.update(key, edit);
+        if root.value.is_none() && root.children.is_none() {
             self.root = None;
         }
     }
@@ -92,7 +102,7 @@ impl<V: Clone> Trie<V> {
             let Ok(at) = node.position(*first) else {
                 return;
             };
-            node = &node.children[at].node;
+            node = &node.children()[at];
             let Some(after) = rest.strip_prefix(node.label.bytes()) else {
                 return;
             };
@@ -106,82 +116,81 @@ impl<V: Clone> Node<V> {
         Node {
             label: Label::new(label),
             value: None,
-            children: Box::new([]),
+            children: None,
+            firsts: [0; FIRSTS],
         }
+    }
+
+    fn children(&self) -> &[Node<V>] {
+        self.children.as_deref().unwrap_or_default()
     }
 
     /// Where the child whose label starts with this byte is, or belongs.
     fn position(&self, first: u8) -> Result<usize, usize> {
-        self.children
-            .binary_search_by_key(&first, |child| child.first)
+        let children = self.children();
+        match self.firsts.get(..children.len()) {
+            Some(firsts) => firsts.binary_search(&first),
+            None => children.binary_search_by_key(&first, |child| child.label.first()),
+        }
     }
 
-    fn edit_children(&mut self, edit: impl FnOnce(&mut Vec<Child<V>>)) {
-        let mut children = std::mem::take(&mut self.children).into_vec();
+    /// Adds or removes children: the list is made anew.
+    fn edit_children(&mut self, edit: impl FnOnce(&mut Vec<Node<V>>)) {
+        let mut children = self.children().to_vec();
         edit(&mut children);
-        self.children = children.into();
+        for (first, child) in self.firsts.iter_mut().zip(&children) {
+            *first = child.label.first();
+        }
+        self.children = (!children.is_empty()).then(|| children.into());
     }
 
     /// `key` is what remains after this node's own label.
-    fn update(node: &mut Arc<Node<V>>, key: &[u8], edit: impl FnOnce(&mut Option<V>)) {
-        let this = Arc::make_mut(node);
+    fn update(&mut self, key: &[u8], edit: impl FnOnce(&mut Option<V>)) {
         let Some(first) = key.first() else {
-            edit(&mut this.value);
+            edit(&mut self.value);
             return;
         };
-        let at = match this.position(*first) {
+        let at = match self.position(*first) {
             Ok(at) => at,
             Err(at) => {
-                let child = Child {
-                    first: *first,
-                    node: Arc::new(Node::new(key)),
-                };
-                this.edit_children(|children| {
-                    children.reserve_exact(1);
-                    children.insert(at, child);
-                });
+                self.edit_children(|children| children.insert(at, Node::new(key)));
                 at
             }
         };
-        let child = &mut this.children[at].node;
+        let Some(children) = &mut self.children else {
+            return;
+        };
+        // The first byte of its label stays, whatever happens to the child.
+        let child = &mut Arc::make_mut(children)[at];
         let shared = common_prefix(child.label.bytes(), key);
         if shared < child.label.bytes().len() {
-            Node::split(child, shared);
+            child.split(shared);
         }
-        Node::update(child, &key[shared..], edit);
+        child.update(&key[shared..], edit);
         if child.value.is_none() {
-            match child.children.len() {
-                0 => this.edit_children(|children| {
-                    children.remove(at);
-                }),
-                1 => Node::merge_with_only_child(child),
+            match child.children().len() {
+                0 => self.edit_children(|children| drop(children.remove(at))),
+                1 => child.merge_with_only_child(),
                 _ => {}
             }
         }
     }
 
     /// Puts a node in between, so that this label ends after `at` bytes.
-    fn split(node: &mut Arc<Node<V>>, at: usize) {
-        let lower = Arc::make_mut(node);
-        let label = std::mem::replace(&mut lower.label, Label::new(&[]));
-        let (above, below) = label.bytes().split_at(at);
-        lower.label = Label::new(below);
-        let mut upper = Node::new(above);
-        upper.children = Box::new([Child {
-            first: below[0],
-            node: Arc::clone(node),
-        }]);
-        *node = Arc::new(upper);
+    fn split(&mut self, at: usize) {
+        let (above, below) = self.label.bytes().split_at(at);
+        let (above, below) = (Node::new(above), Label::new(below));
+        let mut lower = std::mem::replace(self, above);
+        lower.label = below;
+        self.edit_children(|children| children.push(lower));
     }
 
-    fn merge_with_only_child(node: &mut Arc<Node<V>>) {
-        let this = Arc::make_mut(node);
-        let Some(mut child) = std::mem::take(&mut this.children).into_vec().pop() else {
-            return;
-        };
-        let lower = Arc::make_mut(&mut child.node);
-        lower.label = Label::new(&[this.label.bytes(), lower.label.bytes()].concat());
-        *node = child.node;
+    fn merge_with_only_child(&mut self) {
+        if let [child] = self.children() {
+            let mut merged = child.clone();
+            merged.label = Label::new(&[self.label.bytes(), child.label.bytes()].concat());
+            *self = merged;
+        }
     }
 }
 
@@ -207,14 +216,30 @@ mod tests {
         keys.into_iter().map(|(_, value)| *value).collect()
     }
 
+    /// Deep tries, labels of any length, and nodes with many children.
     fn key() -> impl Strategy<Value = Vec<u8>> {
-        proptest::collection::vec(proptest::sample::select(b"ab/".to_vec()), 0..6)
+        let letters = || proptest::sample::select(b"ab/".to_vec());
+        prop_oneof![
+            proptest::collection::vec(letters(), 0..6),
+            proptest::collection::vec(letters(), 0..40),
+            proptest::collection::vec(any::<u8>(), 0..3),
+        ]
+    }
+
+    #[test]
+    fn a_node_is_one_cache_line() {
+        #[allow(dead_code, reason = "only its size matters")]
+        enum TwoWords {
+            One(Arc<u32>),
+            Many(Arc<Vec<u32>>),
+        }
+        assert_eq!(size_of::<Node<TwoWords>>(), 64);
     }
 
     proptest! {
         #[test]
         fn every_version_answers_as_a_plain_map(
-            writes in proptest::collection::vec((key(), proptest::option::of(any::<u32>())), 0..40),
+            writes in proptest::collection::vec((key(), proptest::option::of(any::<u32>())), 0..80),
             queries in proptest::collection::vec(key(), 1..10),
         ) {
             let mut trie = Trie::default();

@@ -4,7 +4,8 @@ use super::{Input, Output, Rings, SharedBuffer, Totals, WINDOW};
 use crate::actor::{Backoff, Guarded, Observe, RestartPolicy};
 use crate::link::{Connect, Link, LinkError};
 use crate::telemetry::batch::Answer;
-use crate::telemetry::metrics::{MetricOptions, Metrics, RequestMetrics};
+use crate::telemetry::metrics::RequestMetrics;
+use crate::telemetry::record::Record;
 use actix::fut::wrap_future;
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture,
@@ -14,13 +15,15 @@ use bytes::Bytes;
 use futures_util::stream::once;
 use futures_util::{SinkExt, StreamExt};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 /// How often the rings are drained.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Records counted together; they stay in the processor's cache meanwhile.
+const COUNTED_AT_ONCE: usize = 128;
 
 /// How long opening a link may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -33,8 +36,7 @@ const LAST_ANSWERS: Duration = Duration::from_secs(1);
 pub struct TelemetryOptions {
     pub buffer: SharedBuffer,
     pub rings: Rings,
-    pub metrics: Arc<Metrics>,
-    pub metric_options: MetricOptions,
+    pub requests: RequestMetrics,
     /// Opens links to a control plane. `None`: records are measured and not kept.
     pub connect: Option<Rc<dyn Connect>>,
     /// The wait between two links; up to as much again is added at random, so that a fleet
@@ -78,7 +80,6 @@ struct OpenLink {
 /// wait for room; records never do.
 pub struct TelemetryBuffer {
     options: TelemetryOptions,
-    requests: RequestMetrics,
     link: Option<OpenLink>,
     links_opened: u64,
     backoff: Backoff,
@@ -89,9 +90,7 @@ pub struct TelemetryBuffer {
 
 impl TelemetryBuffer {
     pub fn new(options: TelemetryOptions) -> TelemetryBuffer {
-        let requests = RequestMetrics::new(options.metrics.clone(), options.metric_options);
         TelemetryBuffer {
-            requests,
             link: None,
             links_opened: 0,
             backoff: Backoff::new(options.reconnect),
@@ -103,16 +102,23 @@ impl TelemetryBuffer {
 
     fn drain(&mut self, context: &mut Context<Self>) {
         let keeps = self.options.connect.is_some();
-        let requests = &mut self.requests;
         let mut outputs = Vec::new();
         let mut buffer = self.options.buffer.lock();
         let now = Instant::now();
-        let lost = self.options.rings.drain(|record| {
-            requests.observe(&record);
-            if keeps {
+        let mut take = |records: &mut Vec<Record>| {
+            self.options.requests.observe(records);
+            for record in records.drain(..).filter(|_| keeps) {
                 outputs.append(&mut buffer.step(Input::Recorded(record), now));
             }
+        };
+        let mut records = Vec::with_capacity(COUNTED_AT_ONCE);
+        let lost = self.options.rings.drain(|record| {
+            records.push(record);
+            if records.len() == COUNTED_AT_ONCE {
+                take(&mut records);
+            }
         });
+        take(&mut records);
         drop(buffer);
         self.carry_out(outputs, context);
         if lost > 0 {
@@ -141,7 +147,9 @@ impl TelemetryBuffer {
         }
         let totals = self.options.buffer.totals();
         if totals.dropped > self.reported_dropped {
-            self.requests.lost(totals.dropped - self.reported_dropped);
+            self.options
+                .requests
+                .lost(totals.dropped - self.reported_dropped);
             self.reported_dropped = totals.dropped;
         }
         self.finish(&totals);

@@ -2,7 +2,7 @@
 
 use super::limited::{self, TOO_MANY};
 use super::{BatchError, MAX_BATCH_RECORDS};
-use crate::telemetry::record::{ConsumerLabels, Method, Record, RouteLabels, Source};
+use crate::telemetry::record::{Label, Method, Record, Source};
 use bytes::Bytes;
 use hashbrown::HashMap;
 use serde::de::{Deserializer, Error, IgnoredAny, SeqAccess, Visitor};
@@ -15,28 +15,19 @@ use std::sync::Arc;
 
 /// Labels in the order in which records first used them, found again by their address: the
 /// records keep them alive meanwhile.
-struct Index<'a, T> {
-    places: HashMap<*const T, u32, foldhash::fast::FixedState>,
-    labels: Vec<&'a T>,
+#[derive(Default)]
+struct Index<'a> {
+    places: HashMap<*const Label, u32, foldhash::fast::FixedState>,
+    labels: Vec<&'a Label>,
 }
 
-impl<'a, T> Index<'a, T> {
-    fn new() -> Self {
-        Index {
-            places: HashMap::default(),
-            labels: Vec::new(),
-        }
-    }
-
-    fn place(&mut self, labels: &'a Option<Arc<T>>) -> Option<u32> {
-        let labels: &'a T = labels.as_deref()?;
+impl<'a> Index<'a> {
+    fn place(&mut self, label: &'a Option<Arc<Label>>) -> Option<u32> {
+        let label: &'a Label = label.as_deref()?;
         let next = self.labels.len() as u32;
-        let place = *self
-            .places
-            .entry(std::ptr::from_ref(labels))
-            .or_insert(next);
+        let place = *self.places.entry(std::ptr::from_ref(label)).or_insert(next);
         if place == next {
-            self.labels.push(labels);
+            self.labels.push(label);
         }
         Some(place)
     }
@@ -46,15 +37,17 @@ impl<'a, T> Index<'a, T> {
 struct Positional<'a> {
     record: &'a Record,
     route: Option<u32>,
+    service: Option<u32>,
     consumer: Option<u32>,
 }
 
 impl Serialize for Positional<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let record = self.record;
-        let mut tuple = serializer.serialize_tuple(13)?;
+        let mut tuple = serializer.serialize_tuple(14)?;
         tuple.serialize_element(&record.started_at)?;
         tuple.serialize_element(&self.route)?;
+        tuple.serialize_element(&self.service)?;
         tuple.serialize_element(&self.consumer)?;
         tuple.serialize_element(&record.status)?;
         tuple.serialize_element(&record.upstream_status)?;
@@ -104,8 +97,9 @@ impl<'de> Deserialize<'de> for Address {
 
 #[derive(Serialize)]
 struct Sent<'a, R: Serialize> {
-    routes: &'a [&'a RouteLabels],
-    consumers: &'a [&'a ConsumerLabels],
+    routes: &'a [&'a Label],
+    services: &'a [&'a Label],
+    consumers: &'a [&'a Label],
     records: R,
 }
 
@@ -128,16 +122,19 @@ where
 }
 
 pub fn encode<'a>(records: impl ExactSizeIterator<Item = &'a Record>) -> Result<Bytes, BatchError> {
-    let (mut routes, mut consumers) = (Index::new(), Index::new());
+    let (mut routes, mut services, mut consumers) =
+        (Index::default(), Index::default(), Index::default());
     let placed: Vec<_> = records
         .map(|record| Positional {
             record,
             route: routes.place(&record.route),
+            service: services.place(&record.service),
             consumer: consumers.place(&record.consumer),
         })
         .collect();
     super::encode(&Sent {
         routes: &routes.labels,
+        services: &services.labels,
         consumers: &consumers.labels,
         records: Streamed(RefCell::new(placed.into_iter())),
     })
@@ -147,6 +144,7 @@ pub fn encode<'a>(records: impl ExactSizeIterator<Item = &'a Record>) -> Result<
 struct Received {
     record: Record,
     route: Option<u32>,
+    service: Option<u32>,
     consumer: Option<u32>,
 }
 
@@ -156,7 +154,7 @@ impl<'de> Deserialize<'de> for Received {
         impl<'de> Visitor<'de> for Elements {
             type Value = Received;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a record of at least 13 elements")
+                f.write_str("a record of at least 14 elements")
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Received, A::Error> {
                 let received = read_elements(&mut seq)?;
@@ -171,10 +169,12 @@ impl<'de> Deserialize<'de> for Received {
 fn read_elements<'de, A: SeqAccess<'de>>(seq: &mut A) -> Result<Received, A::Error> {
     let started_at = next(seq)?;
     let route = next(seq)?;
+    let service = next(seq)?;
     let consumer = next(seq)?;
     let record = Record {
         started_at,
         route: None,
+        service: None,
         consumer: None,
         status: next(seq)?,
         upstream_status: next(seq)?,
@@ -190,6 +190,7 @@ fn read_elements<'de, A: SeqAccess<'de>>(seq: &mut A) -> Result<Received, A::Err
     Ok(Received {
         record,
         route,
+        service,
         consumer,
     })
 }
@@ -225,9 +226,11 @@ fn method(code: u8) -> Method {
 #[derive(Deserialize)]
 struct Body {
     #[serde(deserialize_with = "limited::list::<_, _, MAX_BATCH_RECORDS>")]
-    routes: Vec<Arc<RouteLabels>>,
+    routes: Vec<Arc<Label>>,
     #[serde(deserialize_with = "limited::list::<_, _, MAX_BATCH_RECORDS>")]
-    consumers: Vec<Arc<ConsumerLabels>>,
+    services: Vec<Arc<Label>>,
+    #[serde(deserialize_with = "limited::list::<_, _, MAX_BATCH_RECORDS>")]
+    consumers: Vec<Arc<Label>>,
     #[serde(deserialize_with = "limited::list::<_, _, MAX_BATCH_RECORDS>")]
     records: Vec<Received>,
 }
@@ -241,19 +244,20 @@ pub fn decode(body: &[u8]) -> Result<Vec<Record>, BatchError> {
         .into_iter()
         .map(|received| {
             Ok(Record {
-                route: labels("route", &body.routes, received.route)?,
-                consumer: labels("consumer", &body.consumers, received.consumer)?,
+                route: label("route", &body.routes, received.route)?,
+                service: label("service", &body.services, received.service)?,
+                consumer: label("consumer", &body.consumers, received.consumer)?,
                 ..received.record
             })
         })
         .collect()
 }
 
-fn labels<T>(
+fn label(
     list: &'static str,
-    labels: &[Arc<T>],
+    labels: &[Arc<Label>],
     index: Option<u32>,
-) -> Result<Option<Arc<T>>, BatchError> {
+) -> Result<Option<Arc<Label>>, BatchError> {
     let Some(index) = index else {
         return Ok(None);
     };

@@ -1,7 +1,7 @@
 //! Batches survive the wire, and foreign bytes are refused with a reason.
 
 use super::*;
-use crate::telemetry::record::{ConsumerLabels, Method, RouteLabels, Source};
+use crate::telemetry::record::{Label, Method, Source};
 use proptest::prelude::*;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,21 +14,16 @@ fn key(sequence: u64) -> BatchKey {
     }
 }
 
-fn route(n: u128) -> Arc<RouteLabels> {
-    Arc::new(RouteLabels {
-        route: Uuid::from_u128(n),
-        route_name: format!("route-{n}").into(),
-        service: n.is_multiple_of(2).then(|| Uuid::from_u128(n + 100)),
-        service_name: "ü".into(),
+fn label(id: u128, name: &str) -> Arc<Label> {
+    Arc::new(Label {
+        id: Uuid::from_u128(id),
+        name: name.into(),
     })
 }
 
 fn records() -> impl Strategy<Value = Vec<Record>> {
-    let routes: Vec<_> = (0..3).map(route).collect();
-    let consumer = Arc::new(ConsumerLabels {
-        consumer: Uuid::from_u128(9),
-        name: "alice".into(),
-    });
+    let routes: Vec<_> = (0..3).map(|n| label(n, &format!("route-{n}"))).collect();
+    let (service, consumer) = (label(8, "ü"), label(9, "alice"));
     let addresses: [IpAddr; 2] = [
         "192.0.2.1".parse().expect("an address"),
         "2001:db8::1".parse().expect("an address"),
@@ -46,6 +41,7 @@ fn records() -> impl Strategy<Value = Vec<Record>> {
         .prop_map(move |(a, b, c)| Record {
             started_at: a.0,
             route: routes.get(a.1).cloned(),
+            service: (a.1 % 2 == 1).then(|| service.clone()),
             consumer: a.2.then(|| consumer.clone()),
             status: a.3,
             upstream_status: a.3 ^ 1,
@@ -94,7 +90,8 @@ proptest! {
 fn names_are_sent_once_and_a_record_is_small() {
     let record = Record {
         started_at: 1_800_000_000_000,
-        route: Some(route(1)),
+        route: Some(label(1, "route-1")),
+        service: Some(label(8, "echo")),
         status: 200,
         upstream_status: 200,
         request_bytes: 400,
@@ -117,10 +114,11 @@ fn names_are_sent_once_and_a_record_is_small() {
 #[test]
 fn later_versions_may_append() {
     #[rustfmt::skip]
-    type LaterRecord = (u64, (), (), u16, u16, u8, u8, u64, u64, u32, u32, (), Octets, Extra);
+    type LaterRecord = (u64, (), (), (), u16, u16, u8, u8, u64, u64, u32, u32, (), Octets, Extra);
     #[derive(Serialize)]
     struct Later {
         routes: [u8; 0],
+        services: [u8; 0],
         consumers: [u8; 0],
         records: Vec<LaterRecord>,
         colour: &'static str,
@@ -135,9 +133,11 @@ fn later_versions_may_append() {
     }
     let later = Later {
         routes: [],
+        services: [],
         consumers: [],
         records: vec![(
             5,
+            (),
             (),
             (),
             200,

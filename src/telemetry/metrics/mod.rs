@@ -1,15 +1,16 @@
 //! The metrics of this process: one Prometheus recorder, its handles, its text.
 //!
-//! Nothing here is on the hot path. Workers push records; whoever drains the records updates
-//! the counters and histograms through handles that are kept. Gauges are read and set when
-//! somebody scrapes.
+//! Nothing here is on the hot path. Workers push records; whoever drains the records counts them
+//! by route, in a table of our own ([`series`] says why) that is printed with what the exporter
+//! prints. Gauges are read and set when somebody scrapes.
 
 mod documentation;
 mod histogram;
 mod node;
 mod requests;
+pub mod series;
 pub mod table;
-mod text;
+pub mod text;
 
 pub use documentation::markdown;
 pub use histogram::Histogram;
@@ -39,6 +40,7 @@ pub struct Metrics {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
     histograms: Histograms,
+    printed_also: Mutex<Vec<Arc<dyn Print>>>,
     /// The gauges the last scrape has set. The lock also keeps two scrapes apart.
     gauges: Mutex<HashSet<Key>>,
 }
@@ -58,13 +60,14 @@ impl Metrics {
             match metric.kind {
                 Type::Counter => recorder.describe_counter(name, None, help),
                 Type::Gauge => recorder.describe_gauge(name, None, help),
-                // Printed by `histogram`.
+                // Printed by tables of our own.
                 Type::Histogram => {}
             }
         }
         let metrics = Metrics {
             handle: recorder.handle(),
             histograms: Histograms::default(),
+            printed_also: Mutex::default(),
             recorder,
             gauges: Mutex::default(),
         };
@@ -89,6 +92,11 @@ impl Metrics {
         self.histograms.series(metric, values)
     }
 
+    /// Prints this at every scrape, too.
+    pub fn print_also(&self, table: Arc<dyn Print>) {
+        self.printed_also().push(table);
+    }
+
     /// One scrape: `collect` sets all gauges, then everything is printed. A gauge that an
     /// earlier scrape has set and this one does not is gone.
     pub fn scrape(&self, collect: impl FnOnce(&mut Gauges<'_>)) -> String {
@@ -105,6 +113,8 @@ impl Metrics {
         *before = now;
         let mut raw = self.handle.render();
         self.histograms.print(&mut raw);
+        let tables = self.printed_also().clone();
+        tables.iter().for_each(|table| table.print(&mut raw));
         text::normalise(&raw)
     }
 
@@ -112,10 +122,22 @@ impl Metrics {
         self.recorder.register_gauge(key, &METADATA)
     }
 
+    fn printed_also(&self) -> MutexGuard<'_, Vec<Arc<dyn Print>>> {
+        self.printed_also
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashSet<Key>> {
         // After a panic in a collector the set is the one of the scrape before: still right.
         self.gauges.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What prints metrics that the exporter does not keep.
+pub trait Print: Send + Sync {
+    /// Appends families in the text format.
+    fn print(&self, out: &mut String);
 }
 
 /// The gauges of one scrape.

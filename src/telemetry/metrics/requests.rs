@@ -1,21 +1,18 @@
-//! From request records to Kong's request metrics, through handles that are kept.
+//! From request records to Kong's request metrics.
 
+use super::series::{Answered, Buckets, RouteSeries, SharedTable};
 use super::table::{
-    BANDWIDTH, HTTP_REQUESTS, KONG_LATENCY, REQUEST_LATENCY, TELEMETRY_DROPPED, UPSTREAM_LATENCY,
+    BANDWIDTH, HTTP_REQUESTS, KONG_LATENCY, Metric, REQUEST_LATENCY, TELEMETRY_DROPPED,
+    UPSTREAM_LATENCY,
 };
-use super::{Histogram, Metrics};
-use crate::telemetry::record::{ConsumerLabels, Record, RouteLabels, Source};
-use hashbrown::HashMap;
-use metrics::{Counter, SharedString};
+use super::{Metrics, Print, text};
+use crate::telemetry::record::Record;
+use metrics::Counter;
+use std::fmt::Write;
 use std::sync::Arc;
-use uuid::Uuid;
 
 /// The only workspace there is.
-const WORKSPACE: &str = "default";
-
-/// Routes whose handles are kept: far more than a node serves, so that only years of routes that
-/// came and went reach it. Then all handles are looked up again; the series are not forgotten.
-const KEPT_ROUTES: usize = 1 << 20;
+const WORKSPACE: (&str, &str) = ("workspace", "default");
 
 /// Which metrics a data plane exports: the flags of Kong's prometheus plugin, as settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,40 +37,37 @@ impl Default for MetricOptions {
     }
 }
 
-/// Counts records. Owned by whoever drains them; the recorder behind it is shared.
+/// Counts records. Clones count into the same series.
+#[derive(Clone)]
 pub struct RequestMetrics {
-    metrics: Arc<Metrics>,
-    options: MetricOptions,
-    routes: HashMap<(Uuid, Option<Uuid>), RouteHandles>,
+    requests: Arc<Requests>,
     dropped: Counter,
 }
 
-struct RouteHandles {
-    labels: Arc<RouteLabels>,
-    latency: Option<LatencyHandles>,
-    consumers: HashMap<Option<Uuid>, ConsumerHandles>,
+struct Requests {
+    options: MetricOptions,
+    table: SharedTable<Latencies>,
 }
 
-struct LatencyHandles {
-    gateway: Arc<Histogram>,
-    upstream: Arc<Histogram>,
-    request: Arc<Histogram>,
-}
-
-struct ConsumerHandles {
-    labels: Option<Arc<ConsumerLabels>>,
-    bandwidth: Option<(Counter, Counter)>,
-    /// Few: searched from the front.
-    codes: Vec<((u16, Source), Counter)>,
+/// The latencies of a route.
+#[derive(Debug, Default)]
+struct Latencies {
+    gateway: Buckets<18>,
+    upstream: Buckets<14>,
+    request: Buckets<14>,
 }
 
 impl RequestMetrics {
-    pub fn new(metrics: Arc<Metrics>, options: MetricOptions) -> RequestMetrics {
-        RequestMetrics {
-            dropped: metrics.counter(&TELEMETRY_DROPPED, []),
-            metrics,
+    /// Once in a process: `metrics` prints what is counted here.
+    pub fn new(metrics: &Metrics, options: MetricOptions) -> RequestMetrics {
+        let requests = Arc::new(Requests {
             options,
-            routes: HashMap::new(),
+            table: SharedTable::default(),
+        });
+        metrics.print_also(Arc::clone(&requests) as Arc<dyn Print>);
+        RequestMetrics {
+            requests,
+            dropped: metrics.counter(&TELEMETRY_DROPPED, []),
         }
     }
 
@@ -82,181 +76,142 @@ impl RequestMetrics {
         self.dropped.increment(records);
     }
 
-    /// Counts one request. As Kong, nothing is counted when no route matched.
-    pub fn observe(&mut self, record: &Record) {
-        let Some(labels) = &record.route else {
-            return;
-        };
-        let RequestMetrics {
-            metrics,
-            options,
-            routes,
-            ..
-        } = self;
-        if routes.len() >= KEPT_ROUTES {
-            routes.clear();
-        }
-        let handles = routes
-            .entry((labels.route, labels.service))
-            .and_modify(|known| {
-                if known.labels != *labels {
-                    *known = RouteHandles::new(metrics, options, labels);
-                }
+    /// Counts requests. As Kong, nothing is counted when no route matched.
+    ///
+    /// First finds all series and then counts: each waits for memory where there are many
+    /// routes, and waits that do not depend on one another happen at the same time.
+    pub fn observe(&self, records: &[Record]) {
+        let Requests { options, table } = &*self.requests;
+        let mut table = table.lock();
+        table.make_room();
+        let places: Vec<_> = records
+            .iter()
+            .map(|record| {
+                let route = record.route.as_ref()?;
+                Some(table.place(Some(route), record.service.as_ref()))
             })
-            .or_insert_with(|| RouteHandles::new(metrics, options, labels));
-        handles.observe(metrics, options, record);
-    }
-}
-
-impl RouteHandles {
-    fn new(metrics: &Metrics, options: &MetricOptions, labels: &Arc<RouteLabels>) -> Self {
-        let latency = options.latency_metrics.then(|| {
-            let histogram = |metric| {
-                let [service, route] = names(labels);
-                metrics.histogram(metric, [service, route, WORKSPACE.into()])
-            };
-            LatencyHandles {
-                gateway: histogram(&KONG_LATENCY),
-                upstream: histogram(&UPSTREAM_LATENCY),
-                request: histogram(&REQUEST_LATENCY),
+            .collect();
+        for (record, place) in records.iter().zip(places) {
+            if let Some(series) = place.and_then(|place| table.at(place)) {
+                observe(series, options, record);
             }
-        });
-        RouteHandles {
-            labels: labels.clone(),
-            latency,
-            consumers: HashMap::new(),
         }
     }
+}
 
-    fn observe(&mut self, metrics: &Metrics, options: &MetricOptions, record: &Record) {
-        if let Some(latency) = &self.latency {
-            latency.observe(record);
-        }
-        let consumer = match options.per_consumer {
-            true => record.consumer.as_ref(),
-            false => None,
-        };
-        let handles = self
-            .consumers
-            .entry(consumer.map(|labels| labels.consumer))
-            .and_modify(|known| {
-                if known.labels.as_ref() != consumer {
-                    *known = ConsumerHandles::new(metrics, options, &self.labels, consumer);
-                }
-            })
-            .or_insert_with(|| ConsumerHandles::new(metrics, options, &self.labels, consumer));
-        if let Some((ingress, egress)) = &handles.bandwidth {
-            ingress.increment(record.request_bytes);
-            egress.increment(record.response_bytes);
-        }
+fn observe(series: &mut RouteSeries<Latencies>, options: &MetricOptions, record: &Record) {
+    let latencies = &mut series.extra;
+    latencies
+        .gateway
+        .record(&KONG_LATENCY, record.gateway_us.into());
+    latencies
+        .request
+        .record(&REQUEST_LATENCY, record.total_us.into());
+    if let Some(us) = record.upstream_us {
+        latencies.upstream.record(&UPSTREAM_LATENCY, us.into());
+    }
+    let consumer = record.consumer.as_ref().filter(|_| options.per_consumer);
+    let answered = Answered {
+        status: record.status,
+        source: record.source,
+        requests: 1,
+    };
+    series
+        .traffic_mut(consumer)
+        .add(answered, record.request_bytes, record.response_bytes);
+}
+
+impl Print for Requests {
+    fn print(&self, out: &mut String) {
+        let (options, table) = (&self.options, &self.table);
         if options.status_code_metrics {
-            handles.count(metrics, &self.labels, record.status, record.source);
+            table.print([&HTTP_REQUESTS], out, print_requests);
+        }
+        if options.bandwidth_metrics {
+            table.print([&BANDWIDTH], out, print_bandwidth);
+        }
+        if options.latency_metrics {
+            let metrics = [&KONG_LATENCY, &REQUEST_LATENCY, &UPSTREAM_LATENCY];
+            table.print(metrics, out, print_latency);
         }
     }
 }
 
-impl LatencyHandles {
-    fn observe(&self, record: &Record) {
-        self.gateway.record_thousandths(record.gateway_us.into());
-        self.request.record_thousandths(record.total_us.into());
-        if let Some(us) = record.upstream_us {
-            self.upstream.record_thousandths(us.into());
+fn print_requests(metric: &Metric, series: &RouteSeries<Latencies>, out: &mut String) {
+    let [service, route] = series.names();
+    for (consumer, traffic) in series.traffic() {
+        for answered in &traffic.answered {
+            let labels = text::labels(&[
+                ("service", service),
+                ("route", route),
+                ("code", &answered.status.to_string()),
+                ("source", answered.source.label()),
+                WORKSPACE,
+                ("consumer", consumer),
+            ]);
+            let _ = writeln!(out, "{}{{{labels}}} {}", metric.name, answered.requests);
         }
     }
 }
 
-impl ConsumerHandles {
-    fn new(
-        metrics: &Metrics,
-        options: &MetricOptions,
-        route: &RouteLabels,
-        labels: Option<&Arc<ConsumerLabels>>,
-    ) -> Self {
-        let handles = ConsumerHandles {
-            labels: labels.cloned(),
-            bandwidth: None,
-            codes: Vec::new(),
-        };
-        let counter = |direction: &'static str| {
-            let ([service, route], consumer) = (names(route), handles.name());
-            let values = [service, route, direction.into(), WORKSPACE.into(), consumer];
-            metrics.counter(&BANDWIDTH, values)
-        };
-        let bandwidth = options
-            .bandwidth_metrics
-            .then(|| (counter("ingress"), counter("egress")));
-        ConsumerHandles {
-            bandwidth,
-            ..handles
+fn print_bandwidth(metric: &Metric, series: &RouteSeries<Latencies>, out: &mut String) {
+    let [service, route] = series.names();
+    for (consumer, traffic) in series.traffic() {
+        for (direction, bytes) in [
+            ("egress", traffic.response_bytes),
+            ("ingress", traffic.request_bytes),
+        ] {
+            let labels = text::labels(&[
+                ("service", service),
+                ("route", route),
+                ("direction", direction),
+                WORKSPACE,
+                ("consumer", consumer),
+            ]);
+            let _ = writeln!(out, "{}{{{labels}}} {bytes}", metric.name);
         }
-    }
-
-    fn name(&self) -> SharedString {
-        match &self.labels {
-            Some(labels) => labels.name.clone().into(),
-            None => "".into(),
-        }
-    }
-
-    fn count(&mut self, metrics: &Metrics, route: &RouteLabels, status: u16, source: Source) {
-        let wanted = (status, source);
-        if let Some((_, counter)) = self.codes.iter().find(|(code, _)| *code == wanted) {
-            counter.increment(1);
-            return;
-        }
-        let [service, route] = names(route);
-        let values = [
-            service,
-            route,
-            status.to_string().into(),
-            source.label().into(),
-            WORKSPACE.into(),
-            self.name(),
-        ];
-        let counter = metrics.counter(&HTTP_REQUESTS, values);
-        counter.increment(1);
-        self.codes.push((wanted, counter));
     }
 }
 
-fn names(labels: &RouteLabels) -> [SharedString; 2] {
-    [
-        labels.service_name.clone().into(),
-        labels.route_name.clone().into(),
-    ]
+fn print_latency(metric: &Metric, series: &RouteSeries<Latencies>, out: &mut String) {
+    let [service, route] = series.names();
+    let labels = text::labels(&[("service", service), ("route", route), WORKSPACE]);
+    let latencies = &series.extra;
+    match metric.name {
+        name if name == KONG_LATENCY.name => latencies.gateway.print(metric, &labels, out),
+        name if name == REQUEST_LATENCY.name => latencies.request.print(metric, &labels, out),
+        _ => latencies.upstream.print(metric, &labels, out),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::record::{Label, Source};
+    use uuid::Uuid;
 
-    fn route(name: &str) -> Option<Arc<RouteLabels>> {
-        Some(Arc::new(RouteLabels {
-            route: Uuid::from_u128(1),
-            route_name: name.into(),
-            service: Some(Uuid::from_u128(2)),
-            service_name: "echo".into(),
+    fn label(id: u128, name: &str) -> Option<Arc<Label>> {
+        Some(Arc::new(Label {
+            id: Uuid::from_u128(id),
+            name: name.into(),
         }))
     }
 
-    fn alice() -> Option<Arc<ConsumerLabels>> {
-        Some(Arc::new(ConsumerLabels {
-            consumer: Uuid::from_u128(3),
-            name: "alice".into(),
-        }))
+    fn route(name: &str) -> Option<Arc<Label>> {
+        label(1, name)
     }
 
     fn scraped(options: MetricOptions, records: &[Record]) -> String {
-        let metrics = Arc::new(Metrics::new());
-        let mut requests = RequestMetrics::new(metrics.clone(), options);
-        records.iter().for_each(|record| requests.observe(record));
+        let metrics = Metrics::new();
+        RequestMetrics::new(&metrics, options).observe(records);
         metrics.scrape(|_| {})
     }
 
     fn records() -> Vec<Record> {
         let ok = Record {
             route: route("pm"),
-            consumer: alice(),
+            service: label(2, "echo"),
+            consumer: label(3, "alice"),
             status: 200,
             upstream_status: 200,
             request_bytes: 100,
@@ -303,6 +258,23 @@ mod tests {
             assert!(lines.contains(&expected), "{expected} is not in\n{text}");
         }
         assert!(!text.contains("404"), "{text}");
+    }
+
+    #[test]
+    fn every_bucket_has_a_place() {
+        let Latencies {
+            gateway,
+            upstream,
+            request,
+        } = Latencies::default();
+        for (places, metric) in [
+            (size_of_val(&gateway), &KONG_LATENCY),
+            (size_of_val(&upstream), &UPSTREAM_LATENCY),
+            (size_of_val(&request), &REQUEST_LATENCY),
+        ] {
+            // The sum, the bounds, and what is beyond.
+            assert_eq!(places / size_of::<u64>(), 1 + metric.buckets.len() + 1);
+        }
     }
 
     #[test]

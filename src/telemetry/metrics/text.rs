@@ -4,10 +4,39 @@
 //! sorted, one HELP and TYPE pair per family, numbers as `%.14g`. Scrapers do not mind,
 //! people who compare two scrapes do.
 
+use super::table::Metric;
 use std::collections::BTreeMap;
 
 /// A gauge of this value is not there any more and is left out.
 pub const ABSENT: f64 = f64::NAN;
+
+/// Begins the lines of a metric; it may be begun more than once.
+pub fn family(metric: &Metric, out: &mut String) {
+    let (name, kind) = (metric.name, metric.kind.name());
+    push(out, &["# HELP ", name, " ", metric.help, "\n"]);
+    push(out, &["# TYPE ", name, " ", kind, "\n"]);
+}
+
+/// `name="value"` for each, escaped as the text format asks for, with commas in between.
+pub fn labels(labels: &[(&str, &str)]) -> String {
+    let mut text = String::new();
+    for (name, value) in labels {
+        if !text.is_empty() {
+            text.push(',');
+        }
+        push(&mut text, &[name, "=\""]);
+        for character in value.chars() {
+            match character {
+                '\\' => text.push_str("\\\\"),
+                '"' => text.push_str("\\\""),
+                '\n' => text.push_str("\\n"),
+                other => text.push(other),
+            }
+        }
+        text.push('"');
+    }
+    text
+}
 
 #[derive(Default)]
 struct Family<'a> {
@@ -108,6 +137,12 @@ fn shortened(number: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn label_values_are_escaped() {
+        let text = labels(&[("a", "x\\\"y\nz"), ("b", "")]);
+        assert_eq!(text, r#"a="x\\\"y\nz",b="""#);
+    }
 
     #[test]
     fn numbers_are_printed_as_percent_14g() {

@@ -5,7 +5,7 @@ use crate::control_plane::telemetry::{Count, CountKey, StoreFuture};
 use crate::link::memory_pair;
 use crate::telemetry::batch::{BatchKey, encode_batch};
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::record::{ConsumerLabels, Record, RouteLabels};
+use crate::telemetry::record::{Label, Record};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
@@ -97,14 +97,17 @@ impl Cluster {
     }
 }
 
+fn label(id: u128, name: &str) -> Option<Arc<Label>> {
+    Some(Arc::new(Label {
+        id: Uuid::from_u128(id),
+        name: name.into(),
+    }))
+}
+
 fn record(status: u16) -> Record {
     Record {
-        route: Some(Arc::new(RouteLabels {
-            route: Uuid::from_u128(10),
-            route_name: "r".into(),
-            service: Some(Uuid::from_u128(11)),
-            service_name: "s".into(),
-        })),
+        route: label(10, "r"),
+        service: label(11, "s"),
         status,
         request_bytes: 10,
         response_bytes: 100,
@@ -125,14 +128,12 @@ fn frame(sequence: u64, dropped: u64, records: &[Record]) -> Bytes {
 async fn a_batch_is_added_up_by_service_route_consumer_and_status() {
     let cluster = cluster();
     let of_alice = Record {
-        consumer: Some(Arc::new(ConsumerLabels {
-            consumer: Uuid::from_u128(12),
-            name: "alice".into(),
-        })),
+        consumer: label(12, "alice"),
         ..record(200)
     };
     let unmatched = Record {
         route: None,
+        service: None,
         ..record(404)
     };
     let records = [record(200), record(200), record(401), of_alice, unmatched];

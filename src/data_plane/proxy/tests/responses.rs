@@ -4,7 +4,7 @@ use super::super::testing::{Harness, entity, id, reference};
 use super::super::{PRODUCT, ProxySettings, ResponseTokens};
 use crate::data_plane::listener::pipeline::{AttemptError, Outcome, Pipeline};
 use crate::model::Kind;
-use crate::telemetry::record::{Method, Source};
+use crate::telemetry::record::{Label, Method, Source};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -102,14 +102,13 @@ fn a_proxied_request_is_recorded() {
     proxy.response("HTTP/1.1 500 Err\r\n");
     proxy.pass(5);
     let record = proxy.finish();
-    let route = record.route.as_ref().expect("a route");
-    assert_eq!((route.route, route.service), (id(5), Some(id(1))));
-    assert_eq!(
-        (&*route.route_name, &*route.service_name),
-        (&*id(5).to_string(), "s")
-    );
-    let consumer = record.consumer.as_ref().expect("a consumer");
-    assert_eq!((consumer.consumer, &*consumer.name), (id(3), "alice"));
+    let label = |label: &Option<Arc<Label>>| {
+        let label = label.as_ref().expect("a label");
+        (label.id, label.name.to_string())
+    };
+    assert_eq!(label(&record.route), (id(5), id(5).to_string()));
+    assert_eq!(label(&record.service), (id(1), "s".to_owned()));
+    assert_eq!(label(&record.consumer), (id(3), "alice".to_owned()));
     assert_eq!((record.status, record.upstream_status), (500, 500));
     assert_eq!(
         (record.source, record.method),

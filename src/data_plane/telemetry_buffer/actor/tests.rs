@@ -5,7 +5,9 @@ use crate::actor::{Registry, Slot, guard};
 use crate::data_plane::telemetry_buffer::{BufferOptions, Recorder};
 use crate::link::{LocalFuture, MemoryEnd, memory_pair};
 use crate::telemetry::batch::{BatchKey, decode_batch};
-use crate::telemetry::record::{Record, RouteLabels};
+use crate::telemetry::metrics::{MetricOptions, Metrics};
+use crate::telemetry::record::{Label, Record};
+use std::sync::Arc;
 use uuid::Uuid;
 
 const NODE: Uuid = Uuid::from_u128(1);
@@ -52,18 +54,18 @@ fn node_with(buffer: BufferOptions) -> Node {
         max_delay: Duration::ZERO,
         healthy_after: Duration::from_secs(60),
     };
+    let metrics = Arc::new(Metrics::new());
     let options = TelemetryOptions {
         buffer: SharedBuffer::new(buffer, NODE, INCARNATION),
         rings,
-        metrics: Arc::new(Metrics::new()),
-        metric_options: MetricOptions::default(),
+        requests: RequestMetrics::new(&metrics, MetricOptions::default()),
         connect: Some(Rc::new(Connector {
             opened,
             attempts: std::cell::Cell::new(0),
         })),
         reconnect: at_once,
     };
-    let (buffer, metrics) = (options.buffer.clone(), options.metrics.clone());
+    let buffer = options.buffer.clone();
     let slot = guard(&Registry::default(), "telemetry", at_once, move || {
         TelemetryBuffer::new(options.clone())
     });
@@ -80,11 +82,9 @@ impl Node {
     fn record(&self, n: u64) {
         self.recorder.push(Record {
             started_at: n,
-            route: Some(Arc::new(RouteLabels {
-                route: Uuid::from_u128(3),
-                route_name: "r".into(),
-                service: None,
-                service_name: "".into(),
+            route: Some(Arc::new(Label {
+                id: Uuid::from_u128(3),
+                name: "r".into(),
             })),
             status: 200,
             ..Record::default()
