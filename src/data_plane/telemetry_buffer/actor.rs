@@ -4,6 +4,7 @@ use super::{Input, Output, Rings, SharedBuffer, Totals, WINDOW};
 use crate::actor::{Backoff, Guarded, Observe, RestartPolicy};
 use crate::link::{Connect, Link, LinkError};
 use crate::telemetry::batch::Answer;
+use crate::telemetry::metrics::table::{TELEMETRY_ACKNOWLEDGED, TELEMETRY_DROPPED, TELEMETRY_SENT};
 use crate::telemetry::metrics::{MetricOptions, Metrics, RequestMetrics};
 use actix::fut::wrap_future;
 use actix::{
@@ -13,6 +14,7 @@ use actix::{
 use bytes::Bytes;
 use futures_util::stream::once;
 use futures_util::{SinkExt, StreamExt};
+use metrics::Counter;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -82,8 +84,8 @@ pub struct TelemetryBuffer {
     link: Option<OpenLink>,
     links_opened: u64,
     backoff: Backoff,
-    /// What the metrics have been told so far.
-    reported_dropped: u64,
+    /// Records sent, acknowledged and dropped, since the start of the process.
+    counters: [Counter; 3],
     finishing: Vec<oneshot::Sender<()>>,
 }
 
@@ -95,7 +97,8 @@ impl TelemetryBuffer {
             link: None,
             links_opened: 0,
             backoff: Backoff::new(options.reconnect),
-            reported_dropped: options.buffer.totals().dropped,
+            counters: [&TELEMETRY_SENT, &TELEMETRY_ACKNOWLEDGED, &TELEMETRY_DROPPED]
+                .map(|metric| options.metrics.counter(metric, [])),
             finishing: Vec::new(),
             options,
         }
@@ -140,9 +143,12 @@ impl TelemetryBuffer {
             }
         }
         let totals = self.options.buffer.totals();
-        if totals.dropped > self.reported_dropped {
-            self.requests.lost(totals.dropped - self.reported_dropped);
-            self.reported_dropped = totals.dropped;
+        for (counter, total) in
+            self.counters
+                .iter()
+                .zip([totals.sent, totals.delivered, totals.dropped])
+        {
+            counter.absolute(total);
         }
         self.finish(&totals);
     }

@@ -44,15 +44,16 @@ impl Histogram {
         let mut total = 0;
         let bounds = self.bounds.iter().map(f64::to_string);
         let bounds = bounds.chain(std::iter::once("+Inf".to_owned()));
+        let (before_le, all) = match labels {
+            "" => (String::new(), String::new()),
+            labels => (format!("{labels},"), format!("{{{labels}}}")),
+        };
         for (count, bound) in self.counts.iter().zip(bounds) {
             total += count.load(Ordering::Relaxed);
-            let _ = writeln!(out, "{name}_bucket{{{labels},le=\"{bound}\"}} {total}");
+            let _ = writeln!(out, "{name}_bucket{{{before_le}le=\"{bound}\"}} {total}");
         }
         let sum = self.thousandths.load(Ordering::Relaxed) as f64 / 1000.0;
-        let _ = writeln!(
-            out,
-            "{name}_sum{{{labels}}} {sum}\n{name}_count{{{labels}}} {total}"
-        );
+        let _ = writeln!(out, "{name}_sum{all} {sum}\n{name}_count{all} {total}");
     }
 }
 
@@ -75,6 +76,11 @@ impl Histograms {
         let mut series = self.lock();
         let new = || (metric, Arc::new(Histogram::new(metric.buckets)));
         Arc::clone(&series.entry(key(metric, values)).or_insert_with(new).1)
+    }
+
+    /// Forgets a series. Who still holds it counts for nobody; asked for again, it begins at 0.
+    pub fn forget<const N: usize>(&self, metric: &'static Metric, values: [SharedString; N]) {
+        self.lock().remove(&key(metric, values));
     }
 
     /// Appends all series to what the exporter has printed.
@@ -111,7 +117,7 @@ fn label(label: &Label) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::table::REQUEST_LATENCY;
+    use super::super::table::{CONFIG_WRITE_DURATION, REQUEST_LATENCY};
     use super::*;
 
     #[test]
@@ -139,5 +145,29 @@ mod tests {
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }
+    }
+
+    #[test]
+    fn a_series_may_have_no_labels_and_may_be_forgotten() {
+        let histograms = Histograms::default();
+        let printed = || {
+            let mut text = String::new();
+            histograms.print(&mut text);
+            text
+        };
+        histograms
+            .series(&CONFIG_WRITE_DURATION, [])
+            .record_thousandths(2_500);
+        let text = printed();
+        for line in [
+            "langur_config_write_duration_ms_bucket{le=\"1\"} 0",
+            "langur_config_write_duration_ms_bucket{le=\"2.5\"} 1",
+            "langur_config_write_duration_ms_sum 2.5",
+            "langur_config_write_duration_ms_count 1",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+        histograms.forget(&CONFIG_WRITE_DURATION, []);
+        assert_eq!(printed(), "");
     }
 }

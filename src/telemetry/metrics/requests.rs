@@ -1,8 +1,6 @@
 //! From request records to Kong's request metrics, through handles that are kept.
 
-use super::table::{
-    BANDWIDTH, HTTP_REQUESTS, KONG_LATENCY, REQUEST_LATENCY, TELEMETRY_DROPPED, UPSTREAM_LATENCY,
-};
+use super::table::{BANDWIDTH, HTTP_REQUESTS, KONG_LATENCY, REQUEST_LATENCY, UPSTREAM_LATENCY};
 use super::{Histogram, Metrics};
 use crate::telemetry::record::{ConsumerLabels, Record, RouteLabels, Source};
 use hashbrown::HashMap;
@@ -45,7 +43,6 @@ pub struct RequestMetrics {
     metrics: Arc<Metrics>,
     options: MetricOptions,
     routes: HashMap<(Uuid, Option<Uuid>), RouteHandles>,
-    dropped: Counter,
 }
 
 struct RouteHandles {
@@ -70,16 +67,10 @@ struct ConsumerHandles {
 impl RequestMetrics {
     pub fn new(metrics: Arc<Metrics>, options: MetricOptions) -> RequestMetrics {
         RequestMetrics {
-            dropped: metrics.counter(&TELEMETRY_DROPPED, []),
             metrics,
             options,
             routes: HashMap::new(),
         }
-    }
-
-    /// Records that were lost before the control plane has counted them.
-    pub fn lost(&self, records: u64) {
-        self.dropped.increment(records);
     }
 
     /// Counts one request. As Kong, nothing is counted when no route matched.
