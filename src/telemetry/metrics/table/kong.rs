@@ -54,7 +54,7 @@ const SLOW_BUCKETS: &[f64] = &[
 pub const UPSTREAM_TARGET_HEALTH: Metric = gauge(
     "kong_upstream_target_health",
     &["upstream", "target", "address", "state", "subsystem"],
-    "data plane, unless metrics_upstream_health is off",
+    "data plane, when metrics_upstream_health is on",
     "Health status of targets of upstream. States = healthchecks_off|healthy|unhealthy|dns_error, value is 1 when state is populated.",
 );
 pub const CONNECTIONS: Metric = gauge(
