@@ -18,6 +18,10 @@ check:
 test *args:
     scripts/with-postgres.sh cargo test --workspace {{args}}
 
+# Alerts and dashboards, by a real Prometheus that scrapes real processes
+test-observability:
+    cargo build && python3 -m unittest discover -s tests/observability
+
 # Control plane, data plane and an echo upstream on this machine
 quickstart:
     cargo run --release -- quickstart

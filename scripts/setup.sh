@@ -1,15 +1,21 @@
 #!/usr/bin/env bash
-# Installs what a fresh machine lacks: just (a PyPI wheel), PostgreSQL for the tests, and with
-# `--bench` also nginx, haproxy and wrk. Safe to run again; starts no service.
+# Installs what a fresh machine lacks: just (a PyPI wheel), PostgreSQL and Prometheus for the
+# tests, PyYAML (wheel or package), and with `--bench` also nginx, haproxy and wrk. Safe to run
+# again; starts no service.
 set -euo pipefail
 
-want_packages=(postgresql)
+want_packages=(postgresql prometheus)
 [ "${1:-}" = "--bench" ] && want_packages+=(nginx-light haproxy wrk)
 
 if ! command -v just >/dev/null; then
   python3 -m pip install --quiet --disable-pip-version-check rust-just ||
     python3 -m pip install --quiet --disable-pip-version-check --break-system-packages rust-just ||
     echo "setup: just could not be installed; every recipe is a plain command in the Justfile" >&2
+fi
+
+if ! python3 -c 'import yaml' 2>/dev/null; then
+  python3 -m pip install --quiet --disable-pip-version-check pyyaml ||
+    want_packages+=(python3-yaml)
 fi
 
 missing=()
@@ -36,4 +42,8 @@ apt-get update -qq
 mkdir -p /etc/postgresql-common
 [ -e /etc/postgresql-common/createcluster.conf ] ||
   echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf
+# Nor a Prometheus that starts with the machine: the tests start theirs.
+if ! dpkg -s prometheus >/dev/null 2>&1 && [ -d /etc/systemd/system ]; then
+  ln -sf /dev/null /etc/systemd/system/prometheus.service
+fi
 apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null

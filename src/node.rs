@@ -102,6 +102,8 @@ impl Node {
         Data::new(StatusContext {
             identity: NodeIdentity {
                 node_id: self.id,
+                hostname: self.hostname.clone(),
+                role: self.settings.node.role.as_str(),
                 version: KONG_VERSION.to_owned(),
             },
             counters: Arc::clone(&self.counters),

@@ -5,6 +5,7 @@ pub mod cluster_registry;
 pub mod config_store;
 mod node;
 pub mod session;
+mod status;
 pub mod telemetry;
 
 pub use node::{ControlPlane, connect};

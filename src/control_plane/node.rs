@@ -10,23 +10,19 @@ use super::config_store::{
     SqliteSettings, Store,
 };
 use super::session::{Feed, Identity};
+use super::status::Status;
 use super::telemetry::{FleetMetrics, Ingestor};
 use crate::actor::{RestartPolicy, Slot, guard};
-use crate::link::LocalFuture;
 use crate::node::{Node, NodeError};
 use crate::schema::{Role, RouterFlavor};
 use crate::serve;
 use crate::settings::{self, Database, KONG_VERSION, Settings};
 use crate::telemetry::metrics::table::CLUSTER_SENT;
-use crate::telemetry::status::{DataPlaneState, NodeState, NodeStatus, StatusContext};
+use crate::telemetry::status::{NodeStatus, StatusContext};
 use crate::wire::Limits;
 use actix_web::web::Data;
 use std::sync::Arc;
-use std::time::Duration;
 use uuid::Uuid;
-
-/// How long the database may take to say that it is there.
-const REACHABLE: Duration = Duration::from_secs(2);
 
 /// A control plane whose database is open; it serves nobody yet.
 pub struct ControlPlane {
@@ -38,6 +34,8 @@ pub struct ControlPlane {
     telemetry: TelemetryAcceptor,
     admin: Option<Slot<AdminApi>>,
     listeners: Option<ClusterListeners>,
+    /// Epoch seconds.
+    cluster_cert_expiry: Option<i64>,
 }
 
 impl ControlPlane {
@@ -51,8 +49,14 @@ impl ControlPlane {
         for step in store.migrate().await.map_err(failed)? {
             tracing::info!(step, "migration applied");
         }
-        let writer = ConfigStoreHandle::start(store.clone(), Retention::default(), &node.actors);
+        let writer = ConfigStoreHandle::start(
+            store.clone(),
+            Retention::default(),
+            &node.metrics,
+            &node.actors,
+        );
         let settings = &node.settings;
+        let cluster = settings.cluster.identity()?;
         let limits = Limits::for_payload(settings.cluster.max_payload);
         let history = history(&store)
             .await
@@ -69,6 +73,7 @@ impl ControlPlane {
             identity: identity.clone(),
             hostname: node.hostname.clone(),
             purge_delay: settings.cluster.purge_delay,
+            metrics: Arc::clone(&node.metrics),
         };
         let policy = RestartPolicy::default();
         let registry = guard(&node.actors, "ClusterRegistry", policy, move || {
@@ -92,15 +97,18 @@ impl ControlPlane {
             store,
             admin: None,
             listeners: None,
+            cluster_cert_expiry: cluster.and_then(|identity| identity.expiry()),
         })
     }
 
     /// What this plane says on the status pages.
     pub fn status(&self) -> Arc<dyn NodeStatus> {
         Arc::new(Status {
-            store: self.store.clone(),
+            writer: self.writer.clone(),
+            registry: self.registry.clone(),
             feed: Arc::clone(&self.links.feed),
             sent_bytes: self.node.metrics.counter(&CLUSTER_SENT, []),
+            cluster_cert_expiry: self.cluster_cert_expiry,
         })
     }
 
@@ -231,43 +239,5 @@ fn pg(settings: &settings::Postgres) -> PostgresSettings {
         connect_timeout: settings.timeout,
         max_connections: settings.pool_size,
         ..PostgresSettings::new(&settings.host, &settings.user, &settings.database)
-    }
-}
-
-struct Status {
-    store: Store,
-    feed: Arc<Feed>,
-    sent_bytes: metrics::Counter,
-}
-
-impl NodeStatus for Status {
-    fn state(&self) -> LocalFuture<'_, NodeState> {
-        Box::pin(async {
-            let revision = tokio::time::timeout(REACHABLE, self.store.latest_revision()).await;
-            let rows = tokio::time::timeout(REACHABLE, self.store.data_planes()).await;
-            NodeState {
-                database_reachable: Some(matches!(revision, Ok(Ok(_)))),
-                data_planes: rows
-                    .into_iter()
-                    .flatten()
-                    .flatten()
-                    .map(|row| DataPlaneState {
-                        node_id: row.id,
-                        hostname: row.hostname,
-                        ip: row.ip,
-                        version: row.version.unwrap_or_default(),
-                        config_hash: row.config_hash,
-                        last_seen: row.last_seen,
-                        version_compatible: row.sync_status == "normal",
-                    })
-                    .collect(),
-                ..NodeState::default()
-            }
-        })
-    }
-
-    fn before_scrape(&self) -> LocalFuture<'_, ()> {
-        self.sent_bytes.absolute(self.feed.sent_bytes());
-        Box::pin(std::future::ready(()))
     }
 }

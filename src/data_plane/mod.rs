@@ -10,6 +10,7 @@ mod node;
 pub mod proxy;
 mod proxy_settings;
 pub mod router;
+mod status;
 pub mod status_api;
 pub mod telemetry_buffer;
 pub mod upstream;

@@ -3,28 +3,28 @@
 //! It serves what its cache holds before it has spoken to anybody; the actors only bring it on.
 
 use super::cache_writer::{CacheWriter, Cached, ConfigCache, LmdbCache};
-use super::heartbeat_client::{Disconnect, GetLinkState, HeartbeatClient, Origin, Phase, State};
+use super::heartbeat_client::{Disconnect, HeartbeatClient, Origin, State};
 use super::links::Links;
-use super::listener::{CertificateResolver, DrainConnections, Listener, Server, StopAccepting};
+use super::listener::{
+    CertificateResolver, DrainConnections, Listener, Server, ServerConfig, StopAccepting,
+};
 use super::proxy::Proxy;
 use super::proxy_settings;
-use super::router::{
-    EffectCell, MatchOrder, Options, Router, RouterOptions, Snapshot, SnapshotCell,
-};
+use super::router::{EffectCell, MatchOrder, Options, Router, RouterOptions, SnapshotCell};
+use super::status::Status;
 use super::telemetry_buffer::{
-    BufferOptions, Drain, Finish, Rings, SharedBuffer, TelemetryBuffer, TelemetryOptions,
+    BufferOptions, Finish, Rings, SharedBuffer, TelemetryBuffer, TelemetryOptions,
 };
+use super::upstream::Names;
 use crate::actor::{RestartPolicy, Slot, guard, guard_on};
-use crate::link::LocalFuture;
 use crate::node::{Node, NodeError};
 use crate::plugins::{EnabledPlugins, Factory};
 use crate::settings::{KONG_VERSION, RouteMatchCalculation};
 use crate::telemetry::metrics::RequestMetrics;
-use crate::telemetry::status::{NodeState, NodeStatus, TargetHealth, TargetState, WorkerReadiness};
+use crate::telemetry::status::NodeStatus;
 use crate::tls::resolving_config;
 use crate::wire::{Hello, Limits, PluginVersion, Position};
 use actix::Arbiter;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +42,7 @@ pub struct DataPlane {
     snapshots: SnapshotCell,
     effect: EffectCell,
     buffer: SharedBuffer,
+    names: Names,
     workers: usize,
     cluster_cert_expiry: Option<i64>,
 }
@@ -89,7 +90,8 @@ impl DataPlane {
             std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
         });
         let rings = Rings::default();
-        let listener = serve(node, workers, &snapshots, &rings)?;
+        let names = Names::default();
+        let listener = serve(node, workers, &snapshots, &rings, &names)?;
 
         let compile = Arbiter::new().handle();
         let router = {
@@ -198,6 +200,7 @@ impl DataPlane {
             let options = TelemetryOptions {
                 buffer: buffer.clone(),
                 rings,
+                metrics: node.metrics.clone(),
                 requests: RequestMetrics::new(&node.metrics, node.metric_options),
                 connect: Some(Rc::clone(&links.telemetry)),
                 reconnect: TelemetryOptions::RECONNECT,
@@ -218,6 +221,7 @@ impl DataPlane {
             snapshots,
             effect,
             buffer,
+            names,
             workers,
             cluster_cert_expiry: identity.and_then(|identity| identity.expiry()),
         })
@@ -231,6 +235,7 @@ impl DataPlane {
             snapshots: self.snapshots.clone(),
             effect: self.effect.clone(),
             buffer: self.buffer.clone(),
+            names: self.names.clone(),
             workers: self.workers,
             cluster_cert_expiry: self.cluster_cert_expiry,
         })
@@ -282,6 +287,7 @@ fn serve(
     workers: usize,
     snapshots: &SnapshotCell,
     rings: &Rings,
+    names: &Names,
 ) -> Result<Slot<Listener>, NodeError> {
     let settings = &node.settings;
     let certificates = &settings.certificates;
@@ -297,7 +303,10 @@ fn serve(
     let resolver = Arc::new(CertificateResolver::new(snapshots.clone(), keys));
     // HTTP/2 is not spoken yet, so it is not offered either.
     let tls = resolving_config(resolver, certificates.versions, false)?;
-    let config = proxy_settings::server(node, workers);
+    let config = ServerConfig {
+        names: names.clone(),
+        ..proxy_settings::server(node, workers)
+    };
     let (cell, rings) = (snapshots.clone(), rings.clone());
     let pipeline = move |_| Proxy::new(proxy.clone(), cell.clone(), rings.recorder());
     let server = Server::start(config, pipeline, Some(tls))
@@ -309,70 +318,4 @@ fn serve(
     Ok(guard(&node.actors, "Listener", policy, move || {
         Listener::new(server.clone())
     }))
-}
-
-/// The targets with a weight. Nothing checks their health yet.
-fn targets(snapshot: &Snapshot) -> Vec<TargetHealth> {
-    let mut found = Vec::new();
-    snapshot.for_each_upstream(|upstream| {
-        let each = upstream.balancer.targets().iter();
-        found.extend(each.map(|target| {
-            TargetHealth {
-                upstream: upstream.spec.name.to_string(),
-                target: format!("{}:{}", target.host, target.port),
-                address: target
-                    .ip
-                    .map(|ip| SocketAddr::new(ip, target.port).to_string()),
-                state: TargetState::HealthchecksOff,
-            }
-        }));
-    });
-    found
-}
-
-struct Status {
-    heartbeat: Slot<HeartbeatClient>,
-    telemetry: Slot<TelemetryBuffer>,
-    snapshots: SnapshotCell,
-    effect: EffectCell,
-    buffer: SharedBuffer,
-    workers: usize,
-    cluster_cert_expiry: Option<i64>,
-}
-
-impl NodeStatus for Status {
-    fn state(&self) -> LocalFuture<'_, NodeState> {
-        Box::pin(async {
-            let link = self.heartbeat.ask(GetLinkState).await;
-            let has_configuration = self.effect.load().is_some();
-            // A snapshot is swapped for all workers at once.
-            let ready = if has_configuration { self.workers } else { 0 };
-            NodeState {
-                configuration_hash: has_configuration
-                    .then(|| self.snapshots.load().digest().config_hash()),
-                workers: Some(WorkerReadiness {
-                    workers: self.workers,
-                    with_router: ready,
-                    with_plugins: ready,
-                }),
-                control_plane_connected: Some(link.is_ok_and(|link| link.phase == Phase::Live)),
-                cluster_cert_expiry: self.cluster_cert_expiry,
-                quarantined: self
-                    .effect
-                    .load()
-                    .as_ref()
-                    .map(|live| live.quarantined.len() as u64),
-                telemetry_held: Some(self.buffer.totals().held as u64),
-                targets: targets(&self.snapshots.load()),
-                ..NodeState::default()
-            }
-        })
-    }
-
-    fn before_scrape(&self) -> LocalFuture<'_, ()> {
-        Box::pin(async {
-            // Without it the scrape shows what was drained before.
-            let _ = self.telemetry.ask(Drain).await;
-        })
-    }
 }

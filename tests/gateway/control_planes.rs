@@ -40,6 +40,17 @@ fn a_write_on_one_control_plane_reaches_the_data_planes_of_all() {
             cluster.wait_until_in_sync(control_plane, data_plane);
         }
     }
+    // Each has measured its own data plane, wherever the revision was committed.
+    for n in 0..2 {
+        let row = cluster.row(n, n).expect("a row");
+        let id = row["id"].as_str().expect("an id");
+        let line = format!("langur_propagation_ms_count{{data_plane=\"{id}\"}} 3");
+        eventually("three revisions were measured", || {
+            let text = get(&cluster.admin(n, "/metrics"))?.text;
+            let found = text.lines().any(|found| found == line);
+            found.then_some(()).ok_or(text)
+        });
+    }
     let rows = |n: usize| -> Result<Value, String> {
         let mut data = get(&cluster.admin(n, "/clustering/data-planes"))?.json()["data"].clone();
         for row in data.as_array_mut().into_iter().flatten() {

@@ -6,6 +6,7 @@ mod control_planes;
 mod crash;
 mod harness;
 mod link;
+mod metrics;
 mod quarantine;
 mod quickstart;
 mod size;

@@ -1,10 +1,11 @@
 //! Who is connected, at which revision; fan-out of changes to the sessions.
 //!
 //! `presence` is what is known of one data plane and how the fleet's rows say it, `follow`
-//! brings new revisions from the journal, `server` takes links.
+//! brings new revisions from the journal, `server` takes links, `propagation` measures.
 
 mod follow;
 mod presence;
+mod propagation;
 mod server;
 
 pub use follow::history;
@@ -12,13 +13,15 @@ pub use server::{ClusterListeners, LinkAcceptor, TelemetryAcceptor};
 
 use super::config_store::{Store, StoreError};
 use super::session::{
-    ConfigAdvanced, Feed, Identity, Session, SessionEvent, SessionId, SessionNews, StopSession,
-    Supersede,
+    ConfigAdvanced, Feed, Identity, Report, Session, SessionEvent, SessionId, SessionNews,
+    StopSession, Supersede, SyncStatus,
 };
 use crate::actor::{Guarded, Observe};
+use crate::telemetry::metrics::Metrics;
 use crate::wire::WINDOW;
 use actix::prelude::*;
 use presence::Presence;
+use propagation::Propagation;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -42,6 +45,7 @@ pub struct RegistryOptions {
     pub hostname: String,
     /// How long a data plane is listed after it was last seen.
     pub purge_delay: Duration,
+    pub metrics: Arc<Metrics>,
 }
 
 /// Owns what is known of the data planes that this control plane serves.
@@ -59,6 +63,8 @@ pub struct ClusterRegistry {
 struct Entry {
     session: Addr<Session>,
     presence: Presence,
+    /// Once its hello was accepted.
+    propagation: Option<Propagation>,
 }
 
 /// A session that has just begun. Overflow: the sender waits for room.
@@ -77,6 +83,12 @@ pub struct SessionStarted {
 #[rtype(result = "()")]
 pub struct FeedAdvanced;
 
+/// Asks how many sessions are in each state: every state with its name. Overflow: the sender
+/// waits for room.
+#[derive(Clone, Copy, Message)]
+#[rtype(result = "Vec<(&'static str, u64)>")]
+pub struct CountSessions;
+
 /// The control plane stops: every data plane is told when to come back.
 #[derive(Clone, Copy, Message)]
 #[rtype(result = "()")]
@@ -94,10 +106,24 @@ impl ClusterRegistry {
         }
     }
 
-    fn report(&mut self, id: SessionId, news: &super::session::Report) {
+    fn report(&mut self, id: SessionId, news: &Report) {
         let Some(entry) = self.sessions.get_mut(&id) else {
             return;
         };
+        match (news, &mut entry.propagation) {
+            (Report::Joined(hello), measured) => {
+                let metrics = &self.options.metrics;
+                *measured = Some(Propagation::new(
+                    metrics,
+                    hello.node_id,
+                    hello.held.revision,
+                ));
+            }
+            (Report::Applied(applied), Some(measured)) => {
+                measured.acknowledge(applied.position.revision, &self.options.store);
+            }
+            _ => {}
+        }
         if !entry.presence.learn(news) {
             return;
         }
@@ -123,6 +149,7 @@ impl ClusterRegistry {
         let node = entry.presence.joined();
         if let Some(node) = node.filter(|node| self.by_node.get(node) == Some(&id)) {
             self.by_node.remove(&node);
+            propagation::forget(&self.options.metrics, node);
             self.gone.insert(node);
         }
     }
@@ -216,6 +243,7 @@ impl Handler<SessionStarted> for ClusterRegistry {
         let entry = Entry {
             session: started.session,
             presence,
+            propagation: None,
         };
         self.sessions.insert(started.id, entry);
     }
@@ -241,6 +269,24 @@ impl Handler<FeedAdvanced> for ClusterRegistry {
 
     fn handle(&mut self, _: FeedAdvanced, _: &mut Self::Context) {
         self.fan_out();
+    }
+}
+
+impl Handler<CountSessions> for ClusterRegistry {
+    type Result = MessageResult<CountSessions>;
+
+    fn handle(&mut self, _: CountSessions, _: &mut Self::Context) -> Self::Result {
+        let in_state = |state| {
+            let sessions = self.sessions.values();
+            sessions
+                .filter(|entry| entry.presence.status() == state)
+                .count() as u64
+        };
+        MessageResult(
+            SyncStatus::ALL
+                .map(|state| (state.as_str(), in_state(state)))
+                .to_vec(),
+        )
     }
 }
 

@@ -59,6 +59,10 @@ impl Presence {
             .map(|hello| hello.node_id)
     }
 
+    pub fn status(&self) -> SyncStatus {
+        self.status
+    }
+
     /// Takes in what the session reports; false when the row stays the same.
     pub fn learn(&mut self, report: &Report) -> bool {
         self.last_seen = now();
@@ -134,7 +138,7 @@ impl Presence {
         json!({
             "node_id": self.hello.as_ref().map(|hello| hello.node_id),
             "ip": self.ip,
-            "status": format!("{:?}", self.status).to_lowercase(),
+            "status": self.status.as_str(),
             "in_effect": self.held.to_string(),
             "trouble": self.trouble,
         })

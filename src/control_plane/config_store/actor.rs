@@ -1,11 +1,13 @@
 //! The ConfigStore actor: queues writes, follows other control planes, keeps the database tidy.
 
+use super::measure::{Asked, WriteMetrics};
 use super::{Committed, Retention, Store, StoreError, Write};
 use crate::actor::{Guarded, Observe, Refused, Registry, RestartPolicy, Slot, guard};
+use crate::telemetry::metrics::Metrics;
 use actix::prelude::*;
 use sea_orm::DbErr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// Writes that may wait. Overflow: the sender gets [`StoreError::Busy`] at once and says so to
@@ -24,6 +26,7 @@ const MAINTENANCE: Duration = Duration::from_secs(60);
 pub struct ConfigStore {
     store: Store,
     retention: Retention,
+    measure: Arc<WriteMetrics>,
     /// Runs beside the actor: what the actor itself spawned would stand still during a write,
     /// and with it whatever connection it holds.
     following: Option<tokio::task::JoinHandle<()>>,
@@ -32,10 +35,15 @@ pub struct ConfigStore {
 
 impl ConfigStore {
     #[must_use]
-    pub(super) fn new(store: Store, retention: Retention) -> ConfigStore {
+    pub(super) fn new(
+        store: Store,
+        retention: Retention,
+        measure: Arc<WriteMetrics>,
+    ) -> ConfigStore {
         ConfigStore {
             store,
             retention,
+            measure,
             following: None,
             writes: 0,
         }
@@ -88,6 +96,7 @@ pub struct WriteConfig {
     reply: oneshot::Sender<Result<Committed, StoreError>>,
     /// The place in the queue, given back when the write has been answered.
     slot: OwnedSemaphorePermit,
+    taken: Instant,
 }
 
 /// Deletes expired entities and prunes the journal.
@@ -100,17 +109,21 @@ impl Handler<WriteConfig> for ConfigStore {
 
     fn handle(&mut self, message: WriteConfig, ctx: &mut Self::Context) {
         self.writes += 1;
-        let store = self.store.clone();
+        let (store, measure) = (self.store.clone(), Arc::clone(&self.measure));
         let write = async move {
             // Whoever asked has gone: what was not begun is not done.
             if message.reply.is_closed() {
                 return;
             }
+            let asked = Asked::of(&message.writes);
             let result = tokio::time::timeout(WRITE_TIMEOUT, store.write(message.writes)).await;
+            let result = result.unwrap_or_else(|_| Err(unanswered()));
+            match &result {
+                Ok(done) => measure.committed(&asked, &done.ops, message.taken.elapsed()),
+                Err(err) => measure.failed(err),
+            }
             // Nobody may be waiting any more; the write counts all the same.
-            let _ = message
-                .reply
-                .send(result.unwrap_or_else(|_| Err(unanswered())));
+            let _ = message.reply.send(result);
             drop(message.slot);
         };
         // No other message is taken meanwhile: the queue is the mailbox, and it is bounded.
@@ -123,9 +136,13 @@ impl Handler<Maintain> for ConfigStore {
 
     fn handle(&mut self, _: Maintain, ctx: &mut Self::Context) {
         let (store, retention) = (self.store.clone(), self.retention);
+        let measure = Arc::clone(&self.measure);
         let tidy = async move {
             match store.delete_expired().await {
-                Ok(Some(revision)) => tracing::info!(%revision, "deleted what has expired"),
+                Ok(Some((revision, ops))) => {
+                    measure.deleted(&ops);
+                    tracing::info!(%revision, "deleted what has expired");
+                }
                 Ok(None) => {}
                 Err(err) => tracing::warn!(?err, "deleting what has expired failed"),
             }
@@ -151,20 +168,28 @@ pub struct ConfigStoreHandle {
     actor: Slot<ConfigStore>,
     store: Store,
     slots: Arc<Semaphore>,
+    measure: Arc<WriteMetrics>,
 }
 
 impl ConfigStoreHandle {
     /// Starts the actor under a guardian, on the current arbiter. The one handle to it; whoever
     /// else writes gets a clone.
-    pub fn start(store: Store, retention: Retention, actors: &Registry) -> ConfigStoreHandle {
-        let kept = store.clone();
+    pub fn start(
+        store: Store,
+        retention: Retention,
+        metrics: &Metrics,
+        actors: &Registry,
+    ) -> ConfigStoreHandle {
+        let measure = Arc::new(WriteMetrics::new(metrics));
+        let (kept, measured) = (store.clone(), Arc::clone(&measure));
         let actor = guard(actors, "ConfigStore", RestartPolicy::default(), move || {
-            ConfigStore::new(kept.clone(), retention)
+            ConfigStore::new(kept.clone(), retention, Arc::clone(&measured))
         });
         ConfigStoreHandle {
             actor,
             store,
             slots: Arc::new(Semaphore::new(MAILBOX)),
+            measure,
         }
     }
 
@@ -180,6 +205,12 @@ impl ConfigStoreHandle {
         self.slots.available_permits()
     }
 
+    /// Writes in the queue, the one under way included.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        MAILBOX.saturating_sub(self.free_slots())
+    }
+
     /// Queues a write and waits for its commit.
     ///
     /// # Errors
@@ -188,17 +219,23 @@ impl ConfigStoreHandle {
     /// whether the write was made; otherwise those of [`Store::write`].
     pub async fn write(&self, writes: Vec<Write>) -> Result<Committed, StoreError> {
         let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
-            return Err(StoreError::Busy);
+            return Err(self.busy());
         };
         let (reply, answer) = oneshot::channel();
         let message = WriteConfig {
             writes,
             reply,
             slot,
+            taken: Instant::now(),
         };
         match self.actor.try_send(message) {
             Ok(()) => answer.await.unwrap_or_else(|_| Err(unanswered())),
-            Err(Refused::Full(_) | Refused::Absent(_)) => Err(StoreError::Busy),
+            Err(Refused::Full(_) | Refused::Absent(_)) => Err(self.busy()),
         }
+    }
+
+    fn busy(&self) -> StoreError {
+        self.measure.failed(&StoreError::Busy);
+        StoreError::Busy
     }
 }

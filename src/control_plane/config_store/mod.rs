@@ -10,6 +10,7 @@
 //! stays locked until the commit: revisions have no holes and become visible in order.
 
 mod actor;
+mod announced;
 mod cascade;
 mod connection;
 mod counts;
@@ -18,6 +19,7 @@ mod filter;
 mod follow;
 mod integrity;
 mod journal;
+mod measure;
 mod presence;
 mod read;
 mod rows;
@@ -41,13 +43,14 @@ pub use settings::{
 pub use write::{Committed, Write};
 
 use crate::model::Revision;
+use announced::Announced;
 use sea_orm::{
     DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode, TransactionOptions,
     TransactionTrait,
 };
 use sqlx::postgres::PgConnectOptions;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Mutex, MutexGuard, watch};
 
 /// An entity in its stored shape.
@@ -69,6 +72,7 @@ struct Inner {
     db: DatabaseConnection,
     listen: Option<PgConnectOptions>,
     latest: watch::Sender<Revision>,
+    announced: Announced,
     /// One writer of this process at a time: on SQLite so that nobody spins on a busy file, on
     /// PostgreSQL so that waiting writers do not use up the pool.
     writing: Mutex<()>,
@@ -94,6 +98,7 @@ impl Store {
             db: connection.db,
             listen: connection.listen,
             latest: watch::Sender::new(Revision::default()),
+            announced: Announced::default(),
             writing: Mutex::new(()),
             tempo,
         })))
@@ -161,8 +166,17 @@ impl Store {
         Ok(revision)
     }
 
+    /// When this process learned that the revision is committed: its own at the commit, that of
+    /// another control plane when it was told. `None` when that is too long ago, or not yet.
+    #[must_use]
+    pub fn announced_at(&self, revision: Revision) -> Option<Instant> {
+        self.0.announced.at(revision)
+    }
+
     /// Never goes back: a slow reader may come after a fast one.
     fn announce(&self, revision: Revision) {
+        // First, for whoever hears of the revision below and looks it up.
+        self.0.announced.note(revision, Instant::now());
         self.0.latest.send_if_modified(|latest| {
             let is_newer = *latest < revision;
             *latest = revision.max(*latest);

@@ -149,11 +149,11 @@ impl Store {
         })
     }
 
-    /// Deletes what has expired, as one revision; none when nothing has.
+    /// Deletes what has expired, as one revision, and says what that was; none when nothing has.
     ///
     /// # Errors
     /// As [`Store::write`].
-    pub async fn delete_expired(&self) -> Result<Option<Revision>, StoreError> {
+    pub async fn delete_expired(&self) -> Result<Option<(Revision, Vec<Op>)>, StoreError> {
         let now = self.now();
         let expired = || vec![Filter::ExpiredAt(unix_seconds(now))];
         let tables = || {
@@ -179,7 +179,7 @@ impl Store {
             }
         }
         let (revision, ops) = self.seal(open, ops, now).await?;
-        Ok((!ops.is_empty()).then_some(revision))
+        Ok((!ops.is_empty()).then_some((revision, ops)))
     }
 
     /// Begins a transaction and takes the next revision, which no one else gets until it ends.

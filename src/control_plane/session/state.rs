@@ -91,6 +91,29 @@ pub enum SyncStatus {
     Closing,
 }
 
+impl SyncStatus {
+    pub const ALL: [SyncStatus; 6] = [
+        SyncStatus::Greeting,
+        SyncStatus::Syncing,
+        SyncStatus::Live,
+        SyncStatus::Ahead,
+        SyncStatus::Rejecting,
+        SyncStatus::Closing,
+    ];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            SyncStatus::Greeting => "greeting",
+            SyncStatus::Syncing => "syncing",
+            SyncStatus::Live => "live",
+            SyncStatus::Ahead => "ahead",
+            SyncStatus::Rejecting => "rejecting",
+            SyncStatus::Closing => "closing",
+        }
+    }
+}
+
 /// Why a session ended.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CloseReason {

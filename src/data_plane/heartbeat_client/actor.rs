@@ -17,7 +17,7 @@ use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use futures_util::{SinkExt, StreamExt};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::mpsc;
 
 /// Acknowledgements are as many as changes, and those are bounded by the window; heartbeats
@@ -74,6 +74,8 @@ pub struct LinkState {
     pub live: Position,
     pub persisted: Position,
     pub cache_error: Option<String>,
+    /// When the last frame of a control plane came.
+    pub last_heard: Option<SystemTime>,
 }
 
 /// Asks for the [`LinkState`].
@@ -94,6 +96,7 @@ pub struct HeartbeatClient {
     connector: Box<dyn ConnectLink>,
     cache: Slot<CacheWriter>,
     started: Instant,
+    last_heard: Option<SystemTime>,
     outbox: Option<(LinkId, mpsc::Sender<Bytes>)>,
     writer: Option<SpawnHandle>,
     /// The attempt and the reader of the current link.
@@ -124,6 +127,7 @@ impl HeartbeatClient {
             connector,
             cache,
             started: Instant::now(),
+            last_heard: None,
             outbox: None,
             writer: None,
             tasks: Vec::new(),
@@ -347,6 +351,9 @@ impl Handler<Observe> for HeartbeatClient {
 
 impl StreamHandler<FromLink> for HeartbeatClient {
     fn handle(&mut self, FromLink { link, frame }: FromLink, ctx: &mut Self::Context) {
+        if let Some(Ok(_)) = &frame {
+            self.last_heard = Some(SystemTime::now());
+        }
         let input = match frame {
             Some(Ok(bytes)) => match decode::<FromControlPlane>(&bytes, &self.limits) {
                 Ok(Incoming::Known(message)) => Input::Received { link, message },
@@ -383,6 +390,7 @@ impl Handler<GetLinkState> for HeartbeatClient {
             live: self.state.live(),
             persisted: self.state.persisted(),
             cache_error: self.state.cache_error().map(str::to_owned),
+            last_heard: self.last_heard,
         })
     }
 }

@@ -4,7 +4,8 @@ use super::{Input, Output, Rings, SharedBuffer, Totals, WINDOW};
 use crate::actor::{Backoff, Guarded, Observe, RestartPolicy};
 use crate::link::{Connect, Link, LinkError};
 use crate::telemetry::batch::Answer;
-use crate::telemetry::metrics::RequestMetrics;
+use crate::telemetry::metrics::table::{TELEMETRY_ACKNOWLEDGED, TELEMETRY_DROPPED, TELEMETRY_SENT};
+use crate::telemetry::metrics::{Metrics, RequestMetrics};
 use crate::telemetry::record::Record;
 use actix::fut::wrap_future;
 use actix::{
@@ -14,7 +15,9 @@ use actix::{
 use bytes::Bytes;
 use futures_util::stream::once;
 use futures_util::{SinkExt, StreamExt};
+use metrics::Counter;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
@@ -36,6 +39,7 @@ const LAST_ANSWERS: Duration = Duration::from_secs(1);
 pub struct TelemetryOptions {
     pub buffer: SharedBuffer,
     pub rings: Rings,
+    pub metrics: Arc<Metrics>,
     pub requests: RequestMetrics,
     /// Opens links to a control plane. `None`: records are measured and not kept.
     pub connect: Option<Rc<dyn Connect>>,
@@ -83,8 +87,8 @@ pub struct TelemetryBuffer {
     link: Option<OpenLink>,
     links_opened: u64,
     backoff: Backoff,
-    /// What the metrics have been told so far.
-    reported_dropped: u64,
+    /// Records sent, acknowledged and dropped, since the start of the process.
+    counters: [Counter; 3],
     finishing: Vec<oneshot::Sender<()>>,
 }
 
@@ -94,7 +98,8 @@ impl TelemetryBuffer {
             link: None,
             links_opened: 0,
             backoff: Backoff::new(options.reconnect),
-            reported_dropped: options.buffer.totals().dropped,
+            counters: [&TELEMETRY_SENT, &TELEMETRY_ACKNOWLEDGED, &TELEMETRY_DROPPED]
+                .map(|metric| options.metrics.counter(metric, [])),
             finishing: Vec::new(),
             options,
         }
@@ -146,11 +151,12 @@ impl TelemetryBuffer {
             }
         }
         let totals = self.options.buffer.totals();
-        if totals.dropped > self.reported_dropped {
-            self.options
-                .requests
-                .lost(totals.dropped - self.reported_dropped);
-            self.reported_dropped = totals.dropped;
+        for (counter, total) in
+            self.counters
+                .iter()
+                .zip([totals.sent, totals.delivered, totals.dropped])
+        {
+            counter.absolute(total);
         }
         self.finish(&totals);
     }

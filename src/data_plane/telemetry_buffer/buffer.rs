@@ -78,6 +78,8 @@ pub struct Totals {
     pub held: usize,
     /// Batches sent and not answered.
     pub unanswered_batches: usize,
+    /// Records sent, each time they were sent.
+    pub sent: u64,
     /// Records the control plane has answered for.
     pub delivered: u64,
     /// Records lost: dropped here or in a ring, or refused.
@@ -109,6 +111,7 @@ pub struct Buffer {
     unreported: u64,
     last_flush: Option<Instant>,
     link_up: bool,
+    sent: u64,
     delivered: u64,
     dropped: u64,
 }
@@ -132,6 +135,7 @@ impl Buffer {
             unreported: 0,
             last_flush: None,
             link_up: false,
+            sent: 0,
             delivered: 0,
             dropped: 0,
         }
@@ -141,6 +145,7 @@ impl Buffer {
         Totals {
             held: self.queue.len(),
             unanswered_batches: self.numbered.len(),
+            sent: self.sent,
             delivered: self.delivered,
             dropped: self.dropped,
             link_up: self.link_up,
@@ -276,9 +281,13 @@ impl Buffer {
             incarnation: self.incarnation,
             sequence: batch.sequence,
         };
-        let records = self.queue.range(begin..begin + batch.len);
-        match encode_batch(key, batch.dropped, records) {
-            Ok(frame) => Some(Output::Send(frame)),
+        let (len, dropped) = (batch.len, batch.dropped);
+        let records = self.queue.range(begin..begin + len);
+        match encode_batch(key, dropped, records) {
+            Ok(frame) => {
+                self.sent += len as u64;
+                Some(Output::Send(frame))
+            }
             // Cannot happen with our own records; the answer timeout would close the link.
             Err(_) => Some(Output::CloseLink("a batch could not be encoded")),
         }

@@ -3,11 +3,13 @@
 //! One `Client` per worker; nothing here is shared between threads.
 
 mod deadline;
+mod names;
 mod pool;
 mod resolve;
 mod stream;
 
 pub use deadline::{Deadline, Deadlines, Elapsed};
+pub use names::Names;
 pub use pool::{Pool, PoolKey, PoolLimits};
 pub use resolve::{Lookup, Resolver};
 pub use stream::Stream;

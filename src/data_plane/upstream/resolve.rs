@@ -4,6 +4,7 @@
 //! `FRESH`, then still used while a new one is fetched beside the request. When the new
 //! fetch fails, the old answer stays: a resolver that is down takes no upstream with it.
 
+use super::Names;
 use futures_util::future::LocalBoxFuture;
 use hashbrown::HashMap;
 use std::cell::{Cell, RefCell};
@@ -31,6 +32,7 @@ pub struct Resolver {
 
 struct Shared {
     lookup: Lookup,
+    learned: Names,
     names: RefCell<HashMap<Arc<str>, Rc<Name>>>,
 }
 
@@ -67,20 +69,22 @@ impl Name {
 }
 
 impl Resolver {
-    /// A resolver over the system's `getaddrinfo`.
-    pub fn system() -> Resolver {
-        Resolver::new(Box::new(|name| {
+    /// A resolver over the system's `getaddrinfo`, which tells what it learns.
+    pub fn system(learned: Names) -> Resolver {
+        let lookup: Lookup = Box::new(|name| {
             Box::pin(async move {
                 let found = tokio::net::lookup_host((&*name, 0)).await?;
                 Ok(found.map(|address| address.ip()).collect())
             })
-        }))
+        });
+        Resolver::new(lookup, learned)
     }
 
-    pub fn new(lookup: Lookup) -> Resolver {
+    pub fn new(lookup: Lookup, learned: Names) -> Resolver {
         Resolver {
             shared: Rc::new(Shared {
                 lookup,
+                learned,
                 names: RefCell::default(),
             }),
         }
@@ -152,6 +156,7 @@ async fn fetch(shared: &Shared, host: Arc<str>, name: &Name) {
     if !found.is_empty() {
         name.addresses.replace(found);
     }
+    shared.learned.learned(&host, &name.addresses.borrow());
     name.fetched.set(Some(Instant::now()));
     name.fetching.set(false);
     name.done.notify_waiters();
@@ -182,7 +187,7 @@ mod tests {
                 Ok(answer?.iter().map(|ip| ip.parse().unwrap()).collect())
             })
         });
-        (Resolver::new(lookup), asked)
+        (Resolver::new(lookup, Names::default()), asked)
     }
 
     fn age(resolver: &Resolver, host: &str) {
@@ -240,6 +245,8 @@ mod tests {
                 assert_eq!(asked.get(), expected);
             }
             assert_eq!(ask(&resolver, "a.test").await, some("10.0.0.9:80"));
+            let learned = resolver.shared.learned.addresses("a.test");
+            assert_eq!(learned.as_deref(), Some(&["10.0.0.9".parse().unwrap()][..]));
         });
     }
 
@@ -253,6 +260,9 @@ mod tests {
             assert_eq!((first, second), (None, None));
             assert_eq!(ask(&resolver, "no.test").await, None);
             assert_eq!(asked.get(), 1);
+            let learned = &resolver.shared.learned;
+            assert_eq!(learned.addresses("no.test").as_deref(), Some(&[][..]));
+            assert_eq!(learned.addresses("other.test"), None);
         });
     }
 }

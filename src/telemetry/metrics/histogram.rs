@@ -4,10 +4,9 @@
 //! a series per route that costs more than the requests do. Here a sample is two additions.
 
 use super::table::Metric;
-use super::{SharedString, key};
-use metrics::{Key, Label};
+use super::{SharedString, key, text};
+use metrics::Key;
 use std::collections::HashMap;
-use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -40,19 +39,13 @@ impl Histogram {
         self.thousandths.fetch_add(sample, Ordering::Relaxed);
     }
 
-    fn print(&self, name: &str, labels: &str, out: &mut String) {
-        let mut total = 0;
-        let bounds = self.bounds.iter().map(f64::to_string);
-        let bounds = bounds.chain(std::iter::once("+Inf".to_owned()));
-        for (count, bound) in self.counts.iter().zip(bounds) {
-            total += count.load(Ordering::Relaxed);
-            let _ = writeln!(out, "{name}_bucket{{{labels},le=\"{bound}\"}} {total}");
-        }
-        let sum = self.thousandths.load(Ordering::Relaxed) as f64 / 1000.0;
-        let _ = writeln!(
-            out,
-            "{name}_sum{{{labels}}} {sum}\n{name}_count{{{labels}}} {total}"
-        );
+    fn print(&self, metric: &Metric, labels: &str, out: &mut String) {
+        let counts = self
+            .counts
+            .iter()
+            .map(|count| count.load(Ordering::Relaxed));
+        let thousandths = self.thousandths.load(Ordering::Relaxed);
+        text::histogram(metric, labels, counts, thousandths, out);
     }
 }
 
@@ -77,6 +70,11 @@ impl Histograms {
         Arc::clone(&series.entry(key(metric, values)).or_insert_with(new).1)
     }
 
+    /// Forgets a series. Who still holds it counts for nobody; asked for again, it begins at 0.
+    pub fn forget<const N: usize>(&self, metric: &'static Metric, values: [SharedString; N]) {
+        self.lock().remove(&key(metric, values));
+    }
+
     /// Appends all series to what the exporter has printed.
     pub fn print(&self, out: &mut String) {
         let series: Vec<_> = {
@@ -87,31 +85,16 @@ impl Histograms {
                 .collect()
         };
         for (key, metric, histogram) in series {
-            let name = metric.name;
-            let _ = writeln!(
-                out,
-                "# HELP {name} {}\n# TYPE {name} histogram",
-                metric.help
-            );
-            let labels: Vec<String> = key.labels().map(label).collect();
-            histogram.print(name, &labels.join(","), out);
+            text::family(metric, out);
+            let labels: Vec<_> = key.labels().map(|l| (l.key(), l.value())).collect();
+            histogram.print(metric, &text::labels(&labels), out);
         }
     }
 }
 
-/// `name="value"`, escaped as the text format asks for.
-fn label(label: &Label) -> String {
-    let value = label
-        .value()
-        .replace('\\', "\\\\")
-        .replace('"', "\\\"")
-        .replace('\n', "\\n");
-    format!("{}=\"{value}\"", label.key())
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::table::REQUEST_LATENCY;
+    use super::super::table::{CONFIG_WRITE_DURATION, REQUEST_LATENCY};
     use super::*;
 
     #[test]
@@ -139,5 +122,29 @@ mod tests {
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }
+    }
+
+    #[test]
+    fn a_series_may_have_no_labels_and_may_be_forgotten() {
+        let histograms = Histograms::default();
+        let printed = || {
+            let mut text = String::new();
+            histograms.print(&mut text);
+            text
+        };
+        histograms
+            .series(&CONFIG_WRITE_DURATION, [])
+            .record_thousandths(2_500);
+        let text = printed();
+        for line in [
+            "langur_config_write_duration_ms_bucket{le=\"1\"} 0",
+            "langur_config_write_duration_ms_bucket{le=\"2.5\"} 1",
+            "langur_config_write_duration_ms_sum 2.5",
+            "langur_config_write_duration_ms_count 1",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+        histograms.forget(&CONFIG_WRITE_DURATION, []);
+        assert_eq!(printed(), "");
     }
 }

@@ -97,6 +97,15 @@ impl Metrics {
         self.printed_also().push(table);
     }
 
+    /// Forgets the histogram of one set of label values: what it is about is gone.
+    pub fn forget_histogram<const N: usize>(
+        &self,
+        metric: &'static Metric,
+        values: [SharedString; N],
+    ) {
+        self.histograms.forget(metric, values);
+    }
+
     /// One scrape: `collect` sets all gauges, then everything is printed. A gauge that an
     /// earlier scrape has set and this one does not is gone.
     pub fn scrape(&self, collect: impl FnOnce(&mut Gauges<'_>)) -> String {

@@ -1,15 +1,20 @@
 //! The gauges of a node: what it is, its connections, its memory, whom it knows.
 
 use super::table::{
-    CLUSTER_CERT_EXPIRY, CONNECTIONS, CONTROL_PLANE_CONNECTED, DATA_PLANE_CONFIG_HASH,
-    DATA_PLANE_LAST_SEEN, DATA_PLANE_VERSION_COMPATIBLE, DATASTORE_REACHABLE, NODE_INFO,
-    PROCESS_CPU, PROCESS_MAX_FDS, PROCESS_OPEN_FDS, PROCESS_RESIDENT, PROCESS_START,
-    PROCESS_VIRTUAL, QUARANTINED, REQUESTS, TELEMETRY_HELD, UPSTREAM_TARGET_HEALTH, WORKERS_MEMORY,
+    CLUSTER_CERT_EXPIRY, CONFIG_REVISION, CONFIG_WRITES_WAITING, CONNECTIONS,
+    CONTROL_PLANE_CERT_EXPIRY, CONTROL_PLANE_CONNECTED, CONTROL_PLANE_LAST_SEEN,
+    DATA_PLANE_CONFIG_HASH, DATA_PLANE_CONNECTED, DATA_PLANE_LAST_SEEN, DATA_PLANE_REVISION,
+    DATA_PLANE_VERSION_COMPATIBLE, DATASTORE_REACHABLE, JOURNAL_REVISIONS, LANGUR_NODE_INFO,
+    NODE_INFO, PROCESS_CPU, PROCESS_MAX_FDS, PROCESS_OPEN_FDS, PROCESS_RESIDENT, PROCESS_START,
+    PROCESS_VIRTUAL, QUARANTINED, REQUESTS, REVISION_IN_EFFECT, SESSIONS, TELEMETRY_HELD,
+    UPSTREAM_TARGET_HEALTH, WORKERS_MEMORY,
 };
 use super::{Gauges, MetricOptions};
 use crate::telemetry::counters::Connections;
 use crate::telemetry::process::ProcessStats;
-use crate::telemetry::status::{DataPlaneState, NodeState, TargetHealth, TargetState};
+use crate::telemetry::status::{
+    ControlPlaneState, DataPlaneState, NodeState, TargetHealth, TargetState,
+};
 use metrics::SharedString;
 use uuid::Uuid;
 
@@ -20,6 +25,9 @@ const SUBSYSTEM: &str = "http";
 #[derive(Clone, Debug)]
 pub struct NodeIdentity {
     pub node_id: Uuid,
+    pub hostname: String,
+    /// The `role` of the settings.
+    pub role: &'static str,
     /// The `version` label of `kong_node_info`.
     pub version: String,
 }
@@ -36,22 +44,41 @@ pub fn set_node_gauges(
     let node_id: SharedString = node.node_id.to_string().into();
     let version = node.version.clone().into();
     gauges.set(&NODE_INFO, [node_id.clone(), version], 1.0);
+    let own = [
+        node_id.clone(),
+        node.hostname.clone().into(),
+        node.role.into(),
+        env!("CARGO_PKG_VERSION").into(),
+    ];
+    gauges.set(&LANGUR_NODE_INFO, own, 1.0);
     set_connections(gauges, &node_id, connections);
     set_process(gauges, &node_id, process);
     // A node without a database keeps its configuration in memory, which is always there.
     let reachable = state.database_reachable.unwrap_or(true);
     gauges.set(&DATASTORE_REACHABLE, [], flag(reachable));
-    if let Some(expiry) = state.cluster_cert_expiry {
-        gauges.set(&CLUSTER_CERT_EXPIRY, [], expiry as f64);
+    for (metric, value) in [
+        (
+            &CLUSTER_CERT_EXPIRY,
+            state.cluster_cert_expiry.map(|at| at as f64),
+        ),
+        (
+            &CONTROL_PLANE_CONNECTED,
+            state.control_plane_connected.map(flag),
+        ),
+        (&CONTROL_PLANE_LAST_SEEN, state.control_plane_last_seen),
+        (
+            &REVISION_IN_EFFECT,
+            state.revision_in_effect.map(|n| n as f64),
+        ),
+        (&QUARANTINED, state.quarantined.map(|n| n as f64)),
+        (&TELEMETRY_HELD, state.telemetry_held.map(|n| n as f64)),
+    ] {
+        if let Some(value) = value {
+            gauges.set(metric, [], value);
+        }
     }
-    if let Some(connected) = state.control_plane_connected {
-        gauges.set(&CONTROL_PLANE_CONNECTED, [], flag(connected));
-    }
-    if let Some(quarantined) = state.quarantined {
-        gauges.set(&QUARANTINED, [], quarantined as f64);
-    }
-    if let Some(held) = state.telemetry_held {
-        gauges.set(&TELEMETRY_HELD, [], held as f64);
+    if let Some(control_plane) = &state.control_plane {
+        set_control_plane(gauges, control_plane);
     }
     for data_plane in &state.data_planes {
         set_data_plane(gauges, data_plane);
@@ -104,6 +131,20 @@ fn set_process(gauges: &mut Gauges<'_>, node_id: &SharedString, process: &Proces
     }
 }
 
+fn set_control_plane(gauges: &mut Gauges<'_>, state: &ControlPlaneState) {
+    gauges.set(&CONFIG_REVISION, [], state.revision as f64);
+    gauges.set(&CONFIG_WRITES_WAITING, [], state.writes_waiting as f64);
+    if let Some(revisions) = state.journal_revisions {
+        gauges.set(&JOURNAL_REVISIONS, [], revisions as f64);
+    }
+    if let Some(expiry) = state.cluster_cert_expiry {
+        gauges.set(&CONTROL_PLANE_CERT_EXPIRY, [], expiry as f64);
+    }
+    for (name, sessions) in state.sessions.iter().flatten() {
+        gauges.set(&SESSIONS, [(*name).into()], *sessions as f64);
+    }
+}
+
 fn set_data_plane(gauges: &mut Gauges<'_>, peer: &DataPlaneState) {
     let place = || -> [SharedString; 3] {
         [
@@ -113,6 +154,10 @@ fn set_data_plane(gauges: &mut Gauges<'_>, peer: &DataPlaneState) {
         ]
     };
     gauges.set(&DATA_PLANE_LAST_SEEN, place(), peer.last_seen as f64);
+    gauges.set(&DATA_PLANE_CONNECTED, place(), flag(peer.connected));
+    if let Some(revision) = peer.revision {
+        gauges.set(&DATA_PLANE_REVISION, place(), revision as f64);
+    }
     if let Ok(hash) = u128::from_str_radix(&peer.config_hash, 16) {
         // As Kong's: the hash as one number, with what precision a float has.
         gauges.set(&DATA_PLANE_CONFIG_HASH, place(), hash as f64);
@@ -153,6 +198,8 @@ mod tests {
     fn scraped(state: &NodeState, options: &MetricOptions) -> String {
         let node = NodeIdentity {
             node_id: Uuid::from_u128(1),
+            hostname: "vm".into(),
+            role: "data_plane",
             version: "3.9.3".into(),
         };
         let connections = Connections {
@@ -178,6 +225,7 @@ mod tests {
         let state = NodeState {
             cluster_cert_expiry: Some(1_889_896_818),
             control_plane_connected: Some(false),
+            revision_in_effect: Some(12),
             targets: vec![TargetHealth {
                 upstream: "pu".into(),
                 target: "a.test:80".into(),
@@ -193,6 +241,7 @@ mod tests {
             "kong_control_plane_connected 0",
             "kong_data_plane_cluster_cert_expiry_timestamp 1889896818",
             "kong_datastore_reachable 1",
+            "langur_revision_in_effect 12",
             &format!("kong_node_info{{node_id=\"{id}\",version=\"3.9.3\"}} 1"),
             &format!(
                 "kong_nginx_connections_total{{node_id=\"{id}\",subsystem=\"http\",state=\"total\"}} 9"
@@ -222,10 +271,19 @@ mod tests {
             config_hash: "c66e45b9f3bc2ab92b9c2b8f8c3d8a0e".into(),
             last_seen: 1_795_290_701,
             version_compatible: true,
+            revision: Some(7),
+            connected: false,
         };
         let state = NodeState {
             database_reachable: Some(false),
             data_planes: vec![peer],
+            control_plane: Some(ControlPlaneState {
+                revision: 9,
+                journal_revisions: None,
+                writes_waiting: 2,
+                sessions: Some(vec![("live", 0), ("syncing", 3)]),
+                cluster_cert_expiry: None,
+            }),
             ..NodeState::default()
         };
         let text = scraped(&state, &MetricOptions::default());
@@ -237,8 +295,16 @@ mod tests {
             &format!("kong_data_plane_last_seen{{{place}}} 1795290701"),
             &format!("kong_data_plane_config_hash{{{place}}} 2.6375971003876e+38"),
             &format!("kong_data_plane_version_compatible{{{place},kong_version=\"3.9.3\"}} 1"),
+            &format!("langur_data_plane_revision{{{place}}} 7"),
+            &format!("langur_data_plane_connected{{{place}}} 0"),
+            "langur_config_revision 9",
+            "langur_config_writes_waiting 2",
+            "langur_sessions{state=\"syncing\"} 3",
         ] {
             assert!(lines.contains(&expected), "{expected} is not in\n{text}");
+        }
+        for absent in ["langur_journal_revisions", "cluster_cert_expiry"] {
+            assert!(!text.contains(absent), "{text}");
         }
     }
 }

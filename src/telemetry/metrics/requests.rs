@@ -2,12 +2,10 @@
 
 use super::series::{Answered, Buckets, RouteSeries, SharedTable};
 use super::table::{
-    BANDWIDTH, HTTP_REQUESTS, KONG_LATENCY, Metric, REQUEST_LATENCY, TELEMETRY_DROPPED,
-    UPSTREAM_LATENCY,
+    BANDWIDTH, HTTP_REQUESTS, KONG_LATENCY, Metric, REQUEST_LATENCY, UPSTREAM_LATENCY,
 };
 use super::{Metrics, Print, text};
 use crate::telemetry::record::Record;
-use metrics::Counter;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -39,10 +37,7 @@ impl Default for MetricOptions {
 
 /// Counts records. Clones count into the same series.
 #[derive(Clone)]
-pub struct RequestMetrics {
-    requests: Arc<Requests>,
-    dropped: Counter,
-}
+pub struct RequestMetrics(Arc<Requests>);
 
 struct Requests {
     options: MetricOptions,
@@ -65,15 +60,7 @@ impl RequestMetrics {
             table: SharedTable::default(),
         });
         metrics.print_also(Arc::clone(&requests) as Arc<dyn Print>);
-        RequestMetrics {
-            requests,
-            dropped: metrics.counter(&TELEMETRY_DROPPED, []),
-        }
-    }
-
-    /// Records that were lost before the control plane has counted them.
-    pub fn lost(&self, records: u64) {
-        self.dropped.increment(records);
+        RequestMetrics(requests)
     }
 
     /// Counts requests. As Kong, nothing is counted when no route matched.
@@ -81,7 +68,7 @@ impl RequestMetrics {
     /// First finds all series and then counts: each waits for memory where there are many
     /// routes, and waits that do not depend on one another happen at the same time.
     pub fn observe(&self, records: &[Record]) {
-        let Requests { options, table } = &*self.requests;
+        let Requests { options, table } = &*self.0;
         let mut table = table.lock();
         table.make_room();
         let places: Vec<_> = records

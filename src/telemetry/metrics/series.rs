@@ -9,7 +9,6 @@ use super::text;
 use crate::telemetry::record::{Label, Source};
 use hashbrown::HashMap;
 use smallvec::SmallVec;
-use std::fmt::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use uuid::Uuid;
 
@@ -84,19 +83,7 @@ impl<const N: usize> Buckets<N> {
 
     /// Appends the histogram's lines; `labels` without braces.
     pub fn print(&self, metric: &Metric, labels: &str, out: &mut String) {
-        let name = metric.name;
-        let mut total = 0;
-        let bounds = metric.buckets.iter().map(f64::to_string);
-        let bounds = bounds.chain(std::iter::once("+Inf".to_owned()));
-        for (count, bound) in self.counts.iter().zip(bounds) {
-            total += count;
-            let _ = writeln!(out, "{name}_bucket{{{labels},le=\"{bound}\"}} {total}");
-        }
-        let sum = self.thousandths as f64 / 1000.0;
-        let _ = writeln!(
-            out,
-            "{name}_sum{{{labels}}} {sum}\n{name}_count{{{labels}}} {total}"
-        );
+        text::histogram(metric, labels, self.counts, self.thousandths, out);
     }
 }
 
@@ -269,6 +256,7 @@ impl<E> SharedTable<E> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fmt::Write;
 
     fn label(id: u128, name: &str) -> Arc<Label> {
         Arc::new(Label {

@@ -6,6 +6,7 @@
 
 use super::table::Metric;
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
 /// A gauge of this value is not there any more and is left out.
 pub const ABSENT: f64 = f64::NAN;
@@ -36,6 +37,31 @@ pub fn labels(labels: &[(&str, &str)]) -> String {
         text.push('"');
     }
     text
+}
+
+/// The lines of one histogram series: `counts` per bucket, not cumulative; `labels` without
+/// braces; the sum in thousandths of the metric's unit.
+pub fn histogram(
+    metric: &Metric,
+    labels: &str,
+    counts: impl IntoIterator<Item = u64>,
+    thousandths: u64,
+    out: &mut String,
+) {
+    let name = metric.name;
+    let (before_le, all) = match labels {
+        "" => (String::new(), String::new()),
+        labels => (format!("{labels},"), format!("{{{labels}}}")),
+    };
+    let bounds = metric.buckets.iter().map(f64::to_string);
+    let bounds = bounds.chain(std::iter::once("+Inf".to_owned()));
+    let mut total = 0;
+    for (count, bound) in counts.into_iter().zip(bounds) {
+        total += count;
+        let _ = writeln!(out, "{name}_bucket{{{before_le}le=\"{bound}\"}} {total}");
+    }
+    let sum = thousandths as f64 / 1000.0;
+    let _ = writeln!(out, "{name}_sum{all} {sum}\n{name}_count{all} {total}");
 }
 
 #[derive(Default)]

@@ -12,5 +12,6 @@ pub use api::{
 };
 pub use memory::{Scale, ScaleError};
 pub use state::{
-    DataPlaneState, NodeState, NodeStatus, TargetHealth, TargetState, WorkerReadiness,
+    ControlPlaneState, DataPlaneState, NodeState, NodeStatus, TargetHealth, TargetState,
+    WorkerReadiness,
 };

@@ -36,10 +36,31 @@ pub struct NodeState {
     pub quarantined: Option<u64>,
     /// Request records waiting for the control plane; on data planes.
     pub telemetry_held: Option<u64>,
+    /// The revision that serves requests; on data planes.
+    pub revision_in_effect: Option<u64>,
+    /// When a control plane was last heard, epoch seconds; on data planes.
+    pub control_plane_last_seen: Option<f64>,
+    /// On control planes.
+    pub control_plane: Option<ControlPlaneState>,
     /// The data planes a control plane knows.
     pub data_planes: Vec<DataPlaneState>,
     /// The targets a data plane balances over.
     pub targets: Vec<TargetHealth>,
+}
+
+/// What a control plane says about its configuration and its sessions.
+#[derive(Clone, Debug, Default)]
+pub struct ControlPlaneState {
+    /// The latest revision it hands to data planes.
+    pub revision: u64,
+    /// How many revisions the journal has; `None` when the database does not say.
+    pub journal_revisions: Option<u64>,
+    /// Writes queued or under way.
+    pub writes_waiting: u64,
+    /// How many sessions are in each state; `None` when they cannot be counted.
+    pub sessions: Option<Vec<(&'static str, u64)>>,
+    /// Epoch seconds; `None` without a cluster certificate.
+    pub cluster_cert_expiry: Option<i64>,
 }
 
 /// How many workers have a router and their plugins.
@@ -63,6 +84,10 @@ pub struct DataPlaneState {
     /// Epoch seconds.
     pub last_seen: i64,
     pub version_compatible: bool,
+    /// What is in effect there, as last heard.
+    pub revision: Option<u64>,
+    /// Whether any control plane has an accepted link to it.
+    pub connected: bool,
 }
 
 /// The health of one address of one target.
@@ -100,6 +125,11 @@ impl NodeState {
             cluster_cert_expiry: self.cluster_cert_expiry.or(other.cluster_cert_expiry),
             quarantined: self.quarantined.or(other.quarantined),
             telemetry_held: self.telemetry_held.or(other.telemetry_held),
+            revision_in_effect: self.revision_in_effect.or(other.revision_in_effect),
+            control_plane_last_seen: self
+                .control_plane_last_seen
+                .or(other.control_plane_last_seen),
+            control_plane: self.control_plane.or(other.control_plane),
             ..self
         }
     }

@@ -90,6 +90,7 @@ impl Admin {
                 store: ConfigStoreHandle::start(
                     store.clone(),
                     Retention::default(),
+                    &Metrics::new(),
                     &Registry::default(),
                 ),
                 role: Role::ControlPlane,
@@ -104,6 +105,8 @@ impl Admin {
             status: Data::new(StatusContext {
                 identity: NodeIdentity {
                     node_id: Uuid::from_u128(1),
+                    hostname: "cp-1".into(),
+                    role: "control_plane",
                     version: "3.9.3".into(),
                 },
                 counters: Arc::default(),

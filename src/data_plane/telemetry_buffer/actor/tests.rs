@@ -58,6 +58,7 @@ fn node_with(buffer: BufferOptions) -> Node {
     let options = TelemetryOptions {
         buffer: SharedBuffer::new(buffer, NODE, INCARNATION),
         rings,
+        metrics: metrics.clone(),
         requests: RequestMetrics::new(&metrics, MetricOptions::default()),
         connect: Some(Rc::new(Connector {
             opened,

@@ -69,7 +69,7 @@ fn a_batch_a_flush_interval_and_full_batches_at_once() {
         []
     );
     let totals = buffer.totals();
-    assert_eq!((totals.held, totals.delivered), (0, 5));
+    assert_eq!((totals.held, totals.sent, totals.delivered), (0, 5, 5));
 }
 
 #[test]

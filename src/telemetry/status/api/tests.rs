@@ -38,6 +38,8 @@ fn context(state: NodeState) -> Data<StatusContext> {
     Data::new(StatusContext {
         identity: NodeIdentity {
             node_id: Uuid::from_u128(1),
+            hostname: "cp-1".into(),
+            role: "control_plane",
             version: "3.9.3".into(),
         },
         counters: Arc::default(),
