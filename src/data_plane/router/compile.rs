@@ -34,7 +34,7 @@ pub(super) enum Compiled {
     Upstream(Arc<UpstreamSpec>),
     Target(Arc<TargetSpec>),
     /// The route's service, and its matchers (none for stream protocols).
-    Route(Option<Uuid>, Arc<[Arc<Matcher>]>),
+    Route(Option<Uuid>, Arc<[Matcher]>),
     Consumer(Arc<CompiledConsumer>),
     Credential(Arc<KeyCredential>),
     Plugin(Arc<PluginInstance>),
@@ -182,7 +182,7 @@ impl Compiler {
                 let entity: model::Route = decode(row, id, |entity: &model::Route| entity.id)?;
                 let matchers = Matcher::compile(&entity, self.order)?;
                 (
-                    Compiled::Route(entity.service.map(|service| service.id), matchers),
+                    Compiled::Route(entity.service.map(|service| service.id), matchers.into()),
                     entity.name,
                 )
             }

@@ -38,7 +38,7 @@ pub(super) struct Effect {
     pub work: Work,
     // Collected until `settle`.
     changed_upstreams: BTreeSet<Uuid>,
-    new_matchers: Vec<Arc<Matcher>>,
+    new_matchers: Vec<Matcher>,
 }
 
 impl Effect {
@@ -170,7 +170,7 @@ impl Effect {
     pub fn settle(&mut self) {
         // Largest first is the order of the lists, so that each addition is at their end.
         self.new_matchers
-            .sort_unstable_by_key(|matcher| std::cmp::Reverse(matcher.key));
+            .sort_unstable_by_key(|matcher| std::cmp::Reverse(matcher.key()));
         for matcher in self.new_matchers.drain(..) {
             self.work.written += self.snapshot.routes.insert(&matcher);
         }

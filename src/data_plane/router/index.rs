@@ -12,7 +12,7 @@
 
 use super::conditions::Pattern;
 use super::facts::{Facts, Scratch};
-use super::matcher::{Matcher, PathMatch, Paths};
+use super::matcher::{CompiledRoute, Matcher, PathMatch, Paths};
 use super::persistent_map::PersistentMap;
 use super::priority::OrderKey;
 use super::trie::Trie;
@@ -22,47 +22,59 @@ use std::sync::Arc;
 /// bounds the depth of the tries.
 pub(super) const MAX_PATH_KEY: usize = 256;
 
-/// Matchers sorted by key, largest first; nearly all lists have one. Two words, see [`Trie`].
+/// Matchers sorted by key, largest first; nearly all lists have one, that is a whole route. Two
+/// words, see [`Trie`].
 #[derive(Clone)]
 enum List {
-    One(Arc<Matcher>),
-    Many(Arc<Vec<Arc<Matcher>>>),
+    One(Arc<CompiledRoute>),
+    Many(Arc<Vec<Matcher>>),
 }
 
 impl List {
-    fn matchers(&self) -> &[Arc<Matcher>] {
-        match self {
-            List::One(matcher) => std::slice::from_ref(matcher),
-            List::Many(matchers) => matchers,
+    fn of(matchers: Vec<Matcher>) -> Option<List> {
+        match &*matchers {
+            [] => None,
+            [only] if let Some(route) = only.whole() => Some(List::One(Arc::clone(route))),
+            _ => Some(List::Many(Arc::new(matchers))),
         }
     }
 
-    fn add(slot: &mut Option<List>, matcher: &Arc<Matcher>) {
+    /// Routes and which part of each.
+    fn candidates(&self) -> impl Iterator<Item = (&Arc<CompiledRoute>, usize)> {
+        let (one, many) = match self {
+            List::One(route) => (Some((route, 0)), &[][..]),
+            List::Many(matchers) => (None, &***matchers),
+        };
+        let many = many.iter().map(|matcher| (&matcher.route, matcher.part()));
+        one.into_iter().chain(many)
+    }
+
+    fn add(slot: &mut Option<List>, matcher: &Matcher) {
         match slot {
-            None => *slot = Some(List::One(Arc::clone(matcher))),
-            Some(List::One(only)) if only.key == matcher.key => {}
-            Some(List::One(only)) => {
-                let mut matchers = vec![Arc::clone(only), Arc::clone(matcher)];
-                matchers.sort_unstable_by_key(|matcher| std::cmp::Reverse(matcher.key));
-                *slot = Some(List::Many(Arc::new(matchers)));
-            }
             Some(List::Many(matchers)) => {
-                if let Err(at) = position(matchers, matcher.key) {
-                    Arc::make_mut(matchers).insert(at, Arc::clone(matcher));
+                if let Err(at) = position(matchers, matcher.key()) {
+                    Arc::make_mut(matchers).insert(at, matcher.clone());
                 }
             }
+            Some(List::One(only)) if only.key(0) == matcher.key() => {}
+            Some(List::One(only)) => {
+                let mut matchers = vec![Matcher::of_whole(only), matcher.clone()];
+                matchers.sort_unstable_by_key(|matcher| std::cmp::Reverse(matcher.key()));
+                *slot = List::of(matchers);
+            }
+            None => *slot = List::of(vec![matcher.clone()]),
         }
     }
 
     fn take(slot: &mut Option<List>, key: OrderKey) {
         match slot {
-            Some(List::One(only)) if only.key == key => *slot = None,
+            Some(List::One(only)) if only.key(0) == key => *slot = None,
             Some(List::Many(matchers)) => {
                 if let Ok(at) = position(matchers, key) {
                     Arc::make_mut(matchers).remove(at);
                 }
-                if let [only] = &***matchers {
-                    *slot = Some(List::One(Arc::clone(only)));
+                if matchers.len() < 2 {
+                    *slot = List::of(matchers.to_vec());
                 }
             }
             _ => {}
@@ -85,7 +97,9 @@ pub struct RouteIndex {
 /// A match: the entry and what of the path matched.
 #[derive(Clone, Copy)]
 pub struct Hit<'a> {
-    pub matcher: &'a Arc<Matcher>,
+    pub route: &'a Arc<CompiledRoute>,
+    /// Which part of the route.
+    pub part: usize,
     pub path: PathMatch,
 }
 
@@ -99,19 +113,19 @@ impl RouteIndex {
     }
 
     /// Adds a matcher; returns the number of lists written.
-    pub fn insert(&mut self, matcher: &Arc<Matcher>) -> usize {
+    pub fn insert(&mut self, matcher: &Matcher) -> usize {
         self.edit(matcher, |list| List::add(list, matcher))
     }
 
     /// Removes a matcher; returns the number of lists written.
-    pub fn remove(&mut self, matcher: &Arc<Matcher>) -> usize {
-        self.edit(matcher, |list| List::take(list, matcher.key))
+    pub fn remove(&mut self, matcher: &Matcher) -> usize {
+        self.edit(matcher, |list| List::take(list, matcher.key()))
     }
 
     fn edit(&mut self, matcher: &Matcher, mut edit: impl FnMut(&mut Option<List>)) -> usize {
         let mut written = 0;
         let mut edit_paths = |paths: &mut PathIndex| {
-            for_each_path_key(&matcher.paths, |key| {
+            for_each_path_key(matcher.paths(), |key| {
                 written += 1;
                 paths.update(key, &mut edit);
             });
@@ -149,27 +163,28 @@ impl RouteIndex {
         written
     }
 
-    /// The first matcher in order that matches and that `admit` lets through.
+    /// The first route in order that matches and that `admit` lets through.
     pub fn find<'a>(
         &'a self,
         facts: &Facts<'_>,
         scratch: &mut Scratch,
-        mut admit: impl FnMut(&'a Matcher) -> bool,
+        mut admit: impl FnMut(&'a CompiledRoute) -> bool,
     ) -> Option<Hit<'a>> {
         let (host, port) = facts.host_and_port();
         let path = facts.path.as_bytes();
-        let mut best: Option<Hit<'a>> = None;
+        let mut best: Option<(OrderKey, Hit<'a>)> = None;
         let mut visit = |paths: &'a PathIndex| {
             paths.walk(path, |list| {
-                for matcher in list.matchers() {
-                    if best.is_some_and(|hit| hit.matcher.key >= matcher.key) {
+                for (route, part) in list.candidates() {
+                    let key = route.key(part);
+                    if best.as_ref().is_some_and(|(known, _)| *known >= key) {
                         return;
                     }
-                    let Some(path) = matcher.matches(facts, host, port) else {
+                    let Some(path) = route.matches(part, facts, host, port) else {
                         continue;
                     };
-                    if admit(matcher) {
-                        best = Some(Hit { matcher, path });
+                    if admit(route) {
+                        best = Some((key, Hit { route, part, path }));
                         return;
                     }
                 }
@@ -185,13 +200,13 @@ impl RouteIndex {
         }
         self.prefix.walk(host.as_bytes(), &mut visit);
         visit(&self.any);
-        best
+        best.map(|(_, hit)| hit)
     }
 }
 
 /// Where the matcher with this key is, or belongs.
-fn position(matchers: &[Arc<Matcher>], key: OrderKey) -> Result<usize, usize> {
-    matchers.binary_search_by(|matcher| key.cmp(&matcher.key))
+fn position(matchers: &[Matcher], key: OrderKey) -> Result<usize, usize> {
+    matchers.binary_search_by(|matcher| key.cmp(&matcher.key()))
 }
 
 fn edit_slot(slot: &mut Option<PathIndex>, edit: &mut impl FnMut(&mut PathIndex)) {

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use uuid::Uuid;
 
-type Matchers = Arc<[Arc<Matcher>]>;
+type Matchers = Box<[Matcher]>;
 
 #[derive(Clone, Debug)]
 struct Request {
@@ -267,7 +267,7 @@ fn found(
             PathMatch::Prefix(len) => Some(len),
             PathMatch::Regex { start, end, .. } => Some(end - start),
         };
-        (hit.matcher.route.id, len)
+        (hit.route.id, len)
     })
 }
 

@@ -8,16 +8,18 @@ use super::protocols::Protocols;
 use super::regex_path::RegexPath;
 use crate::model;
 use crate::telemetry::record::Label;
+use smallvec::SmallVec;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// A route as requests see it.
+/// A route as requests see it. Where there are many routes, looking at one means waiting for
+/// memory: what the index looks at stands in front, all in one block.
 #[derive(Debug)]
+#[repr(C)]
 pub struct CompiledRoute {
-    pub id: Uuid,
-    pub name: Option<Arc<str>>,
-    /// The name for telemetry: the route's name, else its id.
-    pub label: Arc<Label>,
+    /// Nearly all routes have one.
+    parts: SmallVec<[Part; 1]>,
+    pub(super) conditions: Conditions,
     pub service: Option<Uuid>,
     pub protocols: Protocols,
     /// What a plain request to an https-only route is answered with.
@@ -26,7 +28,17 @@ pub struct CompiledRoute {
     pub preserve_host: bool,
     pub request_buffering: bool,
     pub response_buffering: bool,
-    pub(super) conditions: Conditions,
+    /// The name for telemetry: the route's name, else its id.
+    pub label: Arc<Label>,
+    pub id: Uuid,
+    pub name: Option<Arc<str>>,
+}
+
+/// A kind of path of a route, with its place in the order of routes.
+#[derive(Debug)]
+struct Part {
+    key: OrderKey,
+    paths: Paths,
 }
 
 /// The paths of one matcher; each kind has its own place in the order, so a route that mixes
@@ -44,11 +56,10 @@ pub enum Paths {
 }
 
 /// A route or a part of one, as the index holds it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Matcher {
-    pub key: OrderKey,
     pub route: Arc<CompiledRoute>,
-    pub paths: Paths,
+    part: usize,
 }
 
 /// What of the path matched.
@@ -71,10 +82,7 @@ impl Matcher {
     ///
     /// # Errors
     /// One text for the user per invalid field.
-    pub fn compile(
-        route: &model::Route,
-        order: MatchOrder,
-    ) -> Result<Arc<[Arc<Matcher>]>, Vec<String>> {
+    pub fn compile(route: &model::Route, order: MatchOrder) -> Result<Box<[Matcher]>, Vec<String>> {
         let mut violations = Vec::new();
         let protocols = Protocols::parse(&route.protocols).unwrap_or_else(|reason| {
             violations.push(format!("protocols: {reason}"));
@@ -86,7 +94,7 @@ impl Matcher {
             return Err(violations);
         }
         if !protocols.intersects(Protocols::HTTP) {
-            return Ok(Arc::new([]));
+            return Ok(Box::default());
         }
         let base = Weights {
             categories: conditions.categories() + u32::from(!route.paths.is_empty()),
@@ -94,8 +102,29 @@ impl Matcher {
             headers: conditions.header_names(),
             ..Weights::default()
         };
+        let whole = groups.len() == 1;
+        let parts = groups.into_iter().enumerate().map(|(at, paths)| {
+            let weights = match &paths {
+                Paths::Any => base,
+                Paths::Prefixes { len, .. } => Weights {
+                    prefix_len: *len,
+                    ..base
+                },
+                Paths::Regexes(_) => Weights {
+                    regex: Some(route.regex_priority),
+                    ..base
+                },
+            };
+            let id = match whole {
+                true => route.id,
+                false => group_id(route.id, at + 1),
+            };
+            let key = order_key(priority(order, &weights), id);
+            Part { key, paths }
+        });
         let name: Option<Arc<str>> = route.name.as_deref().map(Arc::from);
         let compiled = Arc::new(CompiledRoute {
+            parts: parts.collect(),
             id: route.id,
             label: Arc::new(Label {
                 id: route.id,
@@ -111,43 +140,62 @@ impl Matcher {
             response_buffering: route.response_buffering,
             conditions,
         });
-        let whole = groups.len() == 1;
-        Ok(groups
-            .into_iter()
-            .enumerate()
-            .map(|(at, paths)| {
-                let weights = match &paths {
-                    Paths::Any => base,
-                    Paths::Prefixes { len, .. } => Weights {
-                        prefix_len: *len,
-                        ..base
-                    },
-                    Paths::Regexes(_) => Weights {
-                        regex: Some(route.regex_priority),
-                        ..base
-                    },
-                };
-                let id = if whole {
-                    route.id
-                } else {
-                    group_id(route.id, at + 1)
-                };
-                Arc::new(Matcher {
-                    key: order_key(priority(order, &weights), id),
-                    route: Arc::clone(&compiled),
-                    paths,
-                })
-            })
-            .collect())
+        let matcher = |part| Matcher {
+            route: Arc::clone(&compiled),
+            part,
+        };
+        Ok((0..compiled.parts.len()).map(matcher).collect())
     }
 
-    /// What matched when the request meets everything the matcher asks. The index has already
-    /// compared the hosts' names and prefixes up to [`MAX_PATH_KEY`].
-    pub(super) fn matches(&self, facts: &Facts<'_>, host: &str, port: u64) -> Option<PathMatch> {
-        if !self.route.conditions.hold(facts, host, port) {
+    /// The one matcher of a route that has no more.
+    pub(super) fn of_whole(route: &Arc<CompiledRoute>) -> Matcher {
+        Matcher {
+            route: Arc::clone(route),
+            part: 0,
+        }
+    }
+
+    pub fn key(&self) -> OrderKey {
+        self.route.key(self.part)
+    }
+
+    pub fn paths(&self) -> &Paths {
+        self.route.paths(self.part)
+    }
+
+    /// The route, when this is all of it.
+    pub(super) fn whole(&self) -> Option<&Arc<CompiledRoute>> {
+        (self.route.parts.len() == 1).then_some(&self.route)
+    }
+
+    pub(super) fn part(&self) -> usize {
+        self.part
+    }
+}
+
+impl CompiledRoute {
+    /// The place of a part in the order of routes.
+    pub(super) fn key(&self, part: usize) -> OrderKey {
+        self.parts[part].key
+    }
+
+    pub(super) fn paths(&self, part: usize) -> &Paths {
+        &self.parts[part].paths
+    }
+
+    /// What matched when the request meets everything that this part of the route asks. The index
+    /// has already compared the hosts' names and prefixes up to [`MAX_PATH_KEY`].
+    pub(super) fn matches(
+        &self,
+        part: usize,
+        facts: &Facts<'_>,
+        host: &str,
+        port: u64,
+    ) -> Option<PathMatch> {
+        if !self.conditions.hold(facts, host, port) {
             return None;
         }
-        match &self.paths {
+        match self.paths(part) {
             Paths::Any => Some(PathMatch::None),
             // Found under the whole of one of the prefixes.
             Paths::Prefixes { len, .. } if *len <= MAX_PATH_KEY => Some(PathMatch::Prefix(*len)),

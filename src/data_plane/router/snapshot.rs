@@ -4,7 +4,7 @@ use super::certificates::{CertificateTable, CompiledCaCertificate, CompiledCerti
 use super::facts::{Facts, Scratch};
 use super::identity::{CompiledConsumer, KeyCredential};
 use super::index::RouteIndex;
-use super::matcher::{CompiledRoute, Matcher, PathMatch, Paths};
+use super::matcher::{CompiledRoute, PathMatch, Paths};
 use super::path;
 use super::persistent_map::PersistentMap;
 use super::plugin_table::{Plan, PluginTable, Scope};
@@ -39,8 +39,8 @@ pub struct Matched {
     /// `None` when the route has none.
     pub service: Option<Arc<CompiledService>>,
     path: PathMatch,
-    /// Set when the path was matched by a pattern.
-    matcher: Option<Arc<Matcher>>,
+    /// Which part of the route has matched.
+    part: usize,
 }
 
 impl Matched {
@@ -76,10 +76,10 @@ impl Matched {
     }
 
     fn regex(&self) -> Option<&regex::Regex> {
-        let (PathMatch::Regex { pattern, .. }, Some(matcher)) = (self.path, &self.matcher) else {
+        let PathMatch::Regex { pattern, .. } = self.path else {
             return None;
         };
-        let Paths::Regexes(regexes) = &matcher.paths else {
+        let Paths::Regexes(regexes) = self.route.paths(self.part) else {
             return None;
         };
         Some(regexes.get(pattern)?.regex())
@@ -102,7 +102,7 @@ impl Snapshot {
         let mut service = None;
         let hit = self
             .routes
-            .find(facts, scratch, |matcher| match &matcher.route.service {
+            .find(facts, scratch, |route| match &route.service {
                 None => {
                     service = None;
                     true
@@ -116,12 +116,11 @@ impl Snapshot {
                     }
                 },
             })?;
-        let by_pattern = matches!(hit.path, PathMatch::Regex { .. });
         Some(Matched {
-            route: Arc::clone(&hit.matcher.route),
+            route: Arc::clone(hit.route),
             service: service.cloned(),
             path: hit.path,
-            matcher: by_pattern.then(|| Arc::clone(hit.matcher)),
+            part: hit.part,
         })
     }
 

@@ -20,7 +20,7 @@ pub struct Trie<V> {
 #[derive(Clone)]
 #[repr(align(64))]
 struct Node<V> {
-    /// The bytes between the parent and this node; empty only at the root.
+    /// The bytes between the parent and this node; may be empty only at the root.
     label: Label,
     value: Option<V>,
     /// Ascending by the first byte of their labels.
@@ -80,10 +80,10 @@ impl<V: Clone> Trie<V> {
     /// Edits the value of one key in place; `edit` sees `None` for a key that is not there and
     /// leaves `None` to remove it.
     pub fn update(&mut self, key: &[u8], edit: impl FnOnce(&mut Option<V>)) {
-        let root = self.root.get_or_insert_with(|| Arc::new(Node::new(&[])));
+        let root = self.root.get_or_insert_with(|| Arc::new(Node::new(key)));
         let root = Arc::make_mut(root);
         root.update(key, edit);
-        if root.value.is_none() && root.children.is_none() {
+        if root.is_empty() {
             self.root = None;
         }
     }
@@ -95,6 +95,10 @@ impl<V: Clone> Trie<V> {
         };
         let mut rest = query;
         loop {
+            let Some(after) = rest.strip_prefix(node.label.bytes()) else {
+                return;
+            };
+            rest = after;
             if let Some(value) = &node.value {
                 visit(value);
             }
@@ -103,10 +107,6 @@ impl<V: Clone> Trie<V> {
                 return;
             };
             node = &node.children()[at];
-            let Some(after) = rest.strip_prefix(node.label.bytes()) else {
-                return;
-            };
-            rest = after;
         }
     }
 }
@@ -144,35 +144,39 @@ impl<V: Clone> Node<V> {
         self.children = (!children.is_empty()).then(|| children.into());
     }
 
-    /// `key` is what remains after this node's own label.
+    fn is_empty(&self) -> bool {
+        self.value.is_none() && self.children.is_none()
+    }
+
+    /// `key` includes this node's own label.
     fn update(&mut self, key: &[u8], edit: impl FnOnce(&mut Option<V>)) {
-        let Some(first) = key.first() else {
-            edit(&mut self.value);
-            return;
-        };
-        let at = match self.position(*first) {
-            Ok(at) => at,
-            Err(at) => {
-                self.edit_children(|children| children.insert(at, Node::new(key)));
-                at
-            }
-        };
+        let shared = common_prefix(self.label.bytes(), key);
+        if shared < self.label.bytes().len() {
+            self.split(shared);
+        }
+        let rest = &key[shared..];
+        match rest.first() {
+            None => edit(&mut self.value),
+            Some(first) => self.update_child(*first, rest, edit),
+        }
+        if self.value.is_none() {
+            self.merge_with_only_child();
+        }
+    }
+
+    fn update_child(&mut self, first: u8, key: &[u8], edit: impl FnOnce(&mut Option<V>)) {
+        let at = self.position(first).unwrap_or_else(|at| {
+            self.edit_children(|children| children.insert(at, Node::new(key)));
+            at
+        });
         let Some(children) = &mut self.children else {
             return;
         };
         // The first byte of its label stays, whatever happens to the child.
         let child = &mut Arc::make_mut(children)[at];
-        let shared = common_prefix(child.label.bytes(), key);
-        if shared < child.label.bytes().len() {
-            child.split(shared);
-        }
-        child.update(&key[shared..], edit);
-        if child.value.is_none() {
-            match child.children().len() {
-                0 => self.edit_children(|children| drop(children.remove(at))),
-                1 => child.merge_with_only_child(),
-                _ => {}
-            }
+        child.update(key, edit);
+        if child.is_empty() {
+            self.edit_children(|children| drop(children.remove(at)));
         }
     }
 
