@@ -26,6 +26,9 @@ CONTROL_PLANES = ("control-plane-1", "control-plane-2")
 NOT_OFFLINE = {"grafana", "load"}
 
 
+PREFIX = "/var/lib/langur"
+
+
 class Failed(Exception):
     """Something did not happen; the text says what, and what was seen last."""
 
@@ -65,6 +68,8 @@ class Container:
         self.number = int(inspected["Config"]["Labels"]["com.docker.compose.container-number"])
         state = inspected["State"]
         self.running = state["Running"]
+        # Made, and never started.
+        self.created = state["Status"] == "created"
         self.exit_code = state["ExitCode"]
         self.health = state.get("Health", {}).get("Status")
 
@@ -79,8 +84,8 @@ class Container:
         """Why it is not as it should be; None when it is."""
         if self.running:
             return None if self.health in (None, "healthy") else f"{self.name} is {self.health}"
-        # Those that do their work once.
-        if self.service in ("certificates", "example") and self.exit_code == 0:
+        # Two do their work once, one is switched on and off.
+        if self.service == "load" or (self.service in ("certificates", "example") and self.exit_code == 0):
             return None
         return f"{self.name} has ended with {self.exit_code}"
 
@@ -177,8 +182,28 @@ def wait_for_status(container, path, status, seconds=60):
 
 
 def scale(count):
-    # Alone: data planes can be added while no control plane runs.
-    compose("up", "-d", "--no-build", "--no-deps", "--no-recreate", "--scale", f"data-plane={count}", "data-plane")
+    """That many data planes. Without a control plane to ask, new ones begin with the cache of another."""
+    sources = running("data-plane")
+    if sources and not any(running(control_plane) for control_plane in CONTROL_PLANES):
+        start_data_planes("--no-start", count)
+        for new in containers("data-plane"):
+            if new.created:
+                copy_cache(sources[0], new)
+    start_data_planes("-d", count)
+
+
+def start_data_planes(how, count):
+    # Alone: this must not start anything else.
+    compose("up", how, "--no-build", "--no-deps", "--no-recreate", "--scale", f"data-plane={count}", "data-plane")
+
+
+def copy_cache(source, new):
+    """The configuration; not the identity, which is beside it."""
+    print(f"{new.name} begins with the cache of {source.name}")
+    with subprocess.Popen(["docker", "cp", f"{source.id}:{PREFIX}/dbless.lmdb", "-"], stdout=subprocess.PIPE) as reading:
+        run("docker", "cp", "-", f"{new.id}:{PREFIX}", stdin=reading.stdout)
+    if reading.returncode:
+        raise Failed(f"the cache of {source.name} cannot be read")
 
 
 def up(offline, binary):
