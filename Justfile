@@ -36,7 +36,7 @@ up-offline binary="target/release/langur":
 
 # Removes the composition with all that it kept
 down:
-    scripts/compose.sh --profile load down --volumes --remove-orphans
+    scripts/composition.py down
 
 # Stops the composition and keeps everything; `just up` goes on
 stop:

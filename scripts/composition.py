@@ -5,11 +5,13 @@
     scripts/composition.py up --offline [--binary PATH]     without a registry: stand-ins, an image of PATH, no Grafana
     scripts/composition.py scale N                          N data planes
     scripts/composition.py disconnect-demo                  a data plane restarts while no control plane runs
+    scripts/composition.py down                             removes everything, the volumes included
 
 COMPOSE_PROJECT_NAME chooses the project, the variables GATEWAY_… of docker-compose.yml its ports and images.
 tests/composition drives the composition through this module.
 """
 import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -96,6 +98,22 @@ def containers(*services):
         return []
     found = [Container(inspected) for inspected in json.loads(run("docker", "inspect", *ids))]
     return sorted(found, key=lambda container: (container.service, container.number))
+
+
+def volumes():
+    """The volumes that the project's containers use."""
+    return {mount["Name"] for container in containers() for mount in container.inspected["Mounts"] if mount["Type"] == "volume"}
+
+
+@contextlib.contextmanager
+def removing_volumes():
+    """Removes the volumes of containers that are gone in the end: compose forgets those without a name."""
+    before = volumes()
+    yield
+    unused = before - volumes()
+    left = unused & set(run("docker", "volume", "ls", "--quiet").split())
+    if left:
+        run("docker", "volume", "rm", *sorted(left))
 
 
 def running(service):
@@ -189,7 +207,8 @@ def scale(count):
         for new in containers("data-plane"):
             if new.created:
                 copy_cache(sources[0], new)
-    start_data_planes("-d", count)
+    with removing_volumes():
+        start_data_planes("-d", count)
 
 
 def start_data_planes(how, count):
@@ -207,14 +226,14 @@ def copy_cache(source, new):
 
 
 def up(offline, binary):
+    services = []
     if offline:
         tag = os.environ.get("GATEWAY_IMAGE", "langur:local")
         subprocess.run([ROOT / "scripts/images-offline.sh"], check=True)
         subprocess.run([ROOT / "scripts/pack-image.sh", binary, tag], check=True)
-        services = compose("config", "--services").split()
-        compose("up", "-d", "--no-build", *[service for service in services if service not in NOT_OFFLINE])
-    else:
-        compose("up", "-d", "--build")
+        services = [service for service in compose("config", "--services").split() if service not in NOT_OFFLINE]
+    with removing_volumes():
+        compose("up", "-d", "--no-build" if offline else "--build", *services)
     wait_until_healthy()
     # It has no health check: it is well when it lets through.
     url = front() + "/"
@@ -226,6 +245,11 @@ def front():
     for container in running("front"):
         return container.url(8000)
     raise Failed("front does not run")
+
+
+def down():
+    with removing_volumes():
+        compose("--profile", "load", "down", "--volumes", "--remove-orphans", "--timeout", "10")
 
 
 def show_places():
@@ -324,6 +348,7 @@ def main():
     starting.add_argument("--binary", default="target/release/langur")
     commands.add_parser("scale").add_argument("count", type=int)
     commands.add_parser("disconnect-demo")
+    commands.add_parser("down")
     arguments = parser.parse_args()
     try:
         if arguments.command == "up":
@@ -336,6 +361,8 @@ def main():
                 return
             wait_until_healthy()
             show_fleet(wait_until_in_sync())
+        elif arguments.command == "down":
+            down()
         else:
             disconnect_demo()
     except (Failed, subprocess.CalledProcessError) as failed:

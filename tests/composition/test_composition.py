@@ -249,10 +249,15 @@ class Composition(unittest.TestCase):
         (control_plane,) = c.running("control-plane-1")
         certificate = docker("exec", control_plane.id, "cat", "/etc/langur/cluster/cluster.crt")
         kept = [node_id(node) for node in self.data_planes(4)[:2]]
+        before = c.volumes()
         c.up(offline=True, binary=BINARY)
         (control_plane,) = c.running("control-plane-1")
         self.assertEqual(docker("exec", control_plane.id, "cat", "/etc/langur/cluster/cluster.crt"), certificate)
         self.assertEqual([node_id(node) for node in self.data_planes(2)], kept)
+        # Those of the two data planes that are gone.
+        removed = before - c.volumes()
+        self.assertGreaterEqual(len(removed), 2)
+        self.assertEqual(removed & all_volumes(), set())
         c.wait_until_in_sync()
         for node in self.data_planes(2):
             self.serves(node, "/after-the-outage")
@@ -288,12 +293,18 @@ def show_logs():
         print(c.compose(*arguments), file=sys.stderr, flush=True)
 
 
+def all_volumes():
+    return set(docker("volume", "ls", "--quiet").split())
+
+
 def tear_down():
-    subprocess.run([ROOT / "scripts/compose.sh", "--profile", "load", "down", "--volumes", "--remove-orphans", "--timeout", "5"], check=True)
-    left = docker("ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={PROJECT}")
+    used = c.volumes()
+    c.down()
     subprocess.run(["docker", "image", "rm", IMAGE], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    if left.strip():
-        raise c.Failed(f"containers are left: {left}")
+    of_project = f"label=com.docker.compose.project={PROJECT}"
+    left = docker("ps", "--all", "--quiet", "--filter", of_project).split() + sorted(used & all_volumes())
+    if left:
+        raise c.Failed(f"containers or volumes are left: {left}")
 
 
 if __name__ == "__main__":
