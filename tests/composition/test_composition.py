@@ -3,7 +3,7 @@
 
     tests/composition/test_composition.py [TEST...]
 
-It packs a binary that is built already: $COMPOSITION_BINARY, else the debug build. The tests are one story and run in
+It packs a binary that is built already: $LANGUR_BINARY, else the debug build. The tests are one story and run in
 order; each leaves the composition whole. It needs Docker, compose, and root for the stand-ins of the base images.
 """
 import json
@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 PROJECT = f"langur-test-{os.getpid()}"
 IMAGE = f"langur:test-{os.getpid()}"
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-BINARY = os.environ.get("COMPOSITION_BINARY", str(TARGET / "debug/langur"))
+BINARY = os.environ.get("LANGUR_BINARY", str(TARGET / "debug/langur"))
 PORTS = ("PROXY_PORT", "PROXY_TLS_PORT", "ADMIN_1_PORT", "ADMIN_2_PORT", "DATA_PLANE_PORTS", "PROMETHEUS_PORT", "GRAFANA_PORT")
 os.environ.update({"COMPOSE_PROJECT_NAME": PROJECT, "GATEWAY_IMAGE": IMAGE})
 # Free ports, so that the composition of whoever uses this machine is left in peace.
