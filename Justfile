@@ -26,6 +26,52 @@ test-observability:
 quickstart:
     cargo run --release -- quickstart
 
+# The composition: PostgreSQL, two control planes, data planes, Prometheus, Grafana; waits until it is healthy
+up:
+    scripts/composition.py up
+
+# The same where no image registry is reached: without Grafana, with a binary that is built already
+up-offline binary="target/release/langur":
+    scripts/composition.py up --offline --binary {{binary}}
+
+# Removes the composition with all that it kept
+down:
+    scripts/composition.py down
+
+# Stops the composition and keeps everything; `just up` goes on
+stop:
+    scripts/compose.sh --profile load stop
+
+logs *args:
+    scripts/compose.sh logs --tail=100 --follow {{args}}
+
+ps:
+    scripts/compose.sh ps
+
+# That many data planes
+scale-data-plane count:
+    scripts/composition.py scale {{count}}
+
+# Requests of several services and consumers, until `just load-off`
+load:
+    scripts/compose.sh --profile load up -d --no-build --no-deps load
+
+load-off:
+    scripts/compose.sh --profile load stop load
+
+# A data plane restarts and serves while no control plane runs; then all are in sync again
+disconnect-demo:
+    scripts/composition.py disconnect-demo
+
+# Stand-ins for the base images, from Debian packages
+images-offline folder="target/images":
+    scripts/images-offline.sh {{folder}}
+
+# The composition end to end, with the binary of the debug build
+test-composition:
+    cargo build
+    tests/composition/test_composition.py
+
 # Conformance against the recorded answers of a real Kong, where they are
 conformance:
     scripts/conformance.sh

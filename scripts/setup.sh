@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
 # Installs what a fresh machine lacks: just (a PyPI wheel), PostgreSQL and Prometheus for the
-# tests, PyYAML (wheel or package), and with `--bench` also nginx, haproxy and wrk. Safe to run
-# again; starts no service.
+# tests, PyYAML (wheel or package), compose where a Docker engine runs, and with `--bench` also
+# nginx, haproxy and wrk. Safe to run again; starts no service.
 set -euo pipefail
 
 want_packages=(postgresql prometheus)
+if docker info >/dev/null 2>&1 && ! docker compose version >/dev/null 2>&1 && ! command -v docker-compose >/dev/null; then
+  want_packages+=(docker-compose)
+fi
 [ "${1:-}" = "--bench" ] && want_packages+=(nginx-light haproxy wrk)
 
 if ! command -v just >/dev/null; then

@@ -2,6 +2,7 @@
 
 mod args;
 mod check;
+mod echo;
 mod error;
 mod exit;
 mod health;
@@ -37,6 +38,8 @@ enum Command {
     Start(start::Args),
     /// Run a control plane, a data plane and an echo upstream to try things out.
     Quickstart(quickstart::Args),
+    /// Run only that echo upstream.
+    Echo(echo::Args),
     /// Check a settings file.
     Check(check::Args),
     /// The control plane's database schema.
@@ -72,6 +75,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let result = match cli.command {
         Command::Start(args) => start::command(&args),
         Command::Quickstart(args) => quickstart::command(&args),
+        Command::Echo(args) => echo::command(&args),
         Command::Check(args) => check::command(&args),
         Command::Migrations(args) => migrations::command(&args),
         Command::Hybrid(args) => hybrid::command(&args),

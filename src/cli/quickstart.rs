@@ -4,13 +4,12 @@
 //! two nodes have settings of their own and a real mutual-TLS link between them.
 
 use super::start::{Planes, Signals, StartError, Stop};
-use super::{CliError, hybrid, logging, start};
+use super::{CliError, echo, hybrid, logging, start};
 use crate::settings::{LogControl, Settings, Sources};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-mod echo;
 mod tour;
 
 #[derive(Debug, clap::Args)]
@@ -74,7 +73,7 @@ pub fn command(args: &Args) -> Result<(), CliError> {
 /// A part could not start.
 pub async fn run(plan: Plan, log: LogControl) -> Result<(), StartError> {
     let mut signals = Signals::catch()?;
-    let echo = echo::serve(plan.echo)?;
+    let echo = echo::serve("--echo-port", plan.echo)?;
     let control_plane = Planes::start(Arc::clone(&plan.control_plane), log.clone()).await?;
     let data_plane = Planes::start(Arc::clone(&plan.data_plane), log).await?;
     print!("{}", tour::text(&plan));

@@ -29,6 +29,8 @@ fn exit_codes() {
     );
     let dp = file("dp.conf", "role = data_plane");
     let dir = directory.path().to_str().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken_address = taken.local_addr().unwrap().to_string();
     for (line, expected) in [
         (&["version"][..], Exit::Ok),
         (&["--help"], Exit::Ok),
@@ -51,6 +53,8 @@ fn exit_codes() {
         (&["hybrid", "gen_cert", dir], Exit::CannotCreate),
         (&["hybrid", "gen_cert", "--days", "0"], Exit::Usage),
         (&["health", "-c", &bad], Exit::Config),
+        (&["echo", "--listen", "nowhere"], Exit::Usage),
+        (&["echo", "--listen", &taken_address], Exit::System),
     ] {
         assert_eq!(exit(line), expected, "{line:?}");
     }

@@ -6,10 +6,14 @@ use actix_web::http::Uri;
 use awc::ws::{Frame, Message};
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt, future};
+use rand::seq::SliceRandom;
 use rustls::ClientConfig;
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
 
 /// How long connecting, the TLS handshake and the upgrade may take, each.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -17,7 +21,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// What is dialled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// `host:port`; the host is resolved anew for every connection.
+    /// `host:port`; the host is resolved anew for every connection, to one or more addresses.
     pub address: String,
     /// The path of the endpoint, such as `/langur/v1/config`.
     pub path: String,
@@ -58,7 +62,8 @@ impl Dialer {
         let connect = actix_service::fn_service(move |info: ConnectInfo<Uri>| {
             let address = address.clone();
             async move {
-                let io = TcpStream::connect(&address)
+                let found = lookup_host(&address).await.map_err(ConnectError::Io)?;
+                let io = connect_any(found.collect())
                     .await
                     .map_err(ConnectError::Io)?;
                 io.set_nodelay(true).map_err(ConnectError::Io)?;
@@ -97,6 +102,23 @@ impl Dialer {
     }
 }
 
+/// Connects to one of the addresses of a name, whichever answers. They are tried in random
+/// order: resolvers sort them, which would bring a whole fleet to the same control plane.
+async fn connect_any(mut addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+    addresses.shuffle(&mut rand::rng());
+    // One that says nothing leaves time for the others.
+    let each = TIMEOUT / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
+    let mut error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in addresses {
+        match timeout(each, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(refused)) => error = refused,
+            Err(elapsed) => error = elapsed.into(),
+        }
+    }
+    Err(error)
+}
+
 /// What a frame means for the link; control frames that mean nothing are skipped.
 fn frame_bytes(
     frame: Result<Frame, awc::error::WsProtocolError>,
@@ -110,5 +132,42 @@ fn frame_bytes(
             "a frame that is not binary and whole".into(),
         ))),
         Err(err) => Some(Err(LinkError::Failed(err.to_string()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use tokio::net::TcpListener;
+
+    #[actix_rt::test]
+    async fn a_name_of_several_addresses_is_all_of_them() {
+        let listen = || TcpListener::bind("127.0.0.1:0");
+        let (first, second, dead) = (
+            listen().await.unwrap(),
+            listen().await.unwrap(),
+            listen().await.unwrap(),
+        );
+        let addresses = [&first, &second, &dead].map(|socket| socket.local_addr().unwrap());
+        drop(dead);
+        let mut reached = BTreeSet::new();
+        // One of two is missed by chance once in 2^62.
+        for _ in 0..64 {
+            let stream = connect_any(addresses.to_vec()).await.unwrap();
+            reached.insert(stream.peer_addr().unwrap());
+        }
+        assert_eq!(reached, BTreeSet::from([addresses[0], addresses[1]]));
+    }
+
+    #[actix_rt::test]
+    async fn a_name_without_an_address_that_answers() {
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let dead = socket.local_addr().unwrap();
+        drop(socket);
+        let refused = connect_any(vec![dead, dead]).await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        let none = connect_any(Vec::new()).await.unwrap_err();
+        assert_eq!(none.kind(), io::ErrorKind::NotFound);
     }
 }

@@ -1,6 +1,8 @@
-//! A small upstream that answers with what it saw.
+//! `langur echo`: a small upstream that answers with what it saw. The quickstart and the
+//! composition send their traffic to it.
 
-use crate::cli::start::StartError;
+use super::CliError;
+use super::start::{self, Signals, StartError, Stop};
 use crate::node::NodeError;
 use crate::serve::{self, Running, Site};
 use crate::settings::parse_listen;
@@ -10,14 +12,37 @@ use serde_json::{Map, Value, json};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Starts it.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Where it listens.
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9080")]
+    listen: SocketAddr,
+}
+
+/// Serves until the process is told to stop.
+pub fn command(args: &Args) -> Result<(), CliError> {
+    start::block_on(run(args.listen))?;
+    Ok(())
+}
+
+async fn run(address: SocketAddr) -> Result<(), StartError> {
+    let mut signals = Signals::catch()?;
+    let running = serve("--listen", address)?;
+    for address in &running.addresses {
+        println!("echo upstream: http://{address}");
+    }
+    running.stop(signals.next().await == Stop::Drain).await;
+    Ok(())
+}
+
+/// Starts it; `flag` is where the address comes from, for the error.
 ///
 /// # Errors
 /// The address is taken.
-pub fn serve(address: SocketAddr) -> Result<Running, StartError> {
+pub(super) fn serve(flag: &'static str, address: SocketAddr) -> Result<Running, StartError> {
     let listens = parse_listen(&[address.to_string()]).map_err(NodeError::Setting)?;
     let site = Site {
-        setting: "--echo-port",
+        setting: flag,
         listens: &listens,
         tls: None,
         workers: 1,
