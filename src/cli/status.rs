@@ -8,6 +8,8 @@ use super::CliError;
 use super::args::SettingsArgs;
 use super::ask::Listener;
 use crate::settings::HostPort;
+use fleet::Fleet;
+use node::DataPlane;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 #[derive(Debug, clap::Args)]
@@ -32,37 +34,45 @@ fn host_port(text: &str) -> Result<HostPort, String> {
     text.parse().map_err(|()| "expected HOST:PORT".to_owned())
 }
 
+/// Whom to ask, and for what.
+enum Asked {
+    /// A control plane, for its fleet.
+    Fleet(Listener),
+    /// A data plane, for itself.
+    Node(Listener),
+}
+
+impl Asked {
+    fn of(args: &Args) -> Result<Asked, CliError> {
+        if let Some(address) = &args.admin {
+            let failed = |error| CliError::Unavailable(format!("{address}: {error}"));
+            return Ok(Asked::Fleet(Listener::plain(address).map_err(failed)?));
+        }
+        let (settings, _) = args.settings.load()?;
+        if let Some(admin) = Listener::admin(&settings)? {
+            return Ok(Asked::Fleet(admin));
+        }
+        let nobody = "status_listen is off: there is nobody to ask";
+        let status = Listener::status(&settings)?;
+        let status = status.ok_or_else(|| CliError::Unavailable(nobody.to_owned()))?;
+        Ok(Asked::Node(status))
+    }
+}
+
 /// Prints the state; fails with 69 when nobody answers, with 1 when something is not as it
 /// should be.
 pub fn command(args: &Args) -> Result<(), CliError> {
+    let asked = Asked::of(args)?;
     let deadline = Instant::now() + Duration::from_secs(args.timeout);
-    let listener = match &args.admin {
-        Some(address) => Some(
-            Listener::plain(address)
-                .map_err(|error| CliError::Unavailable(format!("{address}: {error}")))?,
-        ),
-        None => None,
-    };
-    let (listener, settings) = match listener {
-        Some(listener) => (Some(listener), None),
-        None => {
-            let (settings, _) = args.settings.load()?;
-            (Listener::admin(&settings)?, Some(settings))
-        }
-    };
-    let (text, json, trouble) = match (listener, settings) {
-        (Some(admin), _) => {
-            let fleet = fleet::Fleet::ask(&admin, deadline)?;
+    let (text, json, trouble) = match asked {
+        Asked::Fleet(admin) => {
+            let fleet = Fleet::ask(&admin, deadline)?;
             (fleet.text(now()), fleet.json(), fleet.trouble())
         }
-        (None, Some(settings)) => {
-            let nobody = "status_listen is off: there is nobody to ask";
-            let status = Listener::status(&settings)?
-                .ok_or_else(|| CliError::Unavailable(nobody.to_owned()))?;
-            let node = node::DataPlane::ask(&status, deadline)?;
+        Asked::Node(status) => {
+            let node = DataPlane::ask(&status, deadline)?;
             (node.text(), node.json(), node.trouble())
         }
-        (None, None) => return Err(CliError::Usage("whom to ask?".to_owned())),
     };
     match args.json {
         true => println!("{json:#}"),

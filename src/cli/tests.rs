@@ -51,6 +51,11 @@ fn exit_codes() {
         (&["hybrid", "gen_cert", dir], Exit::CannotCreate),
         (&["hybrid", "gen_cert", "--days", "0"], Exit::Usage),
         (&["health", "-c", &bad], Exit::Config),
+        (&["status", "-c", &bad], Exit::Config),
+        (&["status", "--admin", "nowhere"], Exit::Usage),
+        (&["status", "--admin", "127.0.0.1:1"], Exit::Unavailable),
+        (&["doctor", "-c", &bad], Exit::Failure),
+        (&["doctor", "-c", "/no/such/file"], Exit::NoInput),
     ] {
         assert_eq!(exit(line), expected, "{line:?}");
     }

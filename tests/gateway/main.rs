@@ -4,6 +4,7 @@ mod cache;
 mod change;
 mod control_planes;
 mod crash;
+mod docs;
 mod doctor;
 mod fleet_status;
 mod harness;
