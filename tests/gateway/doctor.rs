@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 /// The exit code and what was found.
-fn doctor(node: &Node) -> (Option<i32>, Vec<Value>) {
+pub fn doctor(node: &Node) -> (Option<i32>, Vec<Value>) {
     let output = node.run(&["doctor", "--json"]);
     let json: Value = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
@@ -18,7 +18,7 @@ fn doctor(node: &Node) -> (Option<i32>, Vec<Value>) {
 
 /// Demands a finding of this level and subject whose text contains all parts, with advice.
 #[track_caller]
-fn expect(findings: &[Value], level: &str, subject: &str, parts: &[&str]) {
+pub fn expect(findings: &[Value], level: &str, subject: &str, parts: &[&str]) {
     let found = findings.iter().any(|one| {
         let text = one["text"].as_str().unwrap_or_default();
         let advised = level == "ok" || one["advice"].is_string();

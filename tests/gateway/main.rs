@@ -11,6 +11,7 @@ mod harness;
 mod link;
 mod logs;
 mod metrics;
+mod pki;
 mod quarantine;
 mod quickstart;
 mod size;

@@ -204,7 +204,10 @@ fn not_believed(error: &io::Error) -> (String, &'static str) {
             "the control plane's certificate is valid for another name".to_owned(),
             "set cluster_server_name to a name in it, or have it issued for this address",
         ),
-        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => (
+        // A bad signature is what another authority of the same name leaves.
+        rustls::Error::InvalidCertificate(
+            CertificateError::UnknownIssuer | CertificateError::BadSignature,
+        ) => (
             "another authority has signed the control plane's certificate".to_owned(),
             "set cluster_ca_cert to the authority of the control plane's certificate",
         ),
@@ -235,6 +238,7 @@ fn is_about_certificates(alert: AlertDescription) -> bool {
             | AlertDescription::CertificateExpired
             | AlertDescription::CertificateRequired
             | AlertDescription::CertificateUnknown
+            | AlertDescription::DecryptError
             | AlertDescription::UnknownCA
             | AlertDescription::UnsupportedCertificate
     )
@@ -321,6 +325,7 @@ mod tests {
             invalid(CertificateError::UnknownIssuer),
             "another authority",
         );
+        check(invalid(CertificateError::BadSignature), "another authority");
         check(invalid(CertificateError::BadEncoding), "is refused");
         check(
             rustls::Error::AlertReceived(AlertDescription::UnknownCA),

@@ -18,6 +18,7 @@ pub enum Place {
     SqliteRestore,
     PostgresBackup,
     PostgresRestore,
+    ByHand,
     /// The composition's own test runs it.
     Compose,
     /// Nowhere, for this reason.
@@ -55,6 +56,7 @@ impl Place {
             "sqlite-restore" => Place::SqliteRestore,
             "postgres-backup" => Place::PostgresBackup,
             "postgres-restore" => Place::PostgresRestore,
+            "by-hand" => Place::ByHand,
             "compose" => Place::Compose,
             _ => {
                 let reason = text.strip_prefix("not-run=")?.trim();

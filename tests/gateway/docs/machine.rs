@@ -141,7 +141,9 @@ impl Machine {
 
     /// Runs a block whose last command stays. That it has come that far, the caller waits for.
     fn start(&mut self, block: &Block) {
-        let log = fs::File::create(self.path("log")).expect("a file");
+        let mut log = fs::OpenOptions::new();
+        let log = log.create(true).append(true).open(self.path("log"));
+        let log = log.expect("a file");
         let mut command = self.command(&block.script);
         command.stdout(log.try_clone().expect("a file")).stderr(log);
         // A group of its own: the shell is ended with what it started.
