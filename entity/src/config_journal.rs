@@ -17,6 +17,8 @@ pub struct Model {
     pub row: Option<Vec<u8>>,
     /// Epoch seconds.
     pub committed_at: i64,
+    /// The Admin API request that wrote it; NULL when there was none.
+    pub request_id: Option<Uuid>,
 }
 
 impl std::fmt::Debug for Model {

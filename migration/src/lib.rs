@@ -9,6 +9,7 @@ mod m20261121_000001_create_configuration;
 mod m20261121_000002_create_journal;
 mod m20261121_000003_create_fleet;
 mod m20261121_000004_create_telemetry;
+mod m20261122_000005_journal_request_id;
 mod runner;
 
 pub use runner::{Step, list, reset, up};
@@ -26,6 +27,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000002_create_journal::Migration),
             Box::new(m20261121_000003_create_fleet::Migration),
             Box::new(m20261121_000004_create_telemetry::Migration),
+            Box::new(m20261122_000005_journal_request_id::Migration),
         ]
     }
 }

@@ -24,6 +24,9 @@ pub enum CliError {
     AlreadyThere(String),
     #[error("{0}")]
     Unavailable(String),
+    /// What was asked about is there and not as it should be.
+    #[error("{0}")]
+    Unhealthy(String),
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error("cannot write: {0}")]
@@ -43,7 +46,7 @@ impl CliError {
             CliError::AlreadyThere(_) | CliError::Create { .. } => Exit::CannotCreate,
             CliError::Unavailable(_) => Exit::Unavailable,
             CliError::Tls(TlsError::Io { .. }) => Exit::CannotCreate,
-            CliError::Tls(_) | CliError::Logging(_) => Exit::Failure,
+            CliError::Tls(_) | CliError::Logging(_) | CliError::Unhealthy(_) => Exit::Failure,
             CliError::Write(_) => Exit::Io,
             CliError::Start(error) => error.exit(),
         }

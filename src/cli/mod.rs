@@ -1,7 +1,9 @@
 //! The command line: one file per command.
 
 mod args;
+mod ask;
 mod check;
+mod doctor;
 mod echo;
 mod error;
 mod exit;
@@ -10,7 +12,9 @@ mod hybrid;
 mod logging;
 pub mod migrations;
 pub mod quickstart;
+mod reload;
 pub mod start;
+mod status;
 mod version;
 
 pub use error::CliError;
@@ -46,8 +50,12 @@ enum Command {
     Migrations(migrations::Args),
     /// The link between control planes and data planes.
     Hybrid(hybrid::Args),
+    /// Look for the usual misconfigurations, and say what to do.
+    Doctor(doctor::Args),
     /// Ask the node that these settings describe whether it is ready.
     Health(health::Args),
+    /// Show the fleet of a control plane, or the state of a data plane.
+    Status(status::Args),
     /// Show the version.
     Version(version::Args),
 }
@@ -79,7 +87,9 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Check(args) => check::command(&args),
         Command::Migrations(args) => migrations::command(&args),
         Command::Hybrid(args) => hybrid::command(&args),
+        Command::Doctor(args) => doctor::command(&args),
         Command::Health(args) => health::command(&args),
+        Command::Status(args) => status::command(&args),
         Command::Version(args) => version::command(&args),
     };
     match result {

@@ -1,11 +1,11 @@
 //! `langur start`: settings, logging, identity, then the planes of the role, until a signal.
 //!
 //! SIGTERM and SIGQUIT drain: listeners close, requests in flight finish within
-//! `shutdown_timeout`. SIGINT stops at once; so does a second signal. SIGHUP does nothing:
-//! settings are read at the start only.
+//! `shutdown_timeout`. SIGINT stops at once; so does a second signal. SIGHUP reads the settings
+//! again for `log_level`; everything else is read at the start only.
 
 use super::args::SettingsArgs;
-use super::{CliError, Exit, logging};
+use super::{CliError, Exit, logging, reload};
 use crate::node::{Node, NodeError};
 use crate::settings::{LogControl, Settings};
 use std::future::Future;
@@ -61,7 +61,10 @@ pub fn command(args: &Args) -> Result<(), CliError> {
     for warning in warnings {
         tracing::warn!(warning, "settings");
     }
-    block_on(run(Arc::new(settings), log))?;
+    let settings = Arc::new(settings);
+    let (from, running, level) = (args.settings.clone(), Arc::clone(&settings), log.clone());
+    let reload = move || reload::reload(&from, &running, &level);
+    block_on(run(settings, log, Box::new(reload)))?;
     Ok(())
 }
 
@@ -76,8 +79,12 @@ pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
 ///
 /// # Errors
 /// A part could not start.
-pub async fn run(settings: Arc<Settings>, log: LogControl) -> Result<(), StartError> {
-    let mut signals = Signals::catch()?;
+pub async fn run(
+    settings: Arc<Settings>,
+    log: LogControl,
+    reload: Box<dyn Fn()>,
+) -> Result<(), StartError> {
+    let mut signals = Signals::catch()?.reloading(reload);
     let planes = Planes::start(settings, log).await?;
     let stop = signals.next().await;
     planes.stop(stop, &mut signals).await;
@@ -98,6 +105,12 @@ pub struct Signals {
     quit: Signal,
     interrupt: Signal,
     hang_up: Signal,
+    reload: Box<dyn Fn()>,
+}
+
+/// What SIGHUP does to a process that has no settings to read again.
+fn nothing_to_reload() {
+    tracing::warn!("there are no settings to read again: SIGHUP does nothing");
 }
 
 impl Signals {
@@ -110,7 +123,13 @@ impl Signals {
             quit: catch(SignalKind::quit())?,
             interrupt: catch(SignalKind::interrupt())?,
             hang_up: catch(SignalKind::hangup())?,
+            reload: Box::new(nothing_to_reload),
         })
+    }
+
+    /// The same, with something for SIGHUP to do.
+    pub fn reloading(self, reload: Box<dyn Fn()>) -> Signals {
+        Signals { reload, ..self }
     }
 
     /// Waits for the next one.
@@ -120,9 +139,7 @@ impl Signals {
                 _ = self.terminate.recv() => return Stop::Drain,
                 _ = self.quit.recv() => return Stop::Drain,
                 _ = self.interrupt.recv() => return Stop::Now,
-                _ = self.hang_up.recv() => {
-                    tracing::warn!("settings are read at the start only: SIGHUP does nothing");
-                }
+                _ = self.hang_up.recv() => (self.reload)(),
             }
         }
     }

@@ -55,6 +55,11 @@ fn exit_codes() {
         (&["health", "-c", &bad], Exit::Config),
         (&["echo", "--listen", "nowhere"], Exit::Usage),
         (&["echo", "--listen", &taken_address], Exit::System),
+        (&["status", "-c", &bad], Exit::Config),
+        (&["status", "--admin", "nowhere"], Exit::Usage),
+        (&["status", "--admin", "127.0.0.1:1"], Exit::Unavailable),
+        (&["doctor", "-c", &bad], Exit::Failure),
+        (&["doctor", "-c", "/no/such/file"], Exit::NoInput),
     ] {
         assert_eq!(exit(line), expected, "{line:?}");
     }

@@ -8,4 +8,5 @@ pub mod session;
 mod status;
 pub mod telemetry;
 
-pub use node::{ControlPlane, connect};
+pub use config_store::{InspectError, Inspection, MigrationStep};
+pub use node::{ControlPlane, connect, inspect};

@@ -6,8 +6,8 @@ use super::cluster_registry::{
     TelemetryAcceptor, history,
 };
 use super::config_store::{
-    ConfigStoreHandle, DatabaseSettings, PostgresSettings, PostgresTls, PostgresTlsMode, Retention,
-    SqliteSettings, Store,
+    self, ConfigStoreHandle, DatabaseSettings, InspectError, Inspection, PostgresSettings,
+    PostgresTls, PostgresTlsMode, Retention, SqliteSettings, Store,
 };
 use super::session::{Feed, Identity};
 use super::status::Status;
@@ -146,18 +146,21 @@ impl ControlPlane {
                 store: self.writer.clone(),
                 role: Role::ControlPlane,
                 router_flavor: RouterFlavor::default(),
-                plugins: Some(self.node.plugins()?.into_iter().collect()),
+                plugins: Some(Arc::new(self.node.plugins()?.into_iter().collect())),
             },
             node: admin_api::Node {
                 id: self.node.id,
                 hostname: self.node.hostname.clone(),
                 configuration: Arc::new(settings.report().into()),
             },
+            hybrid: settings.node.role == settings::Role::ControlPlane,
             status: pages,
             log: self.node.log.clone(),
             max_body: usize::try_from(settings.proxy.limits.admin_max_body_size)
                 .unwrap_or(usize::MAX),
         };
+        let (notices, log) = (self.store.notices(), self.node.log.clone());
+        actix_rt::spawn(admin_api::follow_log_level(notices, log, self.node.id));
         let listens = &settings.listeners.admin;
         let identities = || {
             settings
@@ -193,31 +196,44 @@ impl ControlPlane {
 /// # Errors
 /// It cannot be reached; the sentence names the setting.
 pub async fn connect(settings: &Settings) -> Result<Store, NodeError> {
-    let (database, setting) = match &settings.database {
-        Database::Sqlite { path } => {
-            if let Some(folder) = path.parent() {
+    let Some(database) = database(settings) else {
+        let why = "database: a control plane needs one".to_owned();
+        return Err(NodeError::Database(why));
+    };
+    let setting = match &database {
+        DatabaseSettings::Sqlite(sqlite) => {
+            if let Some(folder) = sqlite.path.parent() {
                 std::fs::create_dir_all(folder).map_err(|err| {
                     let folder = folder.display();
                     NodeError::Database(format!("sqlite_path: cannot create {folder}: {err}"))
                 })?;
             }
-            (
-                DatabaseSettings::Sqlite(SqliteSettings::new(path)),
-                "sqlite_path",
-            )
+            "sqlite_path"
         }
-        Database::Postgres(postgres) => (
-            DatabaseSettings::Postgres(Box::new(pg(postgres))),
-            "pg_host",
-        ),
-        Database::Off => {
-            let why = "database: a control plane needs one".to_owned();
-            return Err(NodeError::Database(why));
-        }
+        DatabaseSettings::Postgres(_) => "pg_host",
     };
     Store::connect(&database)
         .await
         .map_err(|err| NodeError::Database(format!("{setting}: {err:?}")))
+}
+
+/// Looks at the database that the settings name, without changing it.
+///
+/// # Errors
+/// See [`InspectError`].
+pub async fn inspect(settings: &Settings) -> Result<Inspection, InspectError> {
+    match database(settings) {
+        Some(database) => config_store::inspect(&database).await,
+        None => Err(InspectError::Other("database is off".to_owned())),
+    }
+}
+
+fn database(settings: &Settings) -> Option<DatabaseSettings> {
+    match &settings.database {
+        Database::Sqlite { path } => Some(DatabaseSettings::Sqlite(SqliteSettings::new(path))),
+        Database::Postgres(postgres) => Some(DatabaseSettings::Postgres(Box::new(pg(postgres)))),
+        Database::Off => None,
+    }
 }
 
 fn pg(settings: &settings::Postgres) -> PostgresSettings {

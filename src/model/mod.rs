@@ -2,6 +2,7 @@
 //!
 //! One `Config`, one `apply`, on both sides of the cluster link. No IO.
 
+mod cause;
 mod change;
 mod config;
 pub mod declarative;
@@ -10,6 +11,7 @@ mod entities;
 mod kind;
 mod row;
 
+pub use cause::{Cause, RequestId};
 pub use change::{Change, Op, Revision};
 pub use config::{ApplyError, Config};
 pub use digest::Digest;

@@ -41,7 +41,7 @@ pub use key::{Effect, Key, Kind};
 pub use keys::{SECTIONS, Section};
 pub use listen::{Listen, parse as parse_listen};
 pub use listeners::Listeners;
-pub use log_control::LogControl;
+pub use log_control::{LevelChange, LogControl};
 pub use node::{LogFormat, LogLevel, Node, PluginSelection, Role};
 pub use problems::SettingsError;
 pub use proxy::{ClientLimits, ErrorType, Proxy, RealIp, RouteMatchCalculation, UpstreamKeepalive};

@@ -192,7 +192,7 @@ impl Cluster {
     async fn write(&self, revision: u64) {
         self.board
             .feed
-            .record(Revision(revision), vec![put(revision)])
+            .record(Revision(revision), vec![put(revision)], None)
             .expect("follows");
         let session = self.board.session.borrow().clone();
         if let Some(session) = session {

@@ -67,7 +67,8 @@ pub struct ControlPlane {
 impl ControlPlane {
     pub fn start(database: &Database, random: &mut StdRng) -> ControlPlane {
         let reach = random.random_range(0..=database.journal.len());
-        let journal = database.journal[database.journal.len() - reach..].to_vec();
+        let journal = database.journal[database.journal.len() - reach..].iter();
+        let journal = journal.map(|ops| (ops.clone(), None));
         ControlPlane {
             id: Uuid::from_u128(random.random()),
             history: MemoryHistory::with_journal(database.epoch, database.config.clone(), journal),

@@ -37,7 +37,7 @@ impl World {
                     let change = process.history.since(base.revision);
                     let change = change.ok_or("a change out of reach")?;
                     let epoch = process.history.position().epoch;
-                    let frame = process.encoder.change(epoch, &change);
+                    let frame = process.encoder.change(epoch, &change, &[]);
                     frames.push(frame.map_err(|err| err.to_string())?);
                     self.stats.changes += 1;
                 }

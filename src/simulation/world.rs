@@ -286,7 +286,7 @@ impl World {
             let revision = Revision(index as u64 + 1);
             process
                 .history
-                .record(revision, ops.clone())
+                .record(revision, ops.clone(), None)
                 .map_err(|gap| gap.to_string())?;
         }
         let sessions: Vec<Conn> = process.sessions.keys().copied().collect();

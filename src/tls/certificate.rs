@@ -2,6 +2,7 @@
 
 use rustls::pki_types::CertificateDer;
 use sha2::{Digest as _, Sha256};
+use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 /// Parses a certificate of any version.
@@ -17,6 +18,50 @@ pub(super) fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'
 pub fn expiry(der: &CertificateDer<'_>) -> Option<i64> {
     let certificate = parse(der).ok()?;
     Some(certificate.validity().not_after.timestamp())
+}
+
+/// What a certificate says of itself, as far as people go wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateFacts {
+    /// Epoch seconds.
+    pub not_before: i64,
+    /// Epoch seconds.
+    pub not_after: i64,
+    /// Whether its extended key usage, if there is one, lets servers show it.
+    pub for_servers: bool,
+    /// The same of clients.
+    pub for_clients: bool,
+    /// Alternative names and addresses, or else common names.
+    pub names: Vec<String>,
+}
+
+/// Reads the facts; `None` of what is no certificate.
+pub fn facts(der: &CertificateDer<'_>) -> Option<CertificateFacts> {
+    let certificate = parse(der).ok()?;
+    let usage = certificate.extended_key_usage().ok()?;
+    let usage = usage.map(|extension| extension.value);
+    let alternative = certificate.subject_alternative_name().ok()?;
+    let alternative = alternative.map(|extension| &extension.value.general_names);
+    let mut names: Vec<String> = alternative
+        .into_iter()
+        .flatten()
+        .filter_map(|name| match name {
+            GeneralName::DNSName(name) => Some((*name).to_owned()),
+            GeneralName::IPAddress(bytes) => Some(format!("{bytes:?}")),
+            _ => None,
+        })
+        .collect();
+    if names.is_empty() {
+        let common = certificate.subject().iter_common_name();
+        names.extend(common.filter_map(|name| name.as_str().ok().map(str::to_owned)));
+    }
+    Some(CertificateFacts {
+        not_before: certificate.validity().not_before.timestamp(),
+        not_after: certificate.validity().not_after.timestamp(),
+        for_servers: usage.is_none_or(|usage| usage.any || usage.server_auth),
+        for_clients: usage.is_none_or(|usage| usage.any || usage.client_auth),
+        names,
+    })
 }
 
 /// SHA-256 of the whole certificate.

@@ -17,7 +17,7 @@ mod self_signed;
 mod shared;
 mod signature;
 
-pub use certificate::{expiry, fingerprint};
+pub use certificate::{CertificateFacts, expiry, facts, fingerprint};
 pub use cluster::{
     CLUSTER_SERVER_NAME, ClusterTrust, cluster_client_config, cluster_server_config, server_name,
 };
@@ -25,6 +25,7 @@ pub use generate::{GeneratedPair, cluster_certificate, listener_certificate};
 pub use identity::Identity;
 pub use listener::{TlsVersions, listener_config, pinned_client_config, resolving_config};
 pub use material::{LoadError, MAX_MATERIAL, Material};
+pub use pki::verify_chain;
 pub use provider::{install_provider, provider};
 pub use roots::{add_material, add_system, system_bundle};
 pub use self_signed::{default_identity, write_private, write_public};

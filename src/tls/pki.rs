@@ -3,13 +3,14 @@
 //! The chain is the TLS library's work. The name may stand in the subject alternative names or,
 //! when there are none, in the common name: what Kong's data planes accept.
 
-use super::{certificate, provider};
+use super::{Identity, TlsError, certificate, provider};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
+use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use std::sync::Arc;
 use x509_parser::extensions::GeneralName;
 
 /// Accepts control planes whose certificate an authority signed for the expected name.
@@ -82,6 +83,38 @@ impl ServerCertVerifier for PkiServerVerifier {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         super::signature::supported_schemes()
     }
+}
+
+/// Whether peers that trust these authorities accept this node now: as a client, or else as a
+/// server of whatever name.
+///
+/// # Errors
+/// Why they refuse it.
+pub fn verify_chain(
+    identity: &Identity,
+    roots: &RootCertStore,
+    as_client: bool,
+) -> Result<(), TlsError> {
+    let (leaf, intermediates) = (identity.leaf(), &identity.chain()[1..]);
+    let now = UnixTime::now();
+    if as_client {
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots.clone()), provider())
+                .build()
+                .map_err(|e| TlsError::Authority(e.to_string()))?;
+        verifier.verify_client_cert(leaf, intermediates, now)?;
+        return Ok(());
+    }
+    let parsed = ParsedCertificate::try_from(leaf)?;
+    let algorithms = provider().signature_verification_algorithms;
+    let verified = verify_server_cert_signed_by_trust_anchor(
+        &parsed,
+        roots,
+        intermediates,
+        now,
+        algorithms.all,
+    );
+    Ok(verified?)
 }
 
 /// The old rule for certificates without alternative DNS names: the common name is the host.

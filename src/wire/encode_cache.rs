@@ -1,7 +1,7 @@
 //! Encode once: the frames of a change or snapshot, shared by all sessions that send it.
 
 use super::{EncodeError, Limits, encode_change, encode_snapshot};
-use crate::model::{Change, Config, Revision};
+use crate::model::{Cause, Change, Config, Revision};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -50,12 +50,17 @@ impl EncodeCache {
     ///
     /// # Errors
     /// When it does not fit a frame: send the snapshot instead.
-    pub fn change(&mut self, epoch: u64, change: &Change) -> Result<Bytes, EncodeError> {
+    pub fn change(
+        &mut self,
+        epoch: u64,
+        change: &Change,
+        causes: &[Cause],
+    ) -> Result<Bytes, EncodeError> {
         let key = (epoch, change.base, change.revision);
         if let Some((_, bytes)) = self.changes.iter().find(|(known, _)| *known == key) {
             return Ok(bytes.clone());
         }
-        let bytes = encode_change(epoch, change, &self.limits)?;
+        let bytes = encode_change(epoch, change, causes, &self.limits)?;
         self.encoded += 1;
         if self.changes.len() == CHANGES {
             self.changes.pop_front();
@@ -132,10 +137,10 @@ mod tests {
         let change = config.commit(Revision(1), vec![]);
         let config = Arc::new(config);
         let mut cache = EncodeCache::new(Limits::default());
-        let first = cache.change(0, &change).expect("encodes");
+        let first = cache.change(0, &change, &[]).expect("encodes");
         let chunks = cache.snapshot(0, &config).chunks().expect("encodes");
         for _ in 0..1000 {
-            let again = cache.change(0, &change).expect("encodes");
+            let again = cache.change(0, &change, &[]).expect("encodes");
             assert_eq!(again.as_ptr(), first.as_ptr());
             let again = cache.snapshot(0, &config).chunks().expect("encodes");
             assert!(Arc::ptr_eq(&again, &chunks));
@@ -151,7 +156,7 @@ mod tests {
         let mut config = Config::default();
         for n in 1..=200 {
             let change = config.commit(Revision(n), vec![]);
-            cache.change(0, &change).expect("encodes");
+            cache.change(0, &change, &[]).expect("encodes");
             cache.snapshot(0, &Arc::new(config.clone()));
         }
         assert_eq!(cache.changes.len(), CHANGES);

@@ -2,7 +2,7 @@
 
 use super::frame::{encode_ref, messages};
 use super::{Blob, EncodeError, Hello, Limits};
-use crate::model::{Change, Config, Digest, Kind, Revision};
+use crate::model::{Cause, Change, Config, Digest, Kind, Revision};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -160,6 +160,9 @@ pub struct ChangeMessage {
     #[serde(default)]
     pub epoch: u64,
     pub change: Change,
+    /// The requests it came from, for logs; at most [`Cause::MOST`], none where unknown.
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    pub causes: Vec<Cause>,
 }
 
 /// A part of a whole configuration. All parts of one snapshot follow one another.
@@ -214,13 +217,25 @@ messages! {
 ///
 /// # Errors
 /// When the change does not fit a frame; the whole configuration, sent in chunks, does.
-pub fn encode_change(epoch: u64, change: &Change, limits: &Limits) -> Result<Bytes, EncodeError> {
+pub fn encode_change(
+    epoch: u64,
+    change: &Change,
+    causes: &[Cause],
+    limits: &Limits,
+) -> Result<Bytes, EncodeError> {
     #[derive(Serialize)]
     struct Borrowed<'a> {
         epoch: u64,
         change: &'a Change,
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        causes: &'a [Cause],
     }
-    encode_ref("change", &Borrowed { epoch, change }, limits)
+    let borrowed = Borrowed {
+        epoch,
+        change,
+        causes,
+    };
+    encode_ref("change", &borrowed, limits)
 }
 
 #[cfg(test)]
@@ -244,6 +259,13 @@ mod tests {
             decode(&bytes, &Limits::default()),
             Ok(Incoming::Known(message))
         );
+    }
+
+    fn causes() -> Vec<Cause> {
+        vec![Cause {
+            revision: Revision(1),
+            request_id: crate::model::RequestId(Uuid::from_u128(8)),
+        }]
     }
 
     fn change() -> Change {
@@ -314,6 +336,7 @@ mod tests {
         survives(FromControlPlane::from(ChangeMessage {
             epoch: 1,
             change: change(),
+            causes: causes(),
         }));
         survives(FromControlPlane::from(SnapshotChunk {
             position: position(),
@@ -331,14 +354,48 @@ mod tests {
 
     #[test]
     fn a_borrowed_change_has_the_bytes_of_an_owned_one() {
-        let owned = FromControlPlane::from(ChangeMessage {
-            epoch: 4,
+        for causes in [Vec::new(), causes()] {
+            let owned = FromControlPlane::from(ChangeMessage {
+                epoch: 4,
+                change: change(),
+                causes: causes.clone(),
+            });
+            assert_eq!(
+                encode(&owned, &Limits::default()).expect("encodes"),
+                encode_change(4, &change(), &causes, &Limits::default()).expect("encodes")
+            );
+        }
+    }
+
+    /// The message as it was before it had causes.
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Older {
+        epoch: u64,
+        change: Change,
+    }
+
+    #[test]
+    fn peers_that_know_no_causes_read_and_write_changes() {
+        let older = Older {
+            epoch: 1,
             change: change(),
-        });
-        assert_eq!(
-            encode(&owned, &Limits::default()).expect("encodes"),
-            encode_change(4, &change(), &Limits::default()).expect("encodes")
-        );
+        };
+        let bytes = encode_ref("change", &older, &Limits::default()).expect("encodes");
+        let Ok(Incoming::Known(FromControlPlane::ChangeMessage(read))) =
+            decode(&bytes, &Limits::default())
+        else {
+            panic!("is a change");
+        };
+        assert_eq!((read.change, read.causes), (change(), Vec::new()));
+        let newer = ChangeMessage {
+            epoch: 1,
+            change: change(),
+            causes: causes(),
+        };
+        let body = FromControlPlane::from(newer)
+            .encode_body()
+            .expect("encodes");
+        assert_eq!(rmp_serde::from_slice::<Older>(&body).expect("reads"), older);
     }
 
     #[test]

@@ -67,3 +67,22 @@ fn a_killed_control_plane_loses_no_acknowledged_write_on_sqlite() {
 fn a_killed_control_plane_loses_no_acknowledged_write_on_postgres() {
     no_acknowledged_write_is_lost(Database::fresh_postgres());
 }
+
+#[test]
+fn a_control_plane_that_starts_again_holds_nobody() {
+    let mut cluster = Cluster::start(Database::Sqlite, 1);
+    // Neither had the time to say that it goes.
+    cluster.control_planes[0].kill();
+    cluster.data_planes[0].kill();
+    cluster.control_planes[0].restart();
+    cluster.wait_until_ready(0);
+    eventually("the data plane is not connected", || {
+        let row = cluster.row(0, 0)?;
+        match row["connected"] == false {
+            true => Ok(()),
+            false => Err(row.to_string()),
+        }
+    });
+    cluster.data_planes[0].restart();
+    cluster.wait_until_connected(0);
+}

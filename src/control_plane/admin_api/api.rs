@@ -3,10 +3,11 @@
 
 use super::error::ApiError;
 use crate::control_plane::config_store::{ConfigStoreHandle, Document, Key};
-use crate::model::Kind;
+use crate::model::{Kind, RequestId};
 use crate::schema::{self, Entity, Env, Role, RouterFlavor, SystemRandom};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use uuid::Uuid;
 
@@ -17,7 +18,7 @@ pub struct Api {
     pub role: Role,
     pub router_flavor: RouterFlavor,
     /// The enabled plugins; `None` enables every bundled one.
-    pub plugins: Option<BTreeSet<String>>,
+    pub plugins: Option<Arc<BTreeSet<String>>>,
 }
 
 /// The schema of a kind; every kind has one.
@@ -43,6 +44,15 @@ pub fn as_id(key: &str) -> Option<Uuid> {
 }
 
 impl Api {
+    /// The same, whose writes are known to come from this request.
+    #[must_use]
+    pub fn on_behalf_of(&self, request_id: RequestId) -> Api {
+        Api {
+            store: self.store.on_behalf_of(request_id),
+            ..self.clone()
+        }
+    }
+
     pub fn env(&self) -> Env<'_> {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -52,7 +62,7 @@ impl Api {
             random: &SystemRandom,
             role: self.role,
             router_flavor: self.router_flavor,
-            plugins: self.plugins.as_ref(),
+            plugins: self.plugins.as_deref(),
         }
     }
 

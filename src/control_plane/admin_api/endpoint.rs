@@ -27,6 +27,11 @@ pub enum Endpoint {
     ClusterStatus,
     LogLevel,
     SetLogLevel(String),
+    /// The level of every node on the database; the path says in which roles it is there.
+    SetClusterLogLevel {
+        level: String,
+        hybrid: bool,
+    },
     Cache,
     CacheEntry,
     Collection(Kind),
@@ -68,10 +73,18 @@ impl Endpoint {
                 "DELETE, GET, HEAD, OPTIONS, PATCH, PUT"
             }
             Endpoint::Validate(_) => "OPTIONS, POST",
-            Endpoint::SetLogLevel(_) => "OPTIONS, PUT",
+            Endpoint::SetLogLevel(_) | Endpoint::SetClusterLogLevel { .. } => "OPTIONS, PUT",
             Endpoint::Cache => "DELETE, OPTIONS",
             Endpoint::CacheEntry => "DELETE, GET, HEAD, OPTIONS",
             _ => "GET, HEAD, OPTIONS",
+        }
+    }
+
+    /// Whether a node has it; `hybrid` is whether its role is `control_plane`.
+    pub fn is_there(&self, hybrid: bool) -> bool {
+        match self {
+            Endpoint::SetClusterLogLevel { hybrid: only, .. } => *only == hybrid,
+            _ => true,
         }
     }
 
@@ -99,6 +112,20 @@ fn literal(parts: &[&str]) -> Option<Endpoint> {
         ["debug", "actors"] => Endpoint::DebugActors,
         ["debug", "node", "log-level"] => Endpoint::LogLevel,
         ["debug", "node", "log-level", level] => Endpoint::SetLogLevel((*level).into()),
+        ["debug", "cluster", "log-level", level] => Endpoint::SetClusterLogLevel {
+            level: (*level).into(),
+            hybrid: false,
+        },
+        [
+            "debug",
+            "cluster",
+            "control-planes-nodes",
+            "log-level",
+            level,
+        ] => Endpoint::SetClusterLogLevel {
+            level: (*level).into(),
+            hybrid: true,
+        },
         ["plugins", "enabled"] => Endpoint::EnabledPlugins,
         ["plugins", "schema", name] => Endpoint::PluginConfigSchema((*name).into()),
         ["schemas", "plugins", "validate"] => Endpoint::Validate("plugins".into()),
@@ -192,7 +219,8 @@ fn parent(child: Kind, field: &str) -> Option<(&'static str, Kind)> {
 }
 
 /// Every path there is, in `{parameter}` style, sorted segment by segment: `GET /endpoints`.
-pub fn all_paths() -> Vec<String> {
+/// `hybrid` is whether the node's role is `control_plane`.
+pub fn all_paths(hybrid: bool) -> Vec<String> {
     let mut paths: Vec<String> = [
         "/",
         "/cache",
@@ -221,6 +249,10 @@ pub fn all_paths() -> Vec<String> {
     ]
     .map(str::to_owned)
     .to_vec();
+    paths.push(match hybrid {
+        true => "/debug/cluster/control-planes-nodes/log-level/{log_level}".to_owned(),
+        false => "/debug/cluster/log-level/{log_level}".to_owned(),
+    });
     for kind in top_level() {
         let base = format!("/{}", path_name(kind));
         let entity = format!("{base}/{{{kind}}}");
@@ -310,10 +342,18 @@ mod tests {
 
     #[test]
     fn every_listed_path_is_one() {
-        for path in all_paths() {
+        for (hybrid, path) in [false, true].into_iter().flat_map(|hybrid| {
+            all_paths(hybrid)
+                .into_iter()
+                .map(move |path| (hybrid, path))
+        }) {
             let concrete = path.replace(['{', '}'], "");
             let segments = super::super::request::segments(&concrete).expect("a path");
-            assert!(resolve(&segments).is_some(), "{path}");
+            let endpoint = resolve(&segments);
+            assert!(
+                endpoint.is_some_and(|found| found.is_there(hybrid)),
+                "{path}"
+            );
         }
     }
 }

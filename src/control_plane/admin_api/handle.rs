@@ -4,22 +4,28 @@ use super::api::Api;
 use super::endpoint::{self, Endpoint};
 use super::error::ApiError;
 use super::info::Node;
+use super::log_level;
 use super::paging;
 use super::reply::{self, Answer};
 use super::request::{self, Body};
-use crate::settings::{LogControl, LogLevel};
+use crate::model::RequestId;
+use crate::settings::LogControl;
 use crate::telemetry::metrics;
 use crate::telemetry::status::{self, StatusContext};
 use actix_web::http::{Method, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::StreamExt;
 use std::time::Instant;
+use tracing::Instrument as _;
+use uuid::Uuid;
 
 /// What the handlers of one listener share.
 #[derive(Clone)]
 pub struct Shared {
     pub api: Api,
     pub node: Node,
+    /// Whether the role is `control_plane`: some endpoints are there only then, or only else.
+    pub hybrid: bool,
     /// `/status`, `/metrics` and `/debug/actors`, the same as on the status listener.
     pub status: web::Data<StatusContext>,
     pub log: LogControl,
@@ -33,14 +39,27 @@ pub async fn handle(
     payload: web::Payload,
 ) -> HttpResponse {
     let started = Instant::now();
+    let request_id = RequestId(Uuid::new_v4());
     let revisions = shared.api.store.store().revisions();
-    let result = answer(&shared, &http, payload).await;
+    // Of the highest level, so that it is there whatever is logged.
+    let span = tracing::error_span!("admin_api", %request_id);
+    let answering = answer(&shared, request_id, &http, payload).instrument(span);
+    let result = answering.await;
     let revision = *revisions.borrow();
-    reply::respond(&http, result, revision, started)
+    let response = reply::respond(&http, result, request_id, revision, started);
+    // Not the path: it may name a key.
+    tracing::debug!(
+        %request_id,
+        method = http.method().as_str(),
+        status = response.status().as_u16(),
+        "admin request"
+    );
+    response
 }
 
 async fn answer(
     shared: &Shared,
+    request_id: RequestId,
     http: &HttpRequest,
     payload: web::Payload,
 ) -> Result<Answer, ApiError> {
@@ -48,7 +67,9 @@ async fn answer(
         return Err(ApiError::TraceNotAllowed);
     }
     let segments = request::segments(http.uri().path()).ok_or(ApiError::NotFound)?;
-    let endpoint = endpoint::resolve(&segments).ok_or(ApiError::NotFound)?;
+    let endpoint = endpoint::resolve(&segments)
+        .filter(|endpoint| endpoint.is_there(shared.hybrid))
+        .ok_or(ApiError::NotFound)?;
     let method = http.method().as_str();
     if !endpoint.has(method) {
         return Err(ApiError::MethodNotAllowed);
@@ -69,7 +90,7 @@ async fn answer(
         }
         _ => Body::None,
     };
-    dispatch(shared, endpoint, method, &arguments, body).await
+    dispatch(shared, request_id, endpoint, method, &arguments, body).await
 }
 
 /// The length that a request announces for its body.
@@ -93,12 +114,13 @@ async fn read(mut payload: web::Payload, limit: usize) -> Result<Vec<u8>, ApiErr
 
 async fn dispatch(
     shared: &Shared,
+    request_id: RequestId,
     endpoint: Endpoint,
     method: &str,
     arguments: &[(String, String)],
     body: Body,
 ) -> Result<Answer, ApiError> {
-    let api = &shared.api;
+    let api = &shared.api.on_behalf_of(request_id);
     match endpoint {
         Endpoint::Root => api.root(&shared.node).await,
         Endpoint::Status => {
@@ -119,7 +141,7 @@ async fn dispatch(
             })
         }
         Endpoint::DebugActors => Ok(Answer::Json(200, status::actors(&shared.status).await)),
-        Endpoint::Endpoints => Ok(api.endpoints()),
+        Endpoint::Endpoints => Ok(Api::endpoints(shared.hybrid)),
         Endpoint::Timers => Ok(Api::timers()),
         // A control plane answers from its database: there is no cache to look into.
         Endpoint::Cache | Endpoint::CacheEntry if method == "DELETE" => Ok(Answer::NoContent),
@@ -135,11 +157,15 @@ async fn dispatch(
         Endpoint::Tag(tag) => api.tags(Some(&tag), arguments).await,
         Endpoint::DataPlanes => api.data_planes(arguments).await,
         Endpoint::ClusterStatus => api.cluster_status().await,
-        Endpoint::LogLevel => {
-            let level = shared.log.level().as_str();
-            Ok(message(&format!("log level: {level}")))
+        Endpoint::LogLevel => Ok(message(&log_level::show(shared))),
+        Endpoint::SetLogLevel(level) => {
+            let done = log_level::set(shared, &level, false, arguments, &body).await?;
+            Ok(message(&done))
         }
-        Endpoint::SetLogLevel(level) => set_log_level(shared, &level),
+        Endpoint::SetClusterLogLevel { level, .. } => {
+            let done = log_level::set(shared, &level, true, arguments, &body).await?;
+            Ok(message(&done))
+        }
         Endpoint::Collection(kind) => api.collection(kind, method, arguments, body).await,
         Endpoint::Entity(kind, key) => api.entity(kind, &key, method, body).await,
         Endpoint::Children {
@@ -177,13 +203,4 @@ async fn dispatch(
 
 fn message(text: &str) -> Answer {
     Answer::Json(200, serde_json::json!({ "message": text }))
-}
-
-fn set_log_level(shared: &Shared, name: &str) -> Result<Answer, ApiError> {
-    let unknown = || ApiError::BadRequest(format!("unknown log level: {name}"));
-    let level = LogLevel::parse(name).ok_or_else(unknown)?;
-    Ok(match shared.log.set(level) {
-        true => message("log level changed"),
-        false => message(&format!("log level is already {name}")),
-    })
 }

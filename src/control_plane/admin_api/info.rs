@@ -131,8 +131,8 @@ impl Api {
     }
 
     /// `GET /endpoints`.
-    pub fn endpoints(&self) -> Answer {
-        Answer::Json(200, json!({ "data": endpoint::all_paths() }))
+    pub fn endpoints(hybrid: bool) -> Answer {
+        Answer::Json(200, json!({ "data": endpoint::all_paths(hybrid) }))
     }
 
     /// `GET /timers`. Kong counts the timers of its event loop here; there are none.

@@ -9,6 +9,7 @@ mod error;
 mod handle;
 mod info;
 mod input;
+mod log_level;
 mod multipart;
 mod paging;
 mod plugins;
@@ -24,6 +25,7 @@ mod tests;
 pub use api::Api;
 pub use handle::Shared;
 pub use info::{KONG_VERSION, Node};
+pub use log_level::follow as follow_log_level;
 
 use crate::actor::{Guarded, Observe};
 use crate::serve::Running;

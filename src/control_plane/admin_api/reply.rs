@@ -1,7 +1,7 @@
 //! Answers with the headers that every Admin API answer carries.
 
 use super::error::ApiError;
-use crate::model::Revision;
+use crate::model::{RequestId, Revision};
 use actix_web::http::header::HeaderValue;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
@@ -27,10 +27,12 @@ pub enum Answer {
 }
 
 /// Builds the response. `revision` is the newest committed one, so that a client can ask
-/// `/clustering/data-planes` whether what it wrote is in effect.
+/// `/clustering/data-planes` whether what it wrote is in effect; by `request_id` the logs of
+/// both planes name what came of the request.
 pub fn respond(
     request: &HttpRequest,
     result: Result<Answer, ApiError>,
+    request_id: RequestId,
     revision: Revision,
     started: Instant,
 ) -> HttpResponse {
@@ -42,7 +44,7 @@ pub fn respond(
     };
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut builder = HttpResponse::build(status);
-    common_headers(&mut builder, revision, started);
+    common_headers(&mut builder, request_id, revision, started);
     if !matches!(result, Err(ApiError::TraceNotAllowed)) {
         cors(&mut builder, request);
     }
@@ -69,11 +71,17 @@ pub fn respond(
     }
 }
 
-fn common_headers(builder: &mut HttpResponseBuilder, revision: Revision, started: Instant) {
+fn common_headers(
+    builder: &mut HttpResponseBuilder,
+    request_id: RequestId,
+    revision: Revision,
+    started: Instant,
+) {
     let latency = started.elapsed().as_millis().to_string();
     builder
         .insert_header((header::SERVER, SERVER))
         .insert_header(("X-Kong-Admin-Latency", latency))
+        .insert_header(("X-Kong-Admin-Request-ID", request_id.to_string()))
         .insert_header(("X-Langur-Revision", revision.to_string()));
 }
 

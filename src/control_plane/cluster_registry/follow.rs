@@ -33,7 +33,7 @@ pub async fn history(store: &Store) -> Result<MemoryHistory, StoreError> {
     Ok(MemoryHistory::with_journal(
         EPOCH,
         config,
-        known.map(|entry| entry.ops),
+        known.map(|entry| (entry.ops, entry.request_id)),
     ))
 }
 
@@ -76,7 +76,7 @@ async fn catch_up(store: &Store, feed: &Feed) -> Result<bool, StoreError> {
     };
     let any = !entries.is_empty();
     for entry in entries {
-        if let Err(gap) = feed.record(entry.revision, entry.ops) {
+        if let Err(gap) = feed.record(entry.revision, entry.ops, entry.request_id) {
             tracing::warn!(%gap, "the configuration is read anew");
             feed.replace(history(store).await?);
             return Ok(true);

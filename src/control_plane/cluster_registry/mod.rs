@@ -223,6 +223,14 @@ impl Actor for ClusterRegistry {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        // What an earlier life of this control plane held is gone with it; rows of new sessions
+        // wait until the database says so.
+        self.writing = true;
+        let store = self.options.store.clone();
+        let own = self.options.identity.control_plane;
+        let forgetting = async move { store.disconnect_data_planes_of(own).await };
+        let forgotten = forgetting.into_actor(self);
+        ctx.spawn(forgotten.map(|result, registry, ctx| registry.written(result, ctx)));
         self.pulse(ctx);
         ctx.run_interval(PULSE, |registry, ctx| registry.pulse(ctx));
         let (store, feed) = (self.options.store.clone(), Arc::clone(&self.options.feed));

@@ -13,6 +13,7 @@ use crate::tls;
 use crate::wire;
 use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::dev::Extensions;
+use actix_web::http::header;
 use actix_web::web::{self, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use rustls::ServerConfig;
@@ -117,7 +118,8 @@ impl ClusterListeners {
                 Arc::new(move |config| {
                     config
                         .app_data(links.clone())
-                        .route(wire::CONFIG_PATH, web::get().to(configuration));
+                        .route(wire::CONFIG_PATH, web::get().to(configuration))
+                        .default_service(web::to(elsewhere));
                 }),
             )?,
             telemetry: open(
@@ -126,7 +128,8 @@ impl ClusterListeners {
                 Arc::new(move |config| {
                     config
                         .app_data(telemetry.clone())
-                        .route(wire::TELEMETRY_PATH, web::get().to(telemetry_link));
+                        .route(wire::TELEMETRY_PATH, web::get().to(telemetry_link))
+                        .default_service(web::to(elsewhere));
                 }),
             )?,
         })
@@ -197,6 +200,14 @@ async fn configuration(
         .and_then(|peer| peer.expiry);
     acceptor.accept(link, peer_ip(&request), expiry).await;
     Ok(response)
+}
+
+/// Who is here, for `langur doctor`: only a peer with the right certificate gets this far.
+async fn elsewhere() -> HttpResponse {
+    let server = concat!("langur/", env!("CARGO_PKG_VERSION"));
+    HttpResponse::NotFound()
+        .insert_header((header::SERVER, server))
+        .finish()
 }
 
 #[derive(serde::Deserialize)]

@@ -1,8 +1,9 @@
 //! The ConfigStore actor: queues writes, follows other control planes, keeps the database tidy.
 
 use super::measure::{Asked, WriteMetrics};
-use super::{Committed, Retention, Store, StoreError, Write};
+use super::{Batch, Committed, Retention, Store, StoreError, Write};
 use crate::actor::{Guarded, Observe, Refused, Registry, RestartPolicy, Slot, guard};
+use crate::model::{Op, RequestId};
 use crate::telemetry::metrics::Metrics;
 use actix::prelude::*;
 use sea_orm::DbErr;
@@ -92,7 +93,7 @@ impl Drop for ConfigStore {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct WriteConfig {
-    writes: Vec<Write>,
+    batch: Batch,
     reply: oneshot::Sender<Result<Committed, StoreError>>,
     /// The place in the queue, given back when the write has been answered.
     slot: OwnedSemaphorePermit,
@@ -115,11 +116,15 @@ impl Handler<WriteConfig> for ConfigStore {
             if message.reply.is_closed() {
                 return;
             }
-            let asked = Asked::of(&message.writes);
-            let result = tokio::time::timeout(WRITE_TIMEOUT, store.write(message.writes)).await;
+            let asked = Asked::of(&message.batch.writes);
+            let request_id = message.batch.request_id;
+            let result = tokio::time::timeout(WRITE_TIMEOUT, store.write(message.batch)).await;
             let result = result.unwrap_or_else(|_| Err(unanswered()));
             match &result {
-                Ok(done) => measure.committed(&asked, &done.ops, message.taken.elapsed()),
+                Ok(done) => {
+                    measure.committed(&asked, &done.ops, message.taken.elapsed());
+                    log(done, request_id);
+                }
                 Err(err) => measure.failed(err),
             }
             // Nobody may be waiting any more; the write counts all the same.
@@ -156,6 +161,27 @@ impl Handler<Maintain> for ConfigStore {
     }
 }
 
+/// Says what was changed, never what it contains.
+fn log(committed: &Committed, request_id: Option<RequestId>) {
+    let entity = |op: &Op| {
+        let (kind, id) = op.key();
+        match op {
+            Op::Put { .. } => format!("{kind}/{id}"),
+            Op::Delete { .. } => format!("-{kind}/{id}"),
+        }
+    };
+    let Some(first) = committed.ops.first() else {
+        return;
+    };
+    tracing::info!(
+        request_id = request_id.map(tracing::field::display),
+        revision = committed.revision.0,
+        changed = committed.ops.len(),
+        first = entity(first),
+        "configuration changed"
+    );
+}
+
 /// Whether the write was made is not known.
 fn unanswered() -> StoreError {
     let reason = "no answer in time".to_owned();
@@ -169,6 +195,7 @@ pub struct ConfigStoreHandle {
     store: Store,
     slots: Arc<Semaphore>,
     measure: Arc<WriteMetrics>,
+    request_id: Option<RequestId>,
 }
 
 impl ConfigStoreHandle {
@@ -190,6 +217,16 @@ impl ConfigStoreHandle {
             store,
             slots: Arc::new(Semaphore::new(MAILBOX)),
             measure,
+            request_id: None,
+        }
+    }
+
+    /// The same, whose writes are known to come from this request.
+    #[must_use]
+    pub fn on_behalf_of(&self, request_id: RequestId) -> ConfigStoreHandle {
+        ConfigStoreHandle {
+            request_id: Some(request_id),
+            ..self.clone()
         }
     }
 
@@ -222,8 +259,12 @@ impl ConfigStoreHandle {
             return Err(self.busy());
         };
         let (reply, answer) = oneshot::channel();
-        let message = WriteConfig {
+        let batch = Batch {
             writes,
+            request_id: self.request_id,
+        };
+        let message = WriteConfig {
+            batch,
             reply,
             slot,
             taken: Instant::now(),

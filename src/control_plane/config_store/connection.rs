@@ -73,7 +73,7 @@ async fn open_postgres(settings: &PostgresSettings) -> Result<Connection, DbErr>
     })
 }
 
-fn postgres_options(settings: &PostgresSettings) -> PgConnectOptions {
+pub(super) fn postgres_options(settings: &PostgresSettings) -> PgConnectOptions {
     let tls = &settings.tls;
     let mut options = PgConnectOptions::new_without_pgpass()
         .host(&settings.host)

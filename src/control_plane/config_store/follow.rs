@@ -4,6 +4,7 @@
 //! silently, a pooler that forwards no notifications, or a second process on one SQLite file.
 //! Either only says that there is something new: the journal says what.
 
+use super::notice::NOTICES;
 use super::write::CHANNEL;
 use super::{Store, StoreError};
 use sea_orm::{DbErr, RuntimeErr};
@@ -59,14 +60,22 @@ impl Store {
             .map_err(lost)?;
         let mut listener = PgListener::connect_with(&pool).await.map_err(lost)?;
         listener.ignore_pool_close_event(true);
-        listener.listen(CHANNEL).await.map_err(lost)?;
+        listener
+            .listen_all([CHANNEL, NOTICES])
+            .await
+            .map_err(lost)?;
         tracing::debug!("listening for changes of other control planes");
         loop {
             // First what was committed before the listening began, then after each notification,
             // and after a reconnect, during which notifications were lost.
             self.refresh().await?;
-            if listener.try_recv().await.map_err(lost)?.is_none() {
-                tracing::info!("the connection that listens for changes was renewed");
+            match listener.try_recv().await.map_err(lost)? {
+                Some(heard) if heard.channel() == NOTICES => {
+                    // Nobody may be interested.
+                    let _ = self.0.notices.send(heard.payload().to_owned());
+                }
+                Some(_) => {}
+                None => tracing::info!("the connection that listens for changes was renewed"),
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::read::revision_from;
 use super::{Store, StoreError, unix_seconds};
-use crate::model::{Kind, Op, Revision, Row};
+use crate::model::{Kind, Op, RequestId, Revision, Row};
 use entity::config_journal;
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, Order, QueryFilter, QueryOrder,
@@ -30,6 +30,8 @@ pub struct JournalEntry {
     pub revision: Revision,
     /// At most one per entity, sorted by key.
     pub ops: Vec<Op>,
+    /// The request that wrote it; none when the control plane did by itself.
+    pub request_id: Option<RequestId>,
 }
 
 /// How much of the journal is kept. A data plane that is further behind gets the whole.
@@ -75,12 +77,14 @@ impl Store {
             .await?;
         let mut entries: Vec<JournalEntry> = Vec::new();
         for row in rows {
+            let request_id = row.request_id.map(RequestId);
             let (revision, op) = (revision_from(row.revision)?, op_from(row)?);
             match entries.last_mut() {
                 Some(entry) if entry.revision == revision => entry.ops.push(op),
                 _ => entries.push(JournalEntry {
                     revision,
                     ops: vec![op],
+                    request_id,
                 }),
             }
         }
@@ -141,6 +145,7 @@ pub(super) async fn append(
     db: &impl ConnectionTrait,
     revision: Revision,
     ops: &[Op],
+    request_id: Option<RequestId>,
     committed_at: i64,
 ) -> Result<(), StoreError> {
     for (chunk, first) in ops.chunks(CHUNK).zip((0i64..).step_by(CHUNK)) {
@@ -157,6 +162,7 @@ pub(super) async fn append(
                 id: Set(id),
                 row: Set(row),
                 committed_at: Set(committed_at),
+                request_id: Set(request_id.map(|id| id.0)),
             }
         });
         config_journal::Entity::insert_many(rows)

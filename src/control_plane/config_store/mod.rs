@@ -17,9 +17,11 @@ mod counts;
 mod error;
 mod filter;
 mod follow;
+mod inspect;
 mod integrity;
 mod journal;
 mod measure;
+mod notice;
 mod presence;
 mod read;
 mod rows;
@@ -33,6 +35,7 @@ mod tests;
 pub use actor::{ConfigStore, ConfigStoreHandle, Maintain, WriteConfig};
 pub use counts::{BatchKey, Count, Counted, Dimensions};
 pub use error::StoreError;
+pub use inspect::{InspectError, Inspection, inspect};
 pub use journal::{Changes, JournalEntry, Retention};
 pub use migration::Step as MigrationStep;
 pub use presence::{ControlPlanePresence, DataPlanePresence};
@@ -40,7 +43,7 @@ pub use read::{Key, Page, PageRequest, TagFilter};
 pub use settings::{
     DatabaseSettings, PostgresSettings, PostgresTls, PostgresTlsMode, SqliteSettings,
 };
-pub use write::{Committed, Write};
+pub use write::{Batch, Committed, Write};
 
 use crate::model::Revision;
 use announced::Announced;
@@ -51,7 +54,7 @@ use sea_orm::{
 use sqlx::postgres::PgConnectOptions;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::sync::{Mutex, MutexGuard, watch};
+use tokio::sync::{Mutex, MutexGuard, broadcast, watch};
 
 /// An entity in its stored shape.
 pub type Document = serde_json::Map<String, serde_json::Value>;
@@ -73,6 +76,7 @@ struct Inner {
     listen: Option<PgConnectOptions>,
     latest: watch::Sender<Revision>,
     announced: Announced,
+    notices: broadcast::Sender<String>,
     /// One writer of this process at a time: on SQLite so that nobody spins on a busy file, on
     /// PostgreSQL so that waiting writers do not use up the pool.
     writing: Mutex<()>,
@@ -99,6 +103,7 @@ impl Store {
             listen: connection.listen,
             latest: watch::Sender::new(Revision::default()),
             announced: Announced::default(),
+            notices: broadcast::Sender::new(notice::BACKLOG),
             writing: Mutex::new(()),
             tempo,
         })))

@@ -50,6 +50,17 @@ impl Store {
         self.disconnect(held_here).await
     }
 
+    /// Marks all data planes of a control plane as disconnected.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn disconnect_data_planes_of(&self, control_plane: Uuid) -> Result<(), StoreError> {
+        let held_here = data_planes::Column::ControlPlane.eq(control_plane);
+        let connected = data_planes::Column::Connected.eq(true);
+        self.disconnect(Condition::all().add(held_here).add(connected))
+            .await
+    }
+
     /// All data planes that have not expired, by ascending id.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use super::integrity::{explain, look};
 use super::read::{id_of, revision_from};
 use super::tables::{TABLES, table};
 use super::{Document, Store, StoreError, cascade, journal, unix_seconds};
-use crate::model::{Change, Kind, Op, Revision, Row};
+use crate::model::{Change, Kind, Op, RequestId, Revision, Row};
 use entity::config_revision;
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
@@ -63,6 +63,22 @@ impl std::fmt::Debug for Write {
     }
 }
 
+/// Operations that become one revision, and the request they came from.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    pub writes: Vec<Write>,
+    pub request_id: Option<RequestId>,
+}
+
+impl From<Vec<Write>> for Batch {
+    fn from(writes: Vec<Write>) -> Batch {
+        Batch {
+            writes,
+            request_id: None,
+        }
+    }
+}
+
 /// What a write did.
 #[derive(Clone)]
 pub struct Committed {
@@ -96,29 +112,31 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`]; the first operation that fails is reported.
-    pub async fn write(&self, mut writes: Vec<Write>) -> Result<Committed, StoreError> {
+    pub async fn write(&self, batch: impl Into<Batch>) -> Result<Committed, StoreError> {
+        let mut batch = batch.into();
         let now = self.now();
-        for write in &mut writes {
+        for write in &mut batch.writes {
             prepare(write, now)?;
         }
-        match self.attempt(&writes, now, Attempt::Trusting).await {
+        match self.attempt(&batch, now, Attempt::Trusting).await {
             Err(StoreError::Refused(_)) => {}
             done => return done,
         }
-        self.attempt(&writes, now, Attempt::Explaining).await
+        self.attempt(&batch, now, Attempt::Explaining).await
     }
 
     async fn attempt(
         &self,
-        writes: &[Write],
+        batch: &Batch,
         now: SystemTime,
         attempt: Attempt,
     ) -> Result<Committed, StoreError> {
         let open = self.open_revision().await?;
         let db = DatabaseExecutor::from(&open.transaction);
+        let writes = &batch.writes;
         let mut ops = Vec::with_capacity(writes.len());
         let mut documents = Vec::with_capacity(writes.len());
-        let mut rest = writes;
+        let mut rest = writes.as_slice();
         while let Some(first) = rest.first() {
             let run = match (attempt, first) {
                 (Attempt::Trusting, Write::Insert { kind, .. }) => inserts_of(*kind, rest),
@@ -141,7 +159,7 @@ impl Store {
             documents.push(document);
             rest = &rest[1..];
         }
-        let (revision, ops) = self.seal(open, ops, now).await?;
+        let (revision, ops) = self.seal(open, ops, batch.request_id, now).await?;
         Ok(Committed {
             revision,
             ops,
@@ -178,7 +196,7 @@ impl Store {
                 ops.extend(cascade::delete(&db, table.kind, id).await?);
             }
         }
-        let (revision, ops) = self.seal(open, ops, now).await?;
+        let (revision, ops) = self.seal(open, ops, None, now).await?;
         Ok((!ops.is_empty()).then_some((revision, ops)))
     }
 
@@ -198,6 +216,7 @@ impl Store {
         &self,
         open: OpenRevision<'_>,
         ops: Vec<Op>,
+        request_id: Option<RequestId>,
         now: SystemTime,
     ) -> Result<(Revision, Vec<Op>), StoreError> {
         let (transaction, revision) = (open.transaction, open.revision);
@@ -206,9 +225,9 @@ impl Store {
             return Ok((Revision(revision.0.saturating_sub(1)), ops));
         }
         let ops = Change::coalesce(ops);
-        journal::append(&transaction, revision, &ops, unix_seconds(now)).await?;
+        journal::append(&transaction, revision, &ops, request_id, unix_seconds(now)).await?;
         if self.engine() == DbBackend::Postgres {
-            notify(&transaction, revision).await?;
+            notify(&transaction, CHANNEL, &revision.to_string()).await?;
         }
         transaction.commit().await?;
         self.announce(revision);
@@ -295,8 +314,12 @@ async fn next_revision(db: &impl ConnectionTrait) -> Result<Revision, StoreError
     }
 }
 
-async fn notify(db: &impl ConnectionTrait, revision: Revision) -> Result<(), StoreError> {
-    let values = [CHANNEL.into(), revision.to_string().into()];
+pub(super) async fn notify(
+    db: &impl ConnectionTrait,
+    channel: &str,
+    payload: &str,
+) -> Result<(), StoreError> {
+    let values = [channel.into(), payload.into()];
     db.execute_raw(Statement::from_sql_and_values(
         DbBackend::Postgres,
         "SELECT pg_notify($1, $2)",

@@ -1,7 +1,7 @@
 //! What all sessions share: the history, and the frames made from it.
 
 use super::{CloseReason, Gap, History, Input, MemoryHistory, Output, Report, State, step};
-use crate::model::{Op, Revision};
+use crate::model::{Op, RequestId, Revision};
 use crate::wire::{EncodeCache, EncodeError, Limits, Position, SnapshotSlot, encode};
 use bytes::Bytes;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -74,8 +74,13 @@ impl Feed {
     ///
     /// # Errors
     /// When revisions are missing: read the configuration anew and [`Feed::replace`].
-    pub fn record(&self, revision: Revision, ops: Vec<Op>) -> Result<(), Gap> {
-        self.lock().history.record(revision, ops)
+    pub fn record(
+        &self,
+        revision: Revision,
+        ops: Vec<Op>,
+        request_id: Option<RequestId>,
+    ) -> Result<(), Gap> {
+        self.lock().history.record(revision, ops, request_id)
     }
 
     /// Begins with another history, for instance after a gap.
@@ -132,7 +137,8 @@ impl Feed {
                 let Some(change) = inner.history.since(base) else {
                     return Err(Unresolved::TooLarge);
                 };
-                match inner.encoder.change(epoch, &change) {
+                let causes = inner.history.causes(base);
+                match inner.encoder.change(epoch, &change, &causes) {
                     Ok(bytes) => Ok(Effect::Frame(bytes)),
                     Err(EncodeError::TooLarge { .. }) => Err(Unresolved::TooLarge),
                     Err(err) => Err(Unresolved::Unsendable(err.to_string())),

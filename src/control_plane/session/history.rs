@@ -1,6 +1,6 @@
 //! What a control plane must remember to bring any data plane up to date.
 
-use crate::model::{Change, Config, Digest, Op, Revision};
+use crate::model::{Cause, Change, Config, Digest, Op, RequestId, Revision};
 use crate::wire::Position;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,6 +19,9 @@ pub trait History {
     /// The coalesced difference from `base` to now, or `None` when that is too far back or
     /// in the future.
     fn since(&self, base: Revision) -> Option<Change>;
+
+    /// The requests that the revisions after `base` came from, the latest ones in order.
+    fn causes(&self, base: Revision) -> Vec<Cause>;
 
     /// The whole configuration.
     fn snapshot(&self) -> Arc<Config>;
@@ -57,6 +60,7 @@ struct Entry {
     /// digest after the last op in any case.
     digest: Option<Digest>,
     ops: Vec<Op>,
+    request_id: Option<RequestId>,
 }
 
 impl MemoryHistory {
@@ -73,16 +77,20 @@ impl MemoryHistory {
     }
 
     /// A history that reaches back through the journal. `journal` holds the ops of the latest
-    /// revisions, the last one being the configuration's.
+    /// revisions and who asked for them, the last one being the configuration's.
     #[must_use]
     pub fn with_journal(
         epoch: u64,
         config: Config,
-        journal: impl IntoIterator<Item = Vec<Op>>,
+        journal: impl IntoIterator<Item = (Vec<Op>, Option<RequestId>)>,
     ) -> MemoryHistory {
         let mut history = MemoryHistory::new(epoch, config);
-        for ops in journal {
-            history.remember(Entry { digest: None, ops });
+        for (ops, request_id) in journal {
+            history.remember(Entry {
+                digest: None,
+                ops,
+                request_id,
+            });
         }
         if let Some(last) = history.recent.back_mut() {
             last.digest = Some(history.config.digest());
@@ -99,7 +107,12 @@ impl MemoryHistory {
     ///
     /// # Errors
     /// When revisions are missing or come twice; the history is as before.
-    pub fn record(&mut self, revision: Revision, ops: Vec<Op>) -> Result<(), Gap> {
+    pub fn record(
+        &mut self,
+        revision: Revision,
+        ops: Vec<Op>,
+        request_id: Option<RequestId>,
+    ) -> Result<(), Gap> {
         if revision != self.config.revision().next() {
             return Err(Gap {
                 held: self.config.revision(),
@@ -111,6 +124,7 @@ impl MemoryHistory {
         self.remember(Entry {
             digest: Some(change.digest),
             ops: change.ops,
+            request_id,
         });
         Ok(())
     }
@@ -166,6 +180,23 @@ impl History for MemoryHistory {
         })
     }
 
+    fn causes(&self, base: Revision) -> Vec<Cause> {
+        let latest = self.config.revision().0;
+        let behind = usize::try_from(latest.saturating_sub(base.0)).unwrap_or(usize::MAX);
+        let revisions = (1..=latest).rev();
+        let entries = self.recent.iter().rev().take(behind);
+        let cause = |(entry, revision): (&Entry, u64)| {
+            Some(Cause {
+                revision: Revision(revision),
+                request_id: entry.request_id?,
+            })
+        };
+        let causes = entries.zip(revisions).filter_map(cause).take(Cause::MOST);
+        let mut causes: Vec<_> = causes.collect();
+        causes.reverse();
+        causes
+    }
+
     fn snapshot(&self) -> Arc<Config> {
         Arc::clone(&self.config)
     }
@@ -205,7 +236,9 @@ mod tests {
         let mut states = vec![Config::default()];
         let mut history = MemoryHistory::new(0, Config::default());
         for n in 1..=40 {
-            history.record(Revision(n), writes(n)).expect("follows");
+            history
+                .record(Revision(n), writes(n), None)
+                .expect("follows");
             states.push((*history.snapshot()).clone());
         }
         for old in &states {
@@ -223,10 +256,13 @@ mod tests {
     fn a_restarted_control_plane_reaches_back_through_its_journal() {
         let mut before = MemoryHistory::new(0, Config::default());
         for n in 1..=30 {
-            before.record(Revision(n), writes(n)).expect("follows");
+            before
+                .record(Revision(n), writes(n), None)
+                .expect("follows");
         }
         let config = (*before.snapshot()).clone();
-        let mut after = MemoryHistory::with_journal(0, config, (21..=30).map(writes));
+        let mut after =
+            MemoryHistory::with_journal(0, config, (21..=30).map(|n| (writes(n), None)));
         assert_eq!(after.since(Revision(19)), None);
         assert_eq!(after.since(Revision(20)), before.since(Revision(20)));
         assert_eq!(after.since(Revision(30)), before.since(Revision(30)));
@@ -236,9 +272,55 @@ mod tests {
             after.digest_at(Revision(30)),
             Some(before.position().digest)
         );
-        after.record(Revision(31), writes(31)).expect("follows");
-        before.record(Revision(31), writes(31)).expect("follows");
+        after
+            .record(Revision(31), writes(31), None)
+            .expect("follows");
+        before
+            .record(Revision(31), writes(31), None)
+            .expect("follows");
         assert_eq!(after.since(Revision(25)), before.since(Revision(25)));
+    }
+
+    #[test]
+    fn causes_are_the_latest_that_are_known() {
+        let request = |n: u64| RequestId(Uuid::from_u128(n.into()));
+        let journal = (1..=3).map(|n| (writes(n), Some(request(n))));
+        let mut config = Config::default();
+        for n in 1..=3 {
+            config.commit(Revision(n), writes(n));
+        }
+        let mut history = MemoryHistory::with_journal(0, config, journal);
+        // What the control plane did by itself has no request.
+        history
+            .record(Revision(4), writes(4), None)
+            .expect("follows");
+        for n in 5..=100 {
+            let done = history.record(Revision(n), writes(n), Some(request(n)));
+            done.expect("follows");
+        }
+        let check = |base: u64, expected: &[u64]| {
+            let found = history.causes(Revision(base));
+            let expected: Vec<_> = expected
+                .iter()
+                .map(|n| Cause {
+                    revision: Revision(*n),
+                    request_id: request(*n),
+                })
+                .collect();
+            assert_eq!(found, expected, "since {base}");
+        };
+        check(100, &[]);
+        check(101, &[]);
+        check(98, &[99, 100]);
+        check(0, &(37..=100).collect::<Vec<_>>());
+        let mut early = MemoryHistory::new(0, Config::default());
+        early.record(Revision(1), writes(1), None).expect("follows");
+        early
+            .record(Revision(2), writes(2), Some(request(2)))
+            .expect("follows");
+        let causes = early.causes(Revision(0));
+        assert_eq!(causes.len(), 1);
+        assert_eq!(causes[0].revision, Revision(2));
     }
 
     #[test]
@@ -250,9 +332,9 @@ mod tests {
                 found: Revision(found),
             })
         };
-        assert_eq!(history.record(Revision(1), vec![]), Ok(()));
-        assert_eq!(history.record(Revision(1), vec![]), gap(1));
-        assert_eq!(history.record(Revision(3), vec![]), gap(3));
+        assert_eq!(history.record(Revision(1), vec![], None), Ok(()));
+        assert_eq!(history.record(Revision(1), vec![], None), gap(1));
+        assert_eq!(history.record(Revision(3), vec![], None), gap(3));
     }
 
     #[test]
@@ -260,7 +342,7 @@ mod tests {
         let mut history = MemoryHistory::new(0, Config::default());
         for n in 1..=MOST_REVISIONS as u64 + 10 {
             history
-                .record(Revision(n), vec![put(1, n)])
+                .record(Revision(n), vec![put(1, n)], None)
                 .expect("follows");
         }
         assert_eq!(history.recent.len(), MOST_REVISIONS);
@@ -270,7 +352,7 @@ mod tests {
         assert!(history.digest_at(Revision(10)).is_some());
         let many = (0..MOST_OPS as u128 + 1).map(|id| put(id, 1)).collect();
         let next = history.position().revision.next();
-        history.record(next, many).expect("follows");
+        history.record(next, many, None).expect("follows");
         assert!(history.recent.is_empty());
         assert_eq!(history.ops, 0);
         assert_eq!(history.digest_at(next), Some(history.snapshot().digest()));

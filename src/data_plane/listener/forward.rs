@@ -46,7 +46,8 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, P, S> {
                 Ok(next) => return Ok(next),
                 Err(Failure::Client(fault)) => return Err(fault),
                 Err(Failure::Upstream(error)) => {
-                    tracing::debug!(?error, "upstream attempt failed");
+                    let request_id = worker.pipeline.request_id(&self.scratch.exchange);
+                    tracing::debug!(request_id, ?error, "upstream attempt failed");
                     failed = Some(error);
                 }
             }
@@ -206,7 +207,12 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, P, S> {
             Ending::Complete { keep_alive: true } => Ok(Next::Request),
             Ending::Complete { .. } if body.is_complete() => Ok(Next::Close),
             Ending::Complete { .. } => Ok(Next::Linger),
-            Ending::Truncated => Ok(Next::Abort),
+            Ending::Truncated => {
+                let pipeline = &self.worker.pipeline;
+                let request_id = pipeline.request_id(&self.scratch.exchange);
+                tracing::debug!(request_id, "upstream response was cut short");
+                Ok(Next::Abort)
+            }
             Ending::ClientGone => Err(Failure::Client(BodyFault::Gone)),
         }
     }

@@ -144,6 +144,9 @@ pub trait Pipeline: 'static {
     /// this request keeps to its end. `head` is swapped into the exchange.
     fn begin(&self, exchange: &mut Self::Exchange, connection: &Connection, head: &mut RequestHead);
 
+    /// The id of a request that has begun, for what the driver logs of it.
+    fn request_id<'a>(&self, exchange: &'a Self::Exchange) -> &'a str;
+
     /// How many bytes of the request body the access phase wants to see, if any. A driver
     /// that gets `Some` reads the body before `access`; when it is complete within the limit
     /// it hands a copy over by [`body`](Pipeline::body), else it goes on without.

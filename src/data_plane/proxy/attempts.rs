@@ -167,7 +167,8 @@ fn tls_for(
         .get(service, snapshot, settings, host)
         .map_err(|error| {
             let service = service.label.name.as_ref();
-            tracing::error!(service, %error, "no TLS to the upstream");
+            let request_id = exchange.request_id.as_str();
+            tracing::error!(request_id, service, %error, "no TLS to the upstream");
             let message =
                 format!("failed the initial dns/balancer resolve for '{service}' with: {error}");
             own_error(exchange, 500, &message)

@@ -9,6 +9,7 @@ mod clock;
 mod errors;
 mod exchange;
 mod facts;
+mod failure_log;
 mod gates;
 mod hop_by_hop;
 mod negotiation;
@@ -45,11 +46,12 @@ use bytes::Bytes;
 use errors::{Asked, default_message, engine, engine_page, engine_with, negotiated};
 use exchange::{Current, Start};
 use facts::{Client, RouterHeaders};
+use failure_log::FailureLog;
 use record::record_of;
 use request_headers::UpstreamHead;
 use request_id::RequestId;
 use response_headers::{Own, Timing};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use upstream_tls::TlsProfiles;
 
@@ -64,6 +66,7 @@ pub struct Proxy<R, C = SystemClock> {
     recorder: R,
     clock: C,
     worker: RefCell<Worker>,
+    failures: Cell<FailureLog>,
 }
 
 /// What a worker keeps between requests. Never borrowed across an await.
@@ -101,7 +104,34 @@ impl<R: Recorder, C: Clock> Proxy<R, C> {
                 scratch: Scratch::default(),
                 profiles: TlsProfiles::default(),
             }),
+            failures: Cell::default(),
         }
+    }
+
+    /// A request that no upstream answered: what its client is told, by its id.
+    fn log_failure(
+        &self,
+        exchange: &Exchange,
+        failed: Option<AttemptError>,
+        status: u16,
+        now_us: u64,
+    ) {
+        let mut failures = self.failures.get();
+        let admitted = failures.admit(now_us);
+        self.failures.set(failures);
+        let Some(suppressed) = admitted else {
+            return;
+        };
+        let service = exchange.service().map(|service| &*service.label.name);
+        tracing::error!(
+            request_id = exchange.request_id.as_str(),
+            service,
+            status,
+            failed = failed.map(tracing::field::debug),
+            attempts = exchange.tries.count,
+            suppressed,
+            "no upstream answered"
+        );
     }
 
     /// What ends a request before any plugin's access phase: no route, or one that wants the
@@ -189,6 +219,10 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
         exchange.current = Some(current);
     }
 
+    fn request_id<'a>(&self, exchange: &'a Exchange) -> &'a str {
+        exchange.request_id.as_str()
+    }
+
     fn body_limit(&self, exchange: &Exchange) -> Option<usize> {
         plugin_run::body_limit(exchange)
     }
@@ -224,13 +258,25 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
         failed: Option<AttemptError>,
     ) -> Result<Attempt, Reply> {
         let profiles = &mut self.worker.borrow_mut().profiles;
-        let attempt = attempts::next_attempt(exchange, failed, &self.settings, profiles)?;
-        exchange.times.balanced = self.clock.monotonic_us();
-        Ok(attempt)
+        let attempt = attempts::next_attempt(exchange, failed, &self.settings, profiles);
+        let now = self.clock.monotonic_us();
+        match attempt {
+            Ok(attempt) => {
+                exchange.times.balanced = now;
+                Ok(attempt)
+            }
+            Err(reply) => {
+                self.log_failure(exchange, failed, reply.status, now);
+                Err(reply)
+            }
+        }
     }
 
     fn give_up(&self, exchange: &mut Exchange, failed: AttemptError) -> Reply {
-        attempts::give_up(exchange, failed, &self.settings)
+        let reply = attempts::give_up(exchange, failed, &self.settings);
+        let now = self.clock.monotonic_us();
+        self.log_failure(exchange, Some(failed), reply.status, now);
+        reply
     }
 
     fn write_request_head(&self, exchange: &Exchange, out: &mut Vec<u8>) {

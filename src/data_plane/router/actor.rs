@@ -8,6 +8,7 @@ use super::{LastGood, Options, PluginFactory, Quarantined, RouterState, Snapshot
 use crate::actor::{Guarded, Observe, Slot};
 use crate::data_plane::cache_writer::{Cached, LastGood as CachedLastGood};
 use crate::data_plane::heartbeat_client::{ApplyConfig, InEffect, LiveConfig};
+use crate::model::Cause;
 use crate::wire::{self, ChangeMessage, Limits, Position, SnapshotParts};
 use actix::prelude::*;
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -155,7 +156,17 @@ impl Handler<ApplyChange> for Router {
             .apply(change, epoch_seconds())
             .map_err(|err| err.to_string())?;
         self.epoch = message.0.epoch;
-        Ok(self.publish(outcome.snapshot, outcome.quarantined, started))
+        let effect = self.publish(outcome.snapshot, outcome.quarantined, started);
+        // The limit is the sender's; here it keeps a strange peer from filling the log.
+        for cause in message.0.causes.iter().take(Cause::MOST) {
+            tracing::info!(
+                request_id = %cause.request_id,
+                revision = cause.revision.0,
+                quarantined = effect.quarantined.len(),
+                "configuration change in effect"
+            );
+        }
+        Ok(effect)
     }
 }
 

@@ -101,7 +101,12 @@ fn admit(context: &mut Context<'_>, anonymous: &str) -> Flow {
             Flow::Continue
         }
         None => {
-            tracing::error!(anonymous, "the anonymous consumer of key-auth is missing");
+            let request_id = context.request_id;
+            tracing::error!(
+                request_id,
+                anonymous,
+                "the anonymous consumer of key-auth is missing"
+            );
             Refusal::new(500, "An unexpected error occurred").into()
         }
     }

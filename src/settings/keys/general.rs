@@ -11,7 +11,7 @@ pub static KEYS: &[Key] = &[
     text("node_id", "",
         "UUID of this node. Unset: read from <prefix>/kong.id, which is created at the first start."),
     one_of("log_level", &["debug", "info", "notice", "warn", "error", "crit", "alert", "emerg"], "notice",
-        "Least severe level that is logged. info and notice are one level, as are error, crit, alert and emerg."),
+        "Least severe level that is logged; SIGHUP reads it again. info and notice are one level, as are error, crit, alert and emerg."),
     one_of("log_format", &["auto", "text", "json"], "auto",
         "Form of log lines on standard error; auto is text on a terminal and JSON elsewhere."),
     list("plugins", "bundled",

@@ -26,6 +26,8 @@ pub struct Cluster {
     pub control_planes: Vec<Node>,
     pub data_planes: Vec<Node>,
     pub upstream: Upstream,
+    /// Where the first control plane keeps its configuration.
+    pub database: Database,
     folder: TempDir,
 }
 
@@ -58,6 +60,7 @@ impl Cluster {
             control_planes: Vec::new(),
             data_planes: Vec::new(),
             upstream: Upstream::start("echo"),
+            database: database.clone(),
             folder,
         };
         cluster.add_control_plane(database);

@@ -9,7 +9,7 @@ mod relay;
 mod upstream;
 
 pub use cluster::{Cluster, Database};
-pub use http::{call, delete, get, post, raw};
+pub use http::{Reply, call, delete, get, post, raw};
 pub use node::{Node, free_address, unique_loopback};
 pub use postgres::PostgresDatabase;
 pub use relay::Relay;

@@ -1,10 +1,11 @@
 //! One Langur process.
 
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -27,6 +28,7 @@ pub fn free_address(ip: Ipv4Addr) -> SocketAddr {
 /// A running node and what it logged.
 pub struct Node {
     settings: BTreeMap<String, String>,
+    arguments: Vec<String>,
     child: Option<Child>,
     log: Arc<Mutex<Vec<String>>>,
 }
@@ -34,8 +36,17 @@ pub struct Node {
 impl Node {
     /// Starts `langur start` with these settings, given by the environment alone.
     pub fn start(settings: BTreeMap<String, String>) -> Node {
+        Node::start_with(settings, &[])
+    }
+
+    /// The same, with arguments beside them.
+    pub fn start_with(settings: BTreeMap<String, String>, arguments: &[&str]) -> Node {
         let mut node = Node {
             settings,
+            arguments: arguments
+                .iter()
+                .map(|argument| (*argument).into())
+                .collect(),
             child: None,
             log: Arc::default(),
         };
@@ -49,6 +60,7 @@ impl Node {
         let mut command = Command::new(env!("CARGO_BIN_EXE_langur"));
         command
             .arg("start")
+            .args(&self.arguments)
             .env_clear()
             .stdin(Stdio::null())
             .stdout(Stdio::null());
@@ -71,12 +83,28 @@ impl Node {
         self.settings.insert(key.into(), value.to_string());
     }
 
+    /// All of its settings.
+    pub fn settings(&self) -> impl Iterator<Item = (&str, &str)> {
+        let all = self.settings.iter();
+        all.map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
     pub fn setting(&self, key: &str) -> &str {
         self.settings.get(key).map_or("", String::as_str)
     }
 
     pub fn prefix(&self) -> &Path {
         Path::new(self.setting("prefix"))
+    }
+
+    /// Another command of the binary with the settings of this node.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_langur"));
+        command.args(arguments).env_clear();
+        for (key, value) in &self.settings {
+            command.env(format!("LANGUR_{}", key.to_uppercase()), value);
+        }
+        command.output().expect("the binary runs")
     }
 
     /// SIGKILL: nothing is flushed, nobody is told.
@@ -93,6 +121,17 @@ impl Node {
         // SAFETY: kill(2) takes no pointers; the process is our own child and not yet reaped.
         unsafe { libc::kill(child.id() as i32, signal) };
         child.wait().ok().and_then(|status| status.code())
+    }
+
+    /// The events of its log with this message.
+    pub fn events(&self, message: &str) -> Vec<Value> {
+        let lines = self.log();
+        let events = lines
+            .iter()
+            .filter_map(|line| serde_json::from_str(line).ok());
+        events
+            .filter(|event: &Value| event["message"] == message)
+            .collect()
     }
 
     /// The exit code of a process that ended by itself.

@@ -191,6 +191,32 @@ async fn the_node_describes_itself() {
             .await;
         assert_eq!((seen.status, seen.message()), expected);
     }
+    let control_planes = "/debug/cluster/control-planes-nodes/log-level";
+    for (path, expected) in [
+        (
+            format!("{control_planes}/debug"),
+            (200, "log level is already debug"),
+        ),
+        (
+            format!("{control_planes}/warn?timeout=0"),
+            (200, "log level changed"),
+        ),
+        (
+            format!("{control_planes}/loud"),
+            (400, "unknown log level: loud"),
+        ),
+        (
+            format!("{control_planes}/info?timeout=soon"),
+            (400, "timeout must be a number of seconds, 0 or more"),
+        ),
+        (
+            "/debug/cluster/log-level/info".to_owned(),
+            (404, "Not found"),
+        ),
+    ] {
+        let seen = admin.ask("PUT", &path, None).await;
+        assert_eq!((seen.status, seen.message()), expected, "{path}");
+    }
     for path in ["/cache", "/cache/services:s"] {
         assert_eq!(admin.delete(path).await.status, 204, "{path}");
     }

@@ -102,6 +102,7 @@ impl Admin {
                 hostname: "cp-1".to_owned(),
                 configuration: Arc::new(json!({"database": "sqlite"})),
             },
+            hybrid: true,
             status: Data::new(StatusContext {
                 identity: NodeIdentity {
                     node_id: Uuid::from_u128(1),

@@ -28,7 +28,7 @@ fn write(history: &mut MemoryHistory, n: u64) {
         row: Row::from_bytes(&n.to_le_bytes()),
     };
     let next = history.position().revision.next();
-    history.record(next, vec![put]).expect("follows");
+    history.record(next, vec![put], None).expect("follows");
 }
 
 fn hello(held: Position) -> Hello {

@@ -94,6 +94,7 @@ impl Case {
         ChangeMessage {
             epoch: 0,
             change: self.control_plane.commit(next, vec![put]),
+            causes: Vec::new(),
         }
     }
 
@@ -508,6 +509,7 @@ fn violations_end_the_connection() {
             digest: Digest::default(),
             ops: vec![],
         },
+        causes: Vec::new(),
     };
     case.receive(early);
     assert_eq!(case.state.phase(), Phase::Waiting);

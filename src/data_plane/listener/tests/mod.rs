@@ -59,6 +59,10 @@ impl Pipeline for TestPipeline {
         exchange.seen = None;
     }
 
+    fn request_id<'a>(&self, _: &'a TestExchange) -> &'a str {
+        "a test's"
+    }
+
     fn body_limit(&self, exchange: &TestExchange) -> Option<usize> {
         (exchange.request.path() == b"/reverse").then_some(10)
     }

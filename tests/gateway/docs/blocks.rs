@@ -1,0 +1,211 @@
+//! The fenced blocks of the pages, and what their first lines say.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Where a block runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    Quickstart,
+    ControlPlaneMachine,
+    DataPlaneMachine,
+    ControlPlane,
+    DataPlane,
+    StoppedDataPlane,
+    NewDataPlane,
+    Renewal,
+    SqliteBackup,
+    SqliteRestore,
+    PostgresBackup,
+    PostgresRestore,
+    ByHand,
+    /// The composition's own test runs it.
+    Compose,
+    /// Nowhere, for this reason.
+    NotRun(String),
+}
+
+impl Place {
+    /// The places that are made here.
+    pub const RUN: [Place; 12] = [
+        Place::Quickstart,
+        Place::ControlPlaneMachine,
+        Place::DataPlaneMachine,
+        Place::ControlPlane,
+        Place::DataPlane,
+        Place::StoppedDataPlane,
+        Place::NewDataPlane,
+        Place::Renewal,
+        Place::SqliteBackup,
+        Place::SqliteRestore,
+        Place::PostgresBackup,
+        Place::PostgresRestore,
+    ];
+
+    fn parse(text: &str) -> Option<Place> {
+        Some(match text {
+            "quickstart" => Place::Quickstart,
+            "control-plane-machine" => Place::ControlPlaneMachine,
+            "data-plane-machine" => Place::DataPlaneMachine,
+            "control-plane" => Place::ControlPlane,
+            "data-plane" => Place::DataPlane,
+            "stopped-data-plane" => Place::StoppedDataPlane,
+            "new-data-plane" => Place::NewDataPlane,
+            "renewal" => Place::Renewal,
+            "sqlite-backup" => Place::SqliteBackup,
+            "sqlite-restore" => Place::SqliteRestore,
+            "postgres-backup" => Place::PostgresBackup,
+            "postgres-restore" => Place::PostgresRestore,
+            "by-hand" => Place::ByHand,
+            "compose" => Place::Compose,
+            _ => {
+                let reason = text.strip_prefix("not-run=")?.trim();
+                (!reason.is_empty()).then(|| Place::NotRun(reason.to_owned()))?
+            }
+        })
+    }
+}
+
+/// A shell block.
+#[derive(Clone, Debug)]
+pub struct Block {
+    /// The page and the line.
+    pub at: String,
+    pub place: Place,
+    /// The last command goes on while later blocks run.
+    pub background: bool,
+    pub script: String,
+    /// What it must print, line by line, if the page says so.
+    pub output: Option<String>,
+}
+
+impl Block {
+    /// Fails unless the expected lines are among what was printed, in order.
+    #[track_caller]
+    pub fn check(&self, printed: &str) {
+        let mut lines = printed.lines();
+        for expected in self.output.iter().flat_map(|output| output.lines()) {
+            let found = lines.any(|line| line.contains(expected.trim()));
+            assert!(
+                found,
+                "{}: no '{expected}' in its place in:\n{printed}",
+                self.at
+            );
+        }
+    }
+}
+
+/// Languages of blocks that are not run.
+const OTHER: [&str; 5] = ["text", "json", "yaml", "conf", "rust"];
+
+/// The shell blocks of all pages. Panics at a block that does not say what it is.
+pub fn all_blocks() -> Vec<Block> {
+    pages().iter().flat_map(|page| of_page(page)).collect()
+}
+
+fn pages() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let docs = fs::read_dir(root.join("docs")).expect("docs");
+    let mut pages: Vec<_> = docs
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .collect();
+    pages.sort();
+    pages.insert(0, root.join("README.md"));
+    pages.push(root.join("ARCHITECTURE.md"));
+    pages
+}
+
+fn of_page(page: &Path) -> Vec<Block> {
+    let text = fs::read_to_string(page).expect("a page");
+    let name = page
+        .strip_prefix(env!("CARGO_MANIFEST_DIR"))
+        .unwrap_or(page);
+    blocks_of(&name.display().to_string(), &text)
+}
+
+fn blocks_of(name: &str, text: &str) -> Vec<Block> {
+    let mut blocks: Vec<Block> = Vec::new();
+    // Whether only blank lines have come since the last shell block.
+    let mut adjacent = false;
+    let mut lines = text.lines().enumerate();
+    while let Some((number, line)) = lines.next() {
+        let Some(info) = line.trim_start().strip_prefix("```") else {
+            adjacent &= line.trim().is_empty();
+            continue;
+        };
+        let at = format!("{name}:{}", number + 1);
+        let body: Vec<_> = lines
+            .by_ref()
+            .map(|(_, line)| line)
+            .take_while(|line| line.trim() != "```")
+            .collect();
+        let body = body.join("\n");
+        let (language, marks) = info.split_once(' ').unwrap_or((info, ""));
+        match language {
+            "sh" => {
+                blocks.push(shell(at, marks, body));
+                adjacent = true;
+            }
+            "text" if adjacent => {
+                if let Some(block) = blocks.last_mut() {
+                    block.output = Some(body);
+                }
+                adjacent = false;
+            }
+            other => {
+                assert!(OTHER.contains(&other), "{at}: unknown language '{other}'");
+                adjacent = false;
+            }
+        }
+    }
+    blocks
+}
+
+fn shell(at: String, marks: &str, script: String) -> Block {
+    let marks = marks.trim();
+    let (place, background) = match marks.strip_suffix(" background") {
+        Some(place) => (place, true),
+        None => (marks, false),
+    };
+    let place = Place::parse(place)
+        .unwrap_or_else(|| panic!("{at}: 'sh {marks}' does not say where the block runs"));
+    Block {
+        at,
+        place,
+        background,
+        script,
+        output: None,
+    }
+}
+
+#[test]
+fn first_lines_and_outputs() {
+    let text = "a\n```sh quickstart background\nx\n```\n\n```text\n1\n```\nb\n```text\n2\n```\n\
+                ```sh not-run=it builds\ny\nz\n```\n```json\n{}\n```\n";
+    let blocks = blocks_of("p", text);
+    assert_eq!(blocks.len(), 2);
+    assert_eq!(
+        (&blocks[0].place, blocks[0].background),
+        (&Place::Quickstart, true)
+    );
+    assert_eq!(
+        (blocks[0].at.as_str(), blocks[0].output.as_deref()),
+        ("p:2", Some("1"))
+    );
+    assert_eq!(blocks[1].place, Place::NotRun("it builds".to_owned()));
+    assert_eq!(
+        (blocks[1].script.as_str(), &blocks[1].output),
+        ("y\nz", &None)
+    );
+    for wrong in [
+        "```sh\n```",
+        "```sh somewhere\n```",
+        "```sh not-run=\n```",
+        "```\n```",
+        "```bash\n```",
+    ] {
+        let refused = std::panic::catch_unwind(|| blocks_of("p", wrong)).is_err();
+        assert!(refused, "{wrong}");
+    }
+}

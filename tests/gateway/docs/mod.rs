@@ -1,0 +1,46 @@
+//! Every shell block of the README and of `docs/` is run. The first line of a block says where:
+//! `docs/testing.md` has the table.
+
+mod blocks;
+mod machine;
+mod stories;
+mod tour;
+
+use blocks::{Block, Place, all_blocks};
+
+/// The blocks of a place, in the order of the pages.
+fn perhaps_of(place: Place) -> Vec<Block> {
+    let blocks = all_blocks().into_iter();
+    blocks.filter(|block| block.place == place).collect()
+}
+
+/// The same, where there must be at least one.
+fn of(place: Place) -> Vec<Block> {
+    let blocks = perhaps_of(place.clone());
+    assert!(
+        !blocks.is_empty(),
+        "no block runs in {place:?}: remove the place"
+    );
+    blocks
+}
+
+#[test]
+fn every_block_says_where_it_runs() {
+    let (mut run, mut not_run) = (0, 0);
+    for block in all_blocks() {
+        match &block.place {
+            Place::NotRun(reason) => {
+                not_run += 1;
+                println!("not run: {}: {reason}\n{}", block.at, block.script);
+            }
+            Place::Compose => println!("run by the composition's test: {}", block.at),
+            _ => run += 1,
+        }
+    }
+    println!("{run} blocks are run, {not_run} are not");
+    // Every place has a test that runs its blocks, and so there are blocks of every place.
+    for place in Place::RUN {
+        of(place);
+    }
+    assert!(run > not_run);
+}
