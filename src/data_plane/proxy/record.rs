@@ -43,9 +43,9 @@ pub fn record_of(exchange: &Exchange, outcome: Outcome, now: u64) -> Option<Reco
     let consumer = consumer.and_then(|found| current.snapshot.consumer(found.id));
     Some(Record {
         started_at: times.begun_at,
-        route: matched.map(|matched| Arc::clone(&matched.route.label)),
-        service: service.map(|service| Arc::clone(&service.label)),
-        consumer: consumer.map(|consumer| Arc::clone(&consumer.label)),
+        route: matched.map(|matched| Arc::clone(&matched.route).into()),
+        service: service.map(|service| Arc::clone(service).into()),
+        consumer: consumer.map(|consumer| Arc::clone(consumer).into()),
         request_bytes: outcome.request_bytes,
         response_bytes: outcome.response_bytes,
         total_us: micros(times.begun, now),

@@ -1,7 +1,7 @@
 //! Consumers and the keys they identify themselves with.
 
 use crate::model;
-use crate::telemetry::record::Label;
+use crate::telemetry::record::{Label, Labelled};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -12,7 +12,13 @@ pub struct CompiledConsumer {
     pub username: Option<Arc<str>>,
     pub custom_id: Option<Arc<str>>,
     /// The name for telemetry: username, else custom id, else id.
-    pub label: Arc<Label>,
+    pub label: Label,
+}
+
+impl Labelled for CompiledConsumer {
+    fn label(&self) -> &Label {
+        &self.label
+    }
 }
 
 impl CompiledConsumer {
@@ -22,10 +28,10 @@ impl CompiledConsumer {
         let name = username.clone().or_else(|| custom_id.clone());
         CompiledConsumer {
             id: consumer.id,
-            label: Arc::new(Label {
+            label: Label {
                 id: consumer.id,
                 name: name.unwrap_or_else(|| consumer.id.to_string().into()),
-            }),
+            },
             username,
             custom_id,
         }

@@ -7,7 +7,7 @@ use super::priority::{MatchOrder, OrderKey, Weights, group_id, order_key, priori
 use super::protocols::Protocols;
 use super::regex_path::RegexPath;
 use crate::model;
-use crate::telemetry::record::Label;
+use crate::telemetry::record::{Label, Labelled};
 use smallvec::SmallVec;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -29,7 +29,7 @@ pub struct CompiledRoute {
     pub request_buffering: bool,
     pub response_buffering: bool,
     /// The name for telemetry: the route's name, else its id.
-    pub label: Arc<Label>,
+    pub label: Label,
     pub id: Uuid,
     pub name: Option<Arc<str>>,
 }
@@ -126,10 +126,10 @@ impl Matcher {
         let compiled = Arc::new(CompiledRoute {
             parts: parts.collect(),
             id: route.id,
-            label: Arc::new(Label {
+            label: Label {
                 id: route.id,
                 name: name.clone().unwrap_or_else(|| route.id.to_string().into()),
-            }),
+            },
             name,
             service: route.service.map(|service| service.id),
             protocols,
@@ -170,6 +170,12 @@ impl Matcher {
 
     pub(super) fn part(&self) -> usize {
         self.part
+    }
+}
+
+impl Labelled for CompiledRoute {
+    fn label(&self) -> &Label {
+        &self.label
     }
 }
 

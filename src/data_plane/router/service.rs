@@ -3,7 +3,7 @@
 use super::protocols::{Protocol, Protocols};
 use crate::data_plane::balancer::{RoundRobin, TargetAddress};
 use crate::model;
-use crate::telemetry::record::Label;
+use crate::telemetry::record::{Label, Labelled};
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
@@ -17,7 +17,7 @@ pub struct CompiledService {
     pub id: Uuid,
     pub name: Option<Arc<str>>,
     /// The name for telemetry: the service's name, else its host.
-    pub label: Arc<Label>,
+    pub label: Label,
     pub protocol: Protocol,
     /// The service's own host and port: used when its host names no upstream.
     pub address: TargetAddress,
@@ -40,6 +40,12 @@ pub struct CompiledService {
     pub enabled: bool,
 }
 
+impl Labelled for CompiledService {
+    fn label(&self) -> &Label {
+        &self.label
+    }
+}
+
 impl CompiledService {
     /// # Errors
     /// One text for the user per invalid field.
@@ -54,10 +60,10 @@ impl CompiledService {
         let address = TargetAddress::new(service.id, &service.host, service.port);
         Ok(CompiledService {
             id: service.id,
-            label: Arc::new(Label {
+            label: Label {
                 id: service.id,
                 name: name.clone().unwrap_or_else(|| Arc::clone(&address.host)),
-            }),
+            },
             name,
             protocol,
             address,

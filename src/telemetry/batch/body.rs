@@ -2,7 +2,7 @@
 
 use super::limited::{self, TOO_MANY};
 use super::{BatchError, MAX_BATCH_RECORDS};
-use crate::telemetry::record::{Label, Method, Record, Source};
+use crate::telemetry::record::{Label, Method, Named, Record, Source};
 use bytes::Bytes;
 use hashbrown::HashMap;
 use serde::de::{Deserializer, Error, IgnoredAny, SeqAccess, Visitor};
@@ -17,17 +17,17 @@ use std::sync::Arc;
 /// records keep them alive meanwhile.
 #[derive(Default)]
 struct Index<'a> {
-    places: HashMap<*const Label, u32, foldhash::fast::FixedState>,
+    places: HashMap<*const (), u32, foldhash::fast::FixedState>,
     labels: Vec<&'a Label>,
 }
 
 impl<'a> Index<'a> {
-    fn place(&mut self, label: &'a Option<Arc<Label>>) -> Option<u32> {
-        let label: &'a Label = label.as_deref()?;
+    fn place(&mut self, entity: &'a Option<Named>) -> Option<u32> {
+        let entity = entity.as_ref()?;
         let next = self.labels.len() as u32;
-        let place = *self.places.entry(std::ptr::from_ref(label)).or_insert(next);
+        let place = *self.places.entry(entity.address()).or_insert(next);
         if place == next {
-            self.labels.push(label);
+            self.labels.push(entity);
         }
         Some(place)
     }
@@ -226,11 +226,11 @@ fn method(code: u8) -> Method {
 #[derive(Deserialize)]
 struct Body {
     #[serde(deserialize_with = "limited::list::<_, _, MAX_BATCH_RECORDS>")]
-    routes: Vec<Arc<Label>>,
+    routes: Vec<Label>,
     #[serde(deserialize_with = "limited::list::<_, _, MAX_BATCH_RECORDS>")]
-    services: Vec<Arc<Label>>,
+    services: Vec<Label>,
     #[serde(deserialize_with = "limited::list::<_, _, MAX_BATCH_RECORDS>")]
-    consumers: Vec<Arc<Label>>,
+    consumers: Vec<Label>,
     #[serde(deserialize_with = "limited::list::<_, _, MAX_BATCH_RECORDS>")]
     records: Vec<Received>,
 }
@@ -240,13 +240,20 @@ pub fn decode(body: &[u8]) -> Result<Vec<Record>, BatchError> {
         BatchError::Malformed(text) if text.contains(TOO_MANY) => BatchError::TooManyRecords,
         other => other,
     })?;
+    let named = |labels: Vec<Label>| -> Vec<Named> {
+        let named = |label| Named::from(Arc::new(label));
+        labels.into_iter().map(named).collect()
+    };
+    let routes = named(body.routes);
+    let services = named(body.services);
+    let consumers = named(body.consumers);
     body.records
         .into_iter()
         .map(|received| {
             Ok(Record {
-                route: label("route", &body.routes, received.route)?,
-                service: label("service", &body.services, received.service)?,
-                consumer: label("consumer", &body.consumers, received.consumer)?,
+                route: label("route", &routes, received.route)?,
+                service: label("service", &services, received.service)?,
+                consumer: label("consumer", &consumers, received.consumer)?,
                 ..received.record
             })
         })
@@ -255,9 +262,9 @@ pub fn decode(body: &[u8]) -> Result<Vec<Record>, BatchError> {
 
 fn label(
     list: &'static str,
-    labels: &[Arc<Label>],
+    labels: &[Named],
     index: Option<u32>,
-) -> Result<Option<Arc<Label>>, BatchError> {
+) -> Result<Option<Named>, BatchError> {
     let Some(index) = index else {
         return Ok(None);
     };

@@ -1,7 +1,7 @@
 //! Batches survive the wire, and foreign bytes are refused with a reason.
 
 use super::*;
-use crate::telemetry::record::{Label, Method, Source};
+use crate::telemetry::record::{Label, Method, Named, Source};
 use proptest::prelude::*;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,11 +14,11 @@ fn key(sequence: u64) -> BatchKey {
     }
 }
 
-fn label(id: u128, name: &str) -> Arc<Label> {
-    Arc::new(Label {
+fn label(id: u128, name: &str) -> Named {
+    Named::from(Arc::new(Label {
         id: Uuid::from_u128(id),
         name: name.into(),
-    })
+    }))
 }
 
 fn records() -> impl Strategy<Value = Vec<Record>> {

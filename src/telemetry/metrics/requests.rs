@@ -174,17 +174,17 @@ fn print_latency(metric: &Metric, series: &RouteSeries<Latencies>, out: &mut Str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::record::{Label, Source};
+    use crate::telemetry::record::{Label, Named, Source};
     use uuid::Uuid;
 
-    fn label(id: u128, name: &str) -> Option<Arc<Label>> {
-        Some(Arc::new(Label {
+    fn label(id: u128, name: &str) -> Option<Named> {
+        Some(Named::from(Arc::new(Label {
             id: Uuid::from_u128(id),
             name: name.into(),
-        }))
+        })))
     }
 
-    fn route(name: &str) -> Option<Arc<Label>> {
+    fn route(name: &str) -> Option<Named> {
         label(1, name)
     }
 

@@ -6,7 +6,7 @@
 
 use super::table::Metric;
 use super::text;
-use crate::telemetry::record::{Label, Source};
+use crate::telemetry::record::{Named, Source};
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -92,8 +92,7 @@ impl<const N: usize> Buckets<N> {
 #[derive(Debug, Default)]
 #[repr(C, align(64))]
 pub struct RouteSeries<E> {
-    route: Option<Arc<Label>>,
-    service: Option<Arc<Label>>,
+    names: Names,
     /// Of requests that are not told apart by consumer.
     traffic: Traffic,
     /// By consumer's name.
@@ -104,11 +103,12 @@ pub struct RouteSeries<E> {
 impl<E> RouteSeries<E> {
     /// The names of service and route, empty for none.
     pub fn names(&self) -> [&str; 2] {
-        [&self.service, &self.route].map(|label| label.as_ref().map_or("", |label| &label.name))
+        let (route, service) = &self.names;
+        [service, route].map(|name| name.as_deref().unwrap_or_default())
     }
 
     /// Where requests of a consumer count.
-    pub fn traffic_mut(&mut self, consumer: Option<&Arc<Label>>) -> &mut Traffic {
+    pub fn traffic_mut(&mut self, consumer: Option<&Named>) -> &mut Traffic {
         match consumer {
             None => &mut self.traffic,
             Some(label) => self
@@ -128,26 +128,27 @@ impl<E> RouteSeries<E> {
             .filter(|(_, traffic)| !traffic.answered.is_empty())
     }
 
-    /// Whether these labels have the names that are counted here; if so remembers them, so that
+    /// Whether these have the names that are counted here; if so remembers their texts, so that
     /// the next comparison is one of addresses.
-    fn adopt(&mut self, route: Option<&Arc<Label>>, service: Option<&Arc<Label>>) -> bool {
-        fn adopt(known: &mut Option<Arc<Label>>, label: Option<&Arc<Label>>) -> bool {
-            match (known, label) {
+    fn adopt(&mut self, route: Option<&Named>, service: Option<&Named>) -> bool {
+        fn adopt(known: &mut Option<Arc<str>>, named: Option<&Named>) -> bool {
+            match (known, named) {
                 (None, None) => true,
-                (Some(known), Some(label)) if Arc::ptr_eq(known, label) => true,
-                (Some(known), Some(label)) if known.name == label.name => {
-                    *known = Arc::clone(label);
+                (Some(known), Some(named)) if Arc::ptr_eq(known, &named.name) => true,
+                (Some(known), Some(named)) if *known == named.name => {
+                    *known = Arc::clone(&named.name);
                     true
                 }
                 _ => false,
             }
         }
-        adopt(&mut self.route, route) && adopt(&mut self.service, service)
+        adopt(&mut self.names.0, route) && adopt(&mut self.names.1, service)
     }
 }
 
 /// Names make a series, ids find it.
 type Ids = (Option<Uuid>, Option<Uuid>);
+/// Of route and service.
 type Names = (Option<Arc<str>>, Option<Arc<str>>);
 
 /// The series of all routes.
@@ -179,7 +180,7 @@ impl<E: Default> SeriesTable<E> {
     /// Where the series of these labels is; made if there is none. Good until [`make_room`].
     ///
     /// [`make_room`]: SeriesTable::make_room
-    pub fn place(&mut self, route: Option<&Arc<Label>>, service: Option<&Arc<Label>>) -> u32 {
+    pub fn place(&mut self, route: Option<&Named>, service: Option<&Named>) -> u32 {
         let ids = (route.map(|label| label.id), service.map(|label| label.id));
         if let Some(place) = self.by_id.get(&ids)
             && let Some(series) = self.routes.get_mut(*place as usize)
@@ -188,16 +189,13 @@ impl<E: Default> SeriesTable<E> {
             return *place;
         }
         // New, or renamed: what was counted under the old name stays there.
-        let name = |label: Option<&Arc<Label>>| label.map(|label| Arc::clone(&label.name));
+        let name = |named: Option<&Named>| named.map(|named| Arc::clone(&named.name));
+        let names = (name(route), name(service));
         let next = self.routes.len() as u32;
-        let place = *self
-            .by_name
-            .entry((name(route), name(service)))
-            .or_insert(next);
+        let place = *self.by_name.entry(names.clone()).or_insert(next);
         if place == next {
             self.routes.push(RouteSeries {
-                route: route.cloned(),
-                service: service.cloned(),
+                names,
                 ..RouteSeries::default()
             });
         }
@@ -256,13 +254,14 @@ impl<E> SharedTable<E> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::record::Label;
     use std::fmt::Write;
 
-    fn label(id: u128, name: &str) -> Arc<Label> {
-        Arc::new(Label {
+    fn label(id: u128, name: &str) -> Named {
+        Named::from(Arc::new(Label {
             id: Uuid::from_u128(id),
             name: name.into(),
-        })
+        }))
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::control_plane::telemetry::{Count, CountKey, StoreFuture};
 use crate::link::memory_pair;
 use crate::telemetry::batch::{BatchKey, encode_batch};
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::record::{Label, Record};
+use crate::telemetry::record::{Label, Named, Record};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
@@ -97,11 +97,11 @@ impl Cluster {
     }
 }
 
-fn label(id: u128, name: &str) -> Option<Arc<Label>> {
-    Some(Arc::new(Label {
+fn label(id: u128, name: &str) -> Option<Named> {
+    Some(Named::from(Arc::new(Label {
         id: Uuid::from_u128(id),
         name: name.into(),
-    }))
+    })))
 }
 
 fn record(status: u16) -> Record {

@@ -4,7 +4,7 @@ use super::super::testing::{Harness, entity, id, reference};
 use super::super::{PRODUCT, ProxySettings, ResponseTokens};
 use crate::data_plane::listener::pipeline::{AttemptError, Outcome, Pipeline};
 use crate::model::Kind;
-use crate::telemetry::record::{Label, Method, Source};
+use crate::telemetry::record::{Method, Named, Source};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -102,7 +102,7 @@ fn a_proxied_request_is_recorded() {
     proxy.response("HTTP/1.1 500 Err\r\n");
     proxy.pass(5);
     let record = proxy.finish();
-    let label = |label: &Option<Arc<Label>>| {
+    let label = |label: &Option<Named>| {
         let label = label.as_ref().expect("a label");
         (label.id, label.name.to_string())
     };

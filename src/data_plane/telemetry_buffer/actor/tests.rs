@@ -6,7 +6,7 @@ use crate::data_plane::telemetry_buffer::{BufferOptions, Recorder};
 use crate::link::{LocalFuture, MemoryEnd, memory_pair};
 use crate::telemetry::batch::{BatchKey, decode_batch};
 use crate::telemetry::metrics::{MetricOptions, Metrics};
-use crate::telemetry::record::{Label, Record};
+use crate::telemetry::record::{Label, Named, Record};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -83,10 +83,10 @@ impl Node {
     fn record(&self, n: u64) {
         self.recorder.push(Record {
             started_at: n,
-            route: Some(Arc::new(Label {
+            route: Some(Named::from(Arc::new(Label {
                 id: Uuid::from_u128(3),
                 name: "r".into(),
-            })),
+            }))),
             status: 200,
             ..Record::default()
         });
