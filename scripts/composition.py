@@ -12,9 +12,11 @@ tests/composition drives the composition through this module.
 """
 import argparse
 import contextlib
+import http.client
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import threading
@@ -26,8 +28,6 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 CONTROL_PLANES = ("control-plane-1", "control-plane-2")
 # Grafana is no Debian package, so it has no stand-in; the load is switched on by itself.
 NOT_OFFLINE = {"grafana", "load"}
-
-
 PREFIX = "/var/lib/langur"
 
 
@@ -107,11 +107,10 @@ def volumes():
 
 @contextlib.contextmanager
 def removing_volumes():
-    """Removes the volumes of containers that are gone in the end: compose forgets those without a name."""
-    before = volumes()
+    """Removes volumes without a name whose container is gone in the end: compose may leave them behind."""
+    before = {volume for volume in volumes() if re.fullmatch("[0-9a-f]{64}", volume)}
     yield
-    unused = before - volumes()
-    left = unused & set(run("docker", "volume", "ls", "--quiet").split())
+    left = (before - volumes()) & set(run("docker", "volume", "ls", "--quiet").split())
     if left:
         run("docker", "volume", "rm", *sorted(left))
 
@@ -129,27 +128,26 @@ def wait_until_healthy(seconds=180):
     eventually("everything is healthy", seconds, check)
 
 
-def http(method, url, body=None, headers=None, timeout=10):
+def ask(method, url, body=None, timeout=10):
     """Status, headers and body of the answer; `Failed` when there is none."""
     data = None if body is None else json.dumps(body).encode()
-    kind = {} if body is None else {"Content-Type": "application/json"}
-    request = urllib.request.Request(url, data, {**kind, **(headers or {})}, method=method)
+    request = urllib.request.Request(url, data, {} if body is None else {"Content-Type": "application/json"}, method=method)
     try:
         with urllib.request.urlopen(request, timeout=timeout) as answer:
             return answer.status, answer.headers, answer.read().decode()
     except urllib.error.HTTPError as answer:
         with answer:
             return answer.code, answer.headers, answer.read().decode()
-    except OSError as error:
-        raise Failed(f"{method} {url}: {error}") from None
+    except (OSError, http.client.HTTPException) as error:
+        raise Failed(f"{method} {url}: {error!r}") from None
 
 
-def expect(status, method, url, body=None, headers=None):
+def expect(status, method, url, body=None):
     """The answer's headers and body, which must have this status."""
-    found, answer_headers, text = http(method, url, body, headers)
+    found, headers, text = ask(method, url, body)
     if found != status:
         raise Failed(f"{method} {url}: {found} and not {status}: {text[:300]}")
-    return answer_headers, text
+    return headers, text
 
 
 def admin(control_plane):
@@ -237,7 +235,7 @@ def up(offline, binary):
     wait_until_healthy()
     # It has no health check: it is well when it lets through.
     url = front() + "/"
-    eventually("the front answers", 30, lambda: http("GET", url))
+    eventually("the front answers", 30, lambda: ask("GET", url))
 
 
 def front():
@@ -299,8 +297,8 @@ def disconnect_demo():
     path = "/disconnect-demo"
     print("== A service and a route, through the first control plane")
     first = admin(CONTROL_PLANES[0])
-    http("PUT", f"{first}/services/disconnect-demo", {"url": "http://echo:9080"})
-    http("PUT", f"{first}/services/disconnect-demo/routes/disconnect-demo", {"paths": [path]})
+    expect(200, "PUT", f"{first}/services/disconnect-demo", {"url": "http://echo:9080"})
+    expect(200, "PUT", f"{first}/services/disconnect-demo/routes/disconnect-demo", {"paths": [path]})
     show_fleet(wait_until_in_sync())
     restarted, *others = running("data-plane")
     wait_for_status(restarted, path, 200)

@@ -193,7 +193,7 @@ class Composition(unittest.TestCase):
         for control_plane in c.CONTROL_PLANES:
             (node,) = c.running(control_plane)
             c.eventually(f"{control_plane} is not ready", 30, lambda: self.has_exit(node, OUTAGE_EXIT))
-            status, _, text = c.http("POST", f"{c.admin(control_plane)}/consumers", {"username": "lost"}, timeout=60)
+            status, _, text = c.ask("POST", f"{c.admin(control_plane)}/consumers", {"username": "lost"}, timeout=60)
             self.assertGreaterEqual(status, 500, text)
         for node in [*others, cut]:
             self.serves(node, "/through-control-plane-2")
