@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     Quickstart,
+    ByHand,
     ControlPlaneMachine,
     DataPlaneMachine,
     ControlPlane,
@@ -18,7 +19,6 @@ pub enum Place {
     SqliteRestore,
     PostgresBackup,
     PostgresRestore,
-    ByHand,
     /// The composition's own test runs it.
     Compose,
     /// Nowhere, for this reason.
@@ -27,8 +27,9 @@ pub enum Place {
 
 impl Place {
     /// The places that are made here.
-    pub const RUN: [Place; 12] = [
+    pub const RUN: [Place; 13] = [
         Place::Quickstart,
+        Place::ByHand,
         Place::ControlPlaneMachine,
         Place::DataPlaneMachine,
         Place::ControlPlane,

@@ -8,15 +8,10 @@ mod tour;
 
 use blocks::{Block, Place, all_blocks};
 
-/// The blocks of a place, in the order of the pages.
-fn perhaps_of(place: Place) -> Vec<Block> {
-    let blocks = all_blocks().into_iter();
-    blocks.filter(|block| block.place == place).collect()
-}
-
-/// The same, where there must be at least one.
+/// The blocks of a place, in the order of the pages; there is at least one.
 fn of(place: Place) -> Vec<Block> {
-    let blocks = perhaps_of(place.clone());
+    let blocks = all_blocks().into_iter();
+    let blocks: Vec<_> = blocks.filter(|block| block.place == place).collect();
     assert!(
         !blocks.is_empty(),
         "no block runs in {place:?}: remove the place"

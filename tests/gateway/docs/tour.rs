@@ -2,7 +2,7 @@
 
 use super::blocks::{Block, Place};
 use super::machine::Machine;
-use super::{of, perhaps_of};
+use super::of;
 use crate::harness::{call, free_address, get, unique_loopback};
 use std::net::SocketAddr;
 
@@ -141,7 +141,7 @@ fn nodes_by_hand() {
     let echo = tour.meant(9080);
     let script = format!("[ \"$*\" = echo ] && set -- echo --listen {echo}\nexec {binary} \"$@\"");
     tour.machine.program("langur", &script);
-    for block in perhaps_of(Place::ByHand) {
+    for block in of(Place::ByHand) {
         tour.run(&block);
     }
 }

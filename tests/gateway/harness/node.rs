@@ -1,7 +1,7 @@
 //! One Langur process.
 
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
@@ -19,10 +19,17 @@ pub fn unique_loopback() -> Ipv4Addr {
     Ipv4Addr::new(127, 1 + (a ^ b) % 250, 1 + c % 250, 1 + d % 250)
 }
 
-/// A port that is free on this address now.
+/// A port that is free on this address now, and that nobody else was given.
 pub fn free_address(ip: Ipv4Addr) -> SocketAddr {
-    let listener = TcpListener::bind((ip, 0)).expect("a free port");
-    listener.local_addr().expect("an address")
+    static GIVEN: Mutex<BTreeSet<SocketAddr>> = Mutex::new(BTreeSet::new());
+    loop {
+        let listener = TcpListener::bind((ip, 0)).expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        // The system may choose a port again as soon as it is closed.
+        if GIVEN.lock().expect("the list").insert(address) {
+            return address;
+        }
+    }
 }
 
 /// A running node and what it logged.
