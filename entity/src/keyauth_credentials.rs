@@ -21,14 +21,7 @@ pub struct Model {
     pub ttl: Option<i64>,
 }
 
-impl std::fmt::Debug for Model {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Never the content: it is a secret.
-        f.debug_struct("Model")
-            .field("id", &self.id)
-            .finish_non_exhaustive()
-    }
-}
+crate::without_content!(Model);
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}

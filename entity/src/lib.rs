@@ -4,19 +4,44 @@
 //! a reference to another entity as `{"id": …}` or null. What a valid entity is, the schema
 //! says; what may stand beside it, the constraints of the `migration` package say.
 
+/// `Debug` for a row with a secret: its id, never its content.
+macro_rules! without_content {
+    ($model:ty) => {
+        impl std::fmt::Debug for $model {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct(stringify!($model))
+                    .field("id", &self.id)
+                    .finish_non_exhaustive()
+            }
+        }
+    };
+}
+use without_content;
+
 pub mod columns;
 pub mod reference;
 
+pub mod acls;
+pub mod acme_storage;
+pub mod basicauth_credentials;
 pub mod ca_certificates;
 pub mod certificates;
 pub mod consumers;
+pub mod hmacauth_credentials;
+pub mod jwt_secrets;
+pub mod key_sets;
 pub mod keyauth_credentials;
+pub mod keys;
+pub mod oauth2_credentials;
+pub mod oauth2_tokens;
 pub mod plugins;
 pub mod routes;
 pub mod services;
+pub mod sessions;
 pub mod snis;
 pub mod targets;
 pub mod upstreams;
+pub mod vaults;
 
 pub mod config_journal;
 pub mod config_revision;

@@ -9,6 +9,8 @@ mod m20261121_000001_create_configuration;
 mod m20261121_000002_create_journal;
 mod m20261121_000003_create_fleet;
 mod m20261121_000004_create_telemetry;
+mod m20261122_000001_create_credentials;
+mod m20261122_000002_create_vaults_and_keys;
 mod m20261122_000005_journal_request_id;
 mod runner;
 
@@ -27,6 +29,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000002_create_journal::Migration),
             Box::new(m20261121_000003_create_fleet::Migration),
             Box::new(m20261121_000004_create_telemetry::Migration),
+            Box::new(m20261122_000001_create_credentials::Migration),
+            Box::new(m20261122_000002_create_vaults_and_keys::Migration),
             Box::new(m20261122_000005_journal_request_id::Migration),
         ]
     }

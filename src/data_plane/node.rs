@@ -17,6 +17,7 @@ use super::telemetry_buffer::{
 };
 use super::upstream::Names;
 use crate::actor::{RestartPolicy, Slot, guard, guard_on};
+use crate::model::KindSet;
 use crate::node::{Node, NodeError};
 use crate::plugins::{EnabledPlugins, Factory};
 use crate::settings::{KONG_VERSION, RouteMatchCalculation};
@@ -149,6 +150,7 @@ impl DataPlane {
                     version: Some(plugin.version.to_owned()),
                 })
                 .collect(),
+            kinds: KindSet::DISTRIBUTED,
             labels: settings.cluster.labels.clone(),
             held: Position::default(),
             incarnation,

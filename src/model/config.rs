@@ -1,6 +1,6 @@
 //! A whole configuration at one revision.
 
-use super::{Change, Digest, Kind, Op, Revision, Row};
+use super::{Change, Digest, Digests, Kind, KindSet, Op, Revision, Row};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
@@ -9,7 +9,7 @@ use uuid::Uuid;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
     revision: Revision,
-    digest: Digest,
+    digests: Digests,
     rows: BTreeMap<(Kind, Uuid), Row>,
 }
 
@@ -36,14 +36,13 @@ impl Config {
             .into_iter()
             .map(|(kind, id, row)| ((kind, id), row))
             .collect();
-        let digest = rows
-            .iter()
-            .fold(Digest::default(), |sum, ((kind, id), row)| {
-                sum.plus(Digest::of(*kind, *id, row))
-            });
+        let mut digests = Digests::default();
+        for ((kind, id), row) in &rows {
+            digests.add(*kind, *id, row);
+        }
         Config {
             revision,
-            digest,
+            digests,
             rows,
         }
     }
@@ -53,7 +52,12 @@ impl Config {
     }
 
     pub fn digest(&self) -> Digest {
-        self.digest
+        self.digests.of(KindSet::ALL)
+    }
+
+    /// The digests kind by kind.
+    pub fn digests(&self) -> &Digests {
+        &self.digests
     }
 
     pub fn len(&self) -> usize {
@@ -100,7 +104,8 @@ impl Config {
         if !change.ops.is_sorted_by(|a, b| a.key() < b.key()) {
             return Err(ApplyError::Unsorted);
         }
-        let found = self.digest_after(&change.ops);
+        let digests = self.digests_after(&change.ops);
+        let found = digests.of(KindSet::ALL);
         if found != change.digest {
             return Err(ApplyError::DigestMismatch {
                 expected: change.digest,
@@ -108,7 +113,7 @@ impl Config {
             });
         }
         self.write(&change.ops);
-        self.digest = found;
+        self.digests = digests;
         self.revision = change.revision;
         Ok(())
     }
@@ -117,14 +122,14 @@ impl Config {
     /// with a write that its database has accepted.
     pub fn commit(&mut self, revision: Revision, ops: Vec<Op>) -> Change {
         let ops = Change::coalesce(ops);
+        self.digests = self.digests_after(&ops);
         let change = Change {
             base: self.revision,
             revision,
-            digest: self.digest_after(&ops),
+            digest: self.digest(),
             ops,
         };
         self.write(&change.ops);
-        self.digest = change.digest;
         self.revision = revision;
         change
     }
@@ -146,23 +151,23 @@ impl Config {
         Change {
             base: self.revision,
             revision: newer.revision,
-            digest: newer.digest,
+            digest: newer.digest(),
             ops: Change::coalesce(puts.chain(deletes)),
         }
     }
 
-    fn digest_after(&self, ops: &[Op]) -> Digest {
-        ops.iter().fold(self.digest, |sum, op| {
+    fn digests_after(&self, ops: &[Op]) -> Digests {
+        let mut digests = self.digests;
+        for op in ops {
             let (kind, id) = op.key();
-            let without = match self.rows.get(&(kind, id)) {
-                Some(old) => sum.minus(Digest::of(kind, id, old)),
-                None => sum,
-            };
-            match op {
-                Op::Put { row, .. } => without.plus(Digest::of(kind, id, row)),
-                Op::Delete { .. } => without,
+            if let Some(old) = self.rows.get(&(kind, id)) {
+                digests.remove(kind, id, old);
             }
-        })
+            if let Op::Put { row, .. } = op {
+                digests.add(kind, id, row);
+            }
+        }
+        digests
     }
 
     fn write(&mut self, ops: &[Op]) {

@@ -5,7 +5,7 @@
 //! difference gave what the whole would have given. It guards against bugs and lost
 //! messages; against people the link is guarded by mutual TLS.
 
-use super::{Kind, Row};
+use super::{Kind, KindSet, Row};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
@@ -43,6 +43,27 @@ impl Digest {
     /// Kong's `config_hash`: 32 hex digits, all zeros for an empty configuration.
     pub fn config_hash(&self) -> String {
         format!("{:016x}{:016x}", self.0[0], self.0[1])
+    }
+}
+
+/// The digests of a configuration kind by kind, so that the digest of any of its kinds is a sum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Digests([Digest; Kind::COUNT]);
+
+impl Digests {
+    /// The digest of all entities of these kinds.
+    #[must_use]
+    pub fn of(&self, kinds: KindSet) -> Digest {
+        let sum = |sum: Digest, kind| sum.plus(self.0[kind as usize]);
+        kinds.iter().fold(Digest::default(), sum)
+    }
+
+    pub(super) fn add(&mut self, kind: Kind, id: Uuid, row: &Row) {
+        self.0[kind as usize] = self.0[kind as usize].plus(Digest::of(kind, id, row));
+    }
+
+    pub(super) fn remove(&mut self, kind: Kind, id: Uuid, row: &Row) {
+        self.0[kind as usize] = self.0[kind as usize].minus(Digest::of(kind, id, row));
     }
 }
 

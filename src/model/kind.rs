@@ -1,61 +1,101 @@
-//! The kinds of entities a configuration is made of.
+//! The kinds of entities there are.
 
+use super::KindSet;
 use serde::{Deserialize, Serialize};
 
-/// A kind of entity. The order is parents before children, so that applying
-/// puts in order (and deletes in reverse order) never dangles.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    Certificates,
-    CaCertificates,
-    Snis,
-    Services,
-    Upstreams,
-    Targets,
-    Routes,
-    Consumers,
-    KeyauthCredentials,
-    Plugins,
+macro_rules! kinds {
+    ($($variant:ident = $name:literal,)+) => {
+        /// A kind of entity. The order is parents before children, so that applying
+        /// puts in order (and deletes in reverse order) never dangles. A new kind may stand
+        /// anywhere in it: peers that do not know it are not sent it.
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+        )]
+        #[serde(rename_all = "snake_case")]
+        pub enum Kind {
+            $($variant,)+
+        }
+
+        impl Kind {
+            pub const ALL: [Kind; Kind::COUNT] = [$(Kind::$variant,)+];
+            /// How many there are.
+            pub const COUNT: usize = [$($name,)+].len();
+
+            /// The entity's name in schemas, declarative files and on the wire.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Kind::$variant => $name,)+
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    Vaults = "vaults",
+    KeySets = "key_sets",
+    Keys = "keys",
+    Certificates = "certificates",
+    CaCertificates = "ca_certificates",
+    Snis = "snis",
+    Services = "services",
+    Upstreams = "upstreams",
+    Targets = "targets",
+    Routes = "routes",
+    Consumers = "consumers",
+    KeyauthCredentials = "keyauth_credentials",
+    BasicauthCredentials = "basicauth_credentials",
+    HmacauthCredentials = "hmacauth_credentials",
+    JwtSecrets = "jwt_secrets",
+    Acls = "acls",
+    Oauth2Credentials = "oauth2_credentials",
+    Oauth2Tokens = "oauth2_tokens",
+    AcmeStorage = "acme_storage",
+    Sessions = "sessions",
+    Plugins = "plugins",
 }
 
 impl Kind {
-    pub const ALL: [Kind; 10] = [
-        Kind::Certificates,
-        Kind::CaCertificates,
-        Kind::Snis,
-        Kind::Services,
-        Kind::Upstreams,
-        Kind::Targets,
-        Kind::Routes,
-        Kind::Consumers,
-        Kind::KeyauthCredentials,
-        Kind::Plugins,
-    ];
-
-    /// The entity's name in schemas, declarative files and on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Kind::Certificates => "certificates",
-            Kind::CaCertificates => "ca_certificates",
-            Kind::Snis => "snis",
-            Kind::Services => "services",
-            Kind::Upstreams => "upstreams",
-            Kind::Targets => "targets",
-            Kind::Routes => "routes",
-            Kind::Consumers => "consumers",
-            Kind::KeyauthCredentials => "keyauth_credentials",
-            Kind::Plugins => "plugins",
-        }
-    }
-
     pub fn parse(name: &str) -> Option<Kind> {
         Kind::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
+    /// What says who a consumer is, or what it belongs to, to the plugin that asks.
+    pub const fn is_credential(self) -> bool {
+        matches!(
+            self,
+            Kind::KeyauthCredentials
+                | Kind::BasicauthCredentials
+                | Kind::HmacauthCredentials
+                | Kind::JwtSecrets
+                | Kind::Acls
+                | Kind::Oauth2Credentials
+        )
+    }
+
+    /// Whether data planes hold it. Sessions are kept for clients, not for the gateway.
+    pub fn is_distributed(self) -> bool {
+        KindSet::DISTRIBUTED.contains(self)
     }
 }
 
 impl std::fmt::Display for Kind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_on_the_wire_are_those_of_the_schema() {
+        for kind in Kind::ALL {
+            assert_eq!(serde_json::json!(kind), kind.as_str());
+            assert_eq!(Kind::parse(kind.as_str()), Some(kind));
+            let entity = crate::schema::entity(kind.as_str()).expect("a schema");
+            assert_eq!(entity.exported, kind.is_distributed(), "{kind}");
+        }
     }
 }

@@ -9,15 +9,17 @@ pub mod declarative;
 mod digest;
 mod entities;
 mod kind;
+mod kind_set;
 mod row;
 
 pub use cause::{Cause, RequestId};
 pub use change::{Change, Op, Revision};
 pub use config::{ApplyError, Config};
-pub use digest::Digest;
+pub use digest::{Digest, Digests};
 pub use entities::{
     CaCertificate, Certificate, Consumer, Headers, KeyauthCredential, Plugin, Reference, Route,
     Service, Sni, Target, Upstream,
 };
 pub use kind::Kind;
+pub use kind_set::KindSet;
 pub use row::{Row, RowError};

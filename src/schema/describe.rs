@@ -149,8 +149,9 @@ impl Writer<'_> {
             };
             out.insert(attribute.clone(), described);
         }
-        // A record that does not say otherwise is always there.
-        if kind == "record" && !name.is_empty() {
+        // A record that does not say otherwise is always there; one that a subschema replaces
+        // leaves that to it.
+        if kind == "record" && !name.is_empty() && !out.contains_key("abstract") {
             out.entry("required").or_insert(json!(true));
         }
         let noted = match (self.lengths, place) {

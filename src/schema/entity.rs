@@ -20,6 +20,8 @@ use std::collections::HashMap;
 pub struct Entity {
     /// The internal name, as in declarative files: `keyauth_credentials`.
     pub name: Box<str>,
+    /// What `/tags` calls it: the name of Kong's table.
+    pub table_name: Box<str>,
     /// The path of the collection: `/key-auths`.
     pub admin_path: Box<str>,
     /// The last segment under a parent: `key-auth`.

@@ -41,12 +41,12 @@ fn unescape(text: &str) -> String {
         .into_owned()
 }
 
-/// The input that a form stands for. The configuration of a plugin is understood by the
-/// form's `name`, or by `stored_plugin_name` when a `PATCH` leaves it out.
+/// The input that a form stands for. The configuration of a plugin or vault is understood by
+/// the form's `name`, or by `stored_name` when a `PATCH` leaves it out.
 pub fn decode(
     entity: &Entity,
     pairs: &[(String, String)],
-    stored_plugin_name: Option<&str>,
+    stored_name: Option<&str>,
     env: &Env<'_>,
 ) -> Map<String, Value> {
     let mut root = Node::Branch(Vec::new());
@@ -59,7 +59,7 @@ pub fn decode(
     };
     let shape = entity.shape(env.router_flavor);
     let mut chooser = input.clone();
-    if let (Some(key), Some(name)) = (&entity.subschema_key, stored_plugin_name) {
+    if let (Some(key), Some(name)) = (&entity.subschema_key, stored_name) {
         chooser.entry(&**key).or_insert_with(|| Value::from(name));
     }
     let subschema = entity.subschema(shape, &chooser, env);

@@ -83,6 +83,7 @@ fn load_entity(raw: &Map<String, Value>, name: &str, definition: &Value) -> Resu
     let admin_name = text("admin_api_name").unwrap_or(name);
     Ok(Entity {
         name: name.into(),
+        table_name: text("table_name").unwrap_or(name).into(),
         admin_path: format!("/{admin_name}").into(),
         nested_name: text("admin_api_nested_name").unwrap_or(admin_name).into(),
         endpoint_key: text("endpoint_key").map(Into::into),

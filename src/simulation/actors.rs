@@ -11,7 +11,7 @@ use crate::data_plane::heartbeat_client::{
     State,
 };
 use crate::link::{Link, LinkError, memory_pair};
-use crate::model::{Config, Kind, Op, Revision, Row};
+use crate::model::{Config, Kind, KindSet, Op, Revision, Row};
 use crate::wire::{ChangeMessage, Hello, Limits, Position, SnapshotParts};
 use actix::{Actor, Addr, Context, Handler};
 use futures_util::future::{FutureExt, LocalBoxFuture};
@@ -159,6 +159,7 @@ impl Cluster {
             langur_version: "0.1.0".into(),
             kong_version: "3.9.3".into(),
             plugins: vec![],
+            kinds: KindSet::DISTRIBUTED,
             labels: Default::default(),
             held,
             incarnation: Uuid::from_u128(3),

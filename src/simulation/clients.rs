@@ -17,7 +17,7 @@ impl World {
             return Ok(());
         }
         slot.life += 1;
-        let process = DataPlane::start(node, &slot.disk, addresses, &mut self.random);
+        let process = DataPlane::start(node, slot.kinds, &slot.disk, addresses, &mut self.random);
         let held = process.position();
         slot.process = Some(process);
         if held.order() < slot.acknowledged.order() {
@@ -92,7 +92,9 @@ impl World {
             }
             client::Output::Persist(persist) => {
                 process.persisting = Some(match persist {
-                    Persist::Live => Persisting::Whole(process.epoch, process.config.clone()),
+                    Persist::Live => {
+                        Persisting::Whole(process.epoch, Box::new(process.config.clone()))
+                    }
                     change => Persisting::Write(change),
                 });
                 self.after_millis(
@@ -168,7 +170,8 @@ impl World {
         if position.order() < before.order() {
             return Err(format!("node {node} goes from {before} back to {position}"));
         }
-        if self.truth.get(&position.order()) != Some(&position.digest) {
+        let truth = self.truth.get(&position.order());
+        if truth.map(|digests| digests.of(slot.kinds)) != Some(position.digest) {
             return Err(format!("node {node} has a wrong digest at {position}"));
         }
         let input = client::Input::InEffect {

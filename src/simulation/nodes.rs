@@ -4,7 +4,7 @@ use super::network::Conn;
 use crate::control_plane::session::{self, Identity, MemoryHistory};
 use crate::data_plane::cache_writer::{ConfigCache, Disk, MemoryCache};
 use crate::data_plane::heartbeat_client::{self as client, Persist};
-use crate::model::{Config, Op};
+use crate::model::{Config, KindSet, Op};
 use crate::wire::{EncodeCache, Hello, Limits, Position, SnapshotParts};
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -29,8 +29,9 @@ pub struct Database {
 }
 
 impl Database {
-    pub fn position(&self) -> Position {
-        Position::of(self.epoch, &self.config)
+    /// Where it stands for who knows these kinds.
+    pub fn position(&self, kinds: KindSet) -> Position {
+        Position::of_kinds(self.epoch, &self.config, kinds)
     }
 
     pub fn write(&mut self, ops: Vec<Op>) {
@@ -101,7 +102,7 @@ pub enum Applying {
 pub enum Persisting {
     Write(Persist),
     /// A rewrite, with what was live when it began.
-    Whole(u64, Config),
+    Whole(u64, Box<Config>),
 }
 
 /// A data plane's process.
@@ -118,7 +119,13 @@ pub struct DataPlane {
 }
 
 impl DataPlane {
-    pub fn start(node: usize, disk: &Disk, addresses: usize, random: &mut StdRng) -> DataPlane {
+    pub fn start(
+        node: usize,
+        kinds: KindSet,
+        disk: &Disk,
+        addresses: usize,
+        random: &mut StdRng,
+    ) -> DataPlane {
         let mut cache = MemoryCache::new(disk);
         let cached = cache.load().expect("loads").unwrap_or_default();
         let hello = Hello {
@@ -127,6 +134,7 @@ impl DataPlane {
             langur_version: "0.1.0".into(),
             kong_version: "3.9.3".into(),
             plugins: vec![],
+            kinds,
             labels: BTreeMap::new(),
             held: cached.position(),
             incarnation: Uuid::from_u128(random.random()),

@@ -21,7 +21,7 @@ impl World {
         };
         let before = state.status();
         let outputs = session::step(state, input, self.now, &process.history);
-        let after = state.status();
+        let (after, kinds) = (state.status(), state.kinds());
         if after == SyncStatus::Ahead && before != after {
             self.stats.ahead += 1;
         }
@@ -34,16 +34,17 @@ impl World {
                     frames.push(encode(&message, &limits()).map_err(|err| err.to_string())?);
                 }
                 session::Output::SendChange { base } => {
-                    let change = process.history.since(base.revision);
+                    let change = process.history.since(base.revision, kinds);
                     let change = change.ok_or("a change out of reach")?;
-                    let epoch = process.history.position().epoch;
-                    let frame = process.encoder.change(epoch, &change, &[]);
+                    let epoch = process.history.position(kinds).epoch;
+                    let frame = process.encoder.change(epoch, kinds, &change, &[]);
                     frames.push(frame.map_err(|err| err.to_string())?);
                     self.stats.changes += 1;
                 }
                 session::Output::SendSnapshot => {
-                    let epoch = process.history.position().epoch;
-                    let slot = process.encoder.snapshot(epoch, &process.history.snapshot());
+                    let epoch = process.history.position(kinds).epoch;
+                    let config = process.history.snapshot();
+                    let slot = process.encoder.snapshot(epoch, kinds, &config);
                     let chunks = slot.chunks().map_err(|err| err.to_string())?;
                     frames.extend(chunks.iter().cloned());
                     self.stats.snapshots += 1;

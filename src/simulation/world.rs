@@ -5,7 +5,7 @@ use super::nodes::{ControlPlane, DataPlane, Database, limits};
 use crate::control_plane::session::{self, History, SyncStatus};
 use crate::data_plane::cache_writer::Disk;
 use crate::data_plane::heartbeat_client::{self as client, LinkId, Phase};
-use crate::model::{Digest, Kind, Op, Revision, Row};
+use crate::model::{Digests, Kind, KindSet, Op, Revision, Row};
 use crate::wire::{FromDataPlane, Incoming, Position, decode};
 use bytes::Bytes;
 use rand::rngs::StdRng;
@@ -79,6 +79,10 @@ pub(super) enum Event {
 pub(super) const CALM: Duration = Duration::from_secs(150);
 const END: Duration = Duration::from_secs(500);
 
+/// What is written: some that every data plane knows, one that only newer ones know, one that
+/// no data plane is to hold.
+const KINDS: [Kind; 4] = [Kind::Routes, Kind::Consumers, Kind::Acls, Kind::Sessions];
+
 pub(super) type Outcome = Result<(), String>;
 
 /// A node's slot: the process may be dead, its lives are numbered.
@@ -91,6 +95,8 @@ pub(super) struct Slot {
     pub(super) acknowledged: Position,
     /// When its disk takes long.
     pub(super) slow_disk: bool,
+    /// What its version knows.
+    pub(super) kinds: KindSet,
 }
 
 #[derive(Debug)]
@@ -100,8 +106,8 @@ pub struct World {
     pub(super) queue: BTreeMap<(Duration, u64), Event>,
     pub(super) sequence: u64,
     pub(super) database: Database,
-    /// The digest of every revision there ever was.
-    pub(super) truth: BTreeMap<(u64, Revision), Digest>,
+    /// The digests of every revision there ever was.
+    pub(super) truth: BTreeMap<(u64, Revision), Digests>,
     pub(super) control_planes: Vec<Option<ControlPlane>>,
     /// Control planes that cannot reach the database, and so lag behind.
     pub(super) blind: Vec<bool>,
@@ -126,6 +132,10 @@ impl World {
                 disk: Disk::default(),
                 acknowledged: Position::default(),
                 slow_disk: random.random_bool(0.3),
+                kinds: match random.random_bool(0.3) {
+                    true => KindSet::FIRST,
+                    false => KindSet::DISTRIBUTED,
+                },
             })
             .collect();
         let mut world = World {
@@ -133,7 +143,7 @@ impl World {
             now: Duration::ZERO,
             queue: BTreeMap::new(),
             sequence: 0,
-            truth: BTreeMap::from([((0, Revision(0)), Digest::default())]),
+            truth: BTreeMap::from([((0, Revision(0)), Digests::default())]),
             database,
             blind: vec![false; control_planes.len()],
             control_planes,
@@ -241,8 +251,8 @@ impl World {
                 .map(|_| self.op())
                 .collect();
             self.database.write(ops);
-            let position = self.database.position();
-            self.truth.insert(position.order(), position.digest);
+            let order = self.database.position(KindSet::ALL).order();
+            self.truth.insert(order, *self.database.config.digests());
             self.stats.writes += 1;
         }
         for node in 0..self.control_planes.len() {
@@ -256,7 +266,7 @@ impl World {
     }
 
     fn op(&mut self) -> Op {
-        let kind = Kind::ALL[self.random.random_range(0..3)];
+        let kind = KINDS[self.random.random_range(0..KINDS.len())];
         let id = Uuid::from_u128(self.random.random_range(0..12));
         if self.chance(0.2) {
             return Op::Delete { kind, id };
@@ -277,7 +287,7 @@ impl World {
         let Some(process) = &mut self.control_planes[node] else {
             return Ok(());
         };
-        let held = process.history.position();
+        let held = process.history.position(KindSet::ALL);
         if held.epoch != self.database.epoch {
             return Err("a control plane outlived a restore".into());
         }
@@ -290,7 +300,7 @@ impl World {
                 .map_err(|gap| gap.to_string())?;
         }
         let sessions: Vec<Conn> = process.sessions.keys().copied().collect();
-        if held != process.history.position() {
+        if held != process.history.position(KindSet::ALL) {
             for conn in sessions {
                 self.session(conn, session::Input::ConfigAdvanced)?;
             }
@@ -395,11 +405,11 @@ impl World {
         self.stats.restores += 1;
         let epoch = self.database.epoch;
         let mut config = crate::model::Config::default();
-        self.truth.insert((epoch, Revision(0)), Digest::default());
+        self.truth.insert((epoch, Revision(0)), Digests::default());
         for ops in &self.database.journal {
             config.commit(config.revision().next(), ops.clone());
             self.truth
-                .insert((epoch, config.revision()), config.digest());
+                .insert((epoch, config.revision()), *config.digests());
         }
     }
 
@@ -500,8 +510,8 @@ impl World {
     // --- the end ---
 
     fn converged(&self) -> Outcome {
-        let tip = self.database.position();
         for (node, slot) in self.data_planes.iter().enumerate() {
+            let tip = self.database.position(slot.kinds);
             let failed = |what: String| Err(format!("node {node} did not converge: {what}"));
             let Some(process) = &slot.process else {
                 return failed("it is dead".into());

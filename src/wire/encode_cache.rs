@@ -1,7 +1,7 @@
 //! Encode once: the frames of a change or snapshot, shared by all sessions that send it.
 
 use super::{EncodeError, Limits, encode_change, encode_snapshot};
-use crate::model::{Cause, Change, Config, Revision};
+use crate::model::{Cause, Change, Config, KindSet, Revision};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -9,23 +9,28 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 /// Sessions at the same base share a change. The slow ones have bases of their own; beyond
 /// this many the oldest is forgotten and encoded again when asked for.
 const CHANGES: usize = 64;
-/// The one that is current and the one that slow peers are still receiving.
-const SNAPSHOTS: usize = 2;
+/// The one that is current and the one that slow peers are still receiving, for two
+/// generations of data planes.
+const SNAPSHOTS: usize = 4;
 
 /// A small, bounded cache of frames. It never grows with the number of data planes.
 #[derive(Debug, Default)]
 pub struct EncodeCache {
     limits: Limits,
-    changes: VecDeque<((u64, Revision, Revision), Bytes)>,
-    snapshots: VecDeque<((u64, Revision), SnapshotSlot)>,
+    changes: VecDeque<(ChangeKey, Bytes)>,
+    snapshots: VecDeque<((u64, KindSet, Revision), SnapshotSlot)>,
     encoded: u64,
 }
+
+/// Which change: its epoch, the kinds it is about, where it starts, where it leads.
+type ChangeKey = (u64, KindSet, Revision, Revision);
 
 /// A snapshot that is encoded when it is first asked for. Encoding takes a while: it belongs
 /// on a blocking thread; others who ask meanwhile wait there and get the same bytes.
 #[derive(Clone, Debug)]
 pub struct SnapshotSlot {
     epoch: u64,
+    kinds: KindSet,
     limits: Limits,
     shared: Arc<Shared>,
 }
@@ -46,17 +51,18 @@ impl EncodeCache {
         }
     }
 
-    /// The frame of a change.
+    /// The frame of a change that has only these kinds.
     ///
     /// # Errors
     /// When it does not fit a frame: send the snapshot instead.
     pub fn change(
         &mut self,
         epoch: u64,
+        kinds: KindSet,
         change: &Change,
         causes: &[Cause],
     ) -> Result<Bytes, EncodeError> {
-        let key = (epoch, change.base, change.revision);
+        let key = (epoch, kinds, change.base, change.revision);
         if let Some((_, bytes)) = self.changes.iter().find(|(known, _)| *known == key) {
             return Ok(bytes.clone());
         }
@@ -72,20 +78,27 @@ impl EncodeCache {
     /// The frame of the change between two revisions, if it is remembered: spares computing
     /// the change.
     #[must_use]
-    pub fn known_change(&self, epoch: u64, base: Revision, revision: Revision) -> Option<Bytes> {
-        let key = (epoch, base, revision);
+    pub fn known_change(
+        &self,
+        epoch: u64,
+        kinds: KindSet,
+        base: Revision,
+        revision: Revision,
+    ) -> Option<Bytes> {
+        let key = (epoch, kinds, base, revision);
         let known = self.changes.iter().find(|(known, _)| *known == key);
         known.map(|(_, bytes)| bytes.clone())
     }
 
-    /// The snapshot of a configuration, to be encoded by whoever asks first.
-    pub fn snapshot(&mut self, epoch: u64, config: &Arc<Config>) -> SnapshotSlot {
-        let key = (epoch, config.revision());
+    /// The snapshot of these kinds of a configuration, to be encoded by whoever asks first.
+    pub fn snapshot(&mut self, epoch: u64, kinds: KindSet, config: &Arc<Config>) -> SnapshotSlot {
+        let key = (epoch, kinds, config.revision());
         if let Some((_, slot)) = self.snapshots.iter().find(|(known, _)| *known == key) {
             return slot.clone();
         }
         let slot = SnapshotSlot {
             epoch,
+            kinds,
             limits: self.limits,
             shared: Arc::new(Shared {
                 config: Mutex::new(Some(Arc::clone(config))),
@@ -121,7 +134,7 @@ impl SnapshotSlot {
                 .unwrap_or_else(PoisonError::into_inner);
             // Taken once: `get_or_init` runs this once.
             let config = config.take().unwrap_or_default();
-            encode_snapshot(self.epoch, &config, &self.limits).map_err(Arc::new)
+            encode_snapshot(self.epoch, &config, self.kinds, &self.limits).map_err(Arc::new)
         };
         self.shared.chunks.get_or_init(encode).clone()
     }
@@ -137,17 +150,29 @@ mod tests {
         let change = config.commit(Revision(1), vec![]);
         let config = Arc::new(config);
         let mut cache = EncodeCache::new(Limits::default());
-        let first = cache.change(0, &change, &[]).expect("encodes");
-        let chunks = cache.snapshot(0, &config).chunks().expect("encodes");
+        let first = cache
+            .change(0, KindSet::ALL, &change, &[])
+            .expect("encodes");
+        let chunks = cache
+            .snapshot(0, KindSet::ALL, &config)
+            .chunks()
+            .expect("encodes");
         for _ in 0..1000 {
-            let again = cache.change(0, &change, &[]).expect("encodes");
+            let again = cache
+                .change(0, KindSet::ALL, &change, &[])
+                .expect("encodes");
             assert_eq!(again.as_ptr(), first.as_ptr());
-            let again = cache.snapshot(0, &config).chunks().expect("encodes");
+            let again = cache
+                .snapshot(0, KindSet::ALL, &config)
+                .chunks()
+                .expect("encodes");
             assert!(Arc::ptr_eq(&again, &chunks));
         }
         assert_eq!(cache.encoded(), 2);
-        assert!(cache.known_change(0, Revision(0), Revision(1)).is_some());
-        assert!(cache.known_change(1, Revision(0), Revision(1)).is_none());
+        let known = |epoch, kinds| cache.known_change(epoch, kinds, Revision(0), Revision(1));
+        assert!(known(0, KindSet::ALL).is_some());
+        assert!(known(1, KindSet::ALL).is_none());
+        assert!(known(0, KindSet::FIRST).is_none());
     }
 
     #[test]
@@ -156,8 +181,10 @@ mod tests {
         let mut config = Config::default();
         for n in 1..=200 {
             let change = config.commit(Revision(n), vec![]);
-            cache.change(0, &change, &[]).expect("encodes");
-            cache.snapshot(0, &Arc::new(config.clone()));
+            cache
+                .change(0, KindSet::ALL, &change, &[])
+                .expect("encodes");
+            cache.snapshot(0, KindSet::ALL, &Arc::new(config.clone()));
         }
         assert_eq!(cache.changes.len(), CHANGES);
         assert_eq!(cache.snapshots.len(), SNAPSHOTS);

@@ -1,6 +1,7 @@
 //! How a data plane introduces itself.
 
 use super::Position;
+use crate::model::KindSet;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -26,6 +27,9 @@ pub struct Hello {
     pub kong_version: String,
     #[serde(default)]
     pub plugins: Vec<PluginVersion>,
+    /// The kinds of entities the data plane can hold; it is sent no others.
+    #[serde(default = "KindSet::first")]
+    pub kinds: KindSet,
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
     /// What is in effect on the data plane now.
@@ -98,6 +102,7 @@ mod tests {
             langur_version: "0.1.0".into(),
             kong_version: "3.9.3".into(),
             plugins: vec![],
+            kinds: KindSet::DISTRIBUTED,
             labels: BTreeMap::new(),
             held: Position::default(),
             incarnation: Uuid::from_u128(2),
@@ -133,5 +138,6 @@ mod tests {
         .expect("encodes");
         let hello: Hello = rmp_serde::from_slice(&bytes).expect("decodes");
         assert_eq!(hello.validate(), Ok(()));
+        assert_eq!(hello.kinds, KindSet::FIRST);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::frame::{encode_ref, messages};
 use super::{Blob, EncodeError, Hello, Limits};
-use crate::model::{Cause, Change, Config, Digest, Kind, Revision};
+use crate::model::{Cause, Change, Config, Digest, Kind, KindSet, Revision};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -24,10 +24,16 @@ impl Position {
     /// Where a configuration stands in a given epoch.
     #[must_use]
     pub fn of(epoch: u64, config: &Config) -> Position {
+        Position::of_kinds(epoch, config, KindSet::ALL)
+    }
+
+    /// The same for who holds only these kinds of it.
+    #[must_use]
+    pub fn of_kinds(epoch: u64, config: &Config, kinds: KindSet) -> Position {
         Position {
             epoch,
             revision: config.revision(),
-            digest: config.digest(),
+            digest: config.digests().of(kinds),
         }
     }
 
@@ -296,6 +302,7 @@ mod tests {
                 name: "key-auth".into(),
                 version: None,
             }],
+            kinds: KindSet::DISTRIBUTED,
             labels: [("a".to_owned(), "b".to_owned())].into(),
             held: position(),
             incarnation: Uuid::from_u128(9),

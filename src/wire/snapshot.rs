@@ -6,7 +6,7 @@
 
 use super::frame::encode_ref;
 use super::{Blob, DecodeError, EncodeError, Limits, Position, SnapshotChunk};
-use crate::model::{Config, Kind, Row};
+use crate::model::{Config, Kind, KindSet, Row};
 use bytes::{Buf, Bytes};
 use flate2::{Compression, read::ZlibDecoder, write::ZlibEncoder};
 use serde::{Deserialize, Serialize};
@@ -27,13 +27,15 @@ struct SnapshotRow {
     row: Row,
 }
 
-/// The frames of a whole configuration, in the order in which they are sent.
+/// The frames of a configuration, as far as a peer knows its kinds, in the order in which they
+/// are sent.
 ///
 /// # Errors
 /// When the configuration is larger than a data plane would accept.
 pub fn encode_snapshot(
     epoch: u64,
     config: &Config,
+    kinds: KindSet,
     limits: &Limits,
 ) -> Result<Arc<[Bytes]>, EncodeError> {
     let failed = |reason: String| EncodeError::Body {
@@ -41,7 +43,7 @@ pub fn encode_snapshot(
         reason,
     };
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
-    for (kind, id, row) in config.iter() {
+    for (kind, id, row) in config.iter().filter(|(kind, ..)| kinds.contains(*kind)) {
         let bytes = rmp_serde::to_vec_named(&SnapshotRow {
             kind,
             id,
@@ -69,7 +71,7 @@ pub fn encode_snapshot(
     }
     let size = CHUNK.min(limits.frame.saturating_sub(OVERHEAD).max(OVERHEAD));
     let of = whole.len().div_ceil(size) as u32;
-    let position = Position::of(epoch, config);
+    let position = Position::of_kinds(epoch, config, kinds);
     (0..of)
         .map(|index| {
             let start = index as usize * size;
@@ -268,7 +270,7 @@ mod tests {
     }
 
     fn chunks(config: &Config, limits: &Limits) -> Vec<SnapshotChunk> {
-        encode_snapshot(5, config, limits)
+        encode_snapshot(5, config, KindSet::ALL, limits)
             .expect("encodes")
             .iter()
             .map(|bytes| match decode(bytes, limits) {
@@ -302,6 +304,27 @@ mod tests {
             assert_eq!(parts.position, Position::of(5, &config));
             assert_eq!(parts.decode(&narrow()), Ok(config));
         }
+    }
+
+    #[test]
+    fn kinds_the_peer_does_not_know_are_left_out() {
+        let (config, limits) = (config(40), Limits::default());
+        let frames = encode_snapshot(5, &config, KindSet::FIRST, &limits).expect("encodes");
+        let chunks = frames.iter().map(|bytes| match decode(bytes, &limits) {
+            Ok(Incoming::Known(FromControlPlane::SnapshotChunk(chunk))) => chunk,
+            other => panic!("{other:?}"),
+        });
+        let parts = assemble(chunks, &limits).expect("fits").expect("complete");
+        assert_eq!(
+            parts.position,
+            Position::of_kinds(5, &config, KindSet::FIRST)
+        );
+        let held = parts.decode(&limits).expect("agrees with its digest");
+        let known = config
+            .iter()
+            .filter(|(kind, ..)| KindSet::FIRST.contains(*kind));
+        assert_eq!(held.len(), known.count());
+        assert!(held.len() < config.len());
     }
 
     #[test]
@@ -388,7 +411,7 @@ mod tests {
             ..narrow()
         };
         assert!(matches!(
-            encode_snapshot(0, &config(1), &limits),
+            encode_snapshot(0, &config(1), KindSet::ALL, &limits),
             Err(EncodeError::TooLarge { limit: 100, .. })
         ));
     }

@@ -21,6 +21,9 @@ pub struct Api {
     pub plugins: Option<Arc<BTreeSet<String>>>,
 }
 
+/// The fields by which an entity is looked for, with their values; a new one gets them.
+pub type Lookup = Vec<(&'static str, Value)>;
+
 /// The schema of a kind; every kind has one.
 pub fn schema_of(kind: Kind) -> Result<&'static Entity, ApiError> {
     schema::entity(kind.as_str()).ok_or(ApiError::NotFound)
@@ -99,10 +102,41 @@ impl Api {
         Ok(Key::Unique(name, value))
     }
 
+    /// What a key in a path asks for.
+    ///
+    /// # Errors
+    /// As [`Api::key`].
+    pub fn lookup(&self, kind: Kind, key: &str) -> Result<Lookup, ApiError> {
+        Ok(match self.key(kind, key)? {
+            Key::Id(id) => vec![("id", json!(id))],
+            Key::Unique(field, value) => vec![(field, value)],
+        })
+    }
+
+    /// The same for the key of a child, where `field` points to the parent: groups have names
+    /// only below their consumer.
+    ///
+    /// # Errors
+    /// As [`Api::key`].
+    pub fn child_lookup(
+        &self,
+        child: Kind,
+        (field, parent): (&'static str, Uuid),
+        key: &str,
+    ) -> Result<Lookup, ApiError> {
+        if child == Kind::Acls && as_id(key).is_none() {
+            return Ok(vec![
+                (field, json!({ "id": parent })),
+                ("group", json!(key)),
+            ]);
+        }
+        self.lookup(child, key)
+    }
+
     /// The entity with a key of a path.
     pub async fn find(&self, kind: Kind, key: &str) -> Result<Option<Document>, ApiError> {
-        let key = self.key(kind, key)?;
-        Ok(self.store.store().get(kind, &key).await?)
+        let lookup = self.lookup(kind, key)?;
+        Ok(self.store.store().find(kind, &lookup).await?)
     }
 
     /// The entity with a key of a path, or 404.

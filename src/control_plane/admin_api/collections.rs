@@ -1,7 +1,7 @@
 //! The generated endpoints: collections, entities, children below their parent, parents
 //! beside their child.
 
-use super::api::{Api, as_id, id_of, schema_of};
+use super::api::{Api, Lookup, as_id, id_of, schema_of};
 use super::error::ApiError;
 use super::paging::{self, PageQuery};
 use super::reply::Answer;
@@ -98,11 +98,15 @@ impl Api {
             return self.certificate(key, method, body).await;
         }
         match method {
-            "PUT" => Ok(Answer::Json(200, self.replace(kind, key, body, &[]).await?)),
+            "PUT" => {
+                let lookup = self.lookup(kind, key)?;
+                let replaced = self.replace(kind, &lookup, body, &[]).await?;
+                Ok(Answer::Json(200, replaced))
+            }
             "PATCH" => match self.find(kind, key).await? {
                 Some(found) => Ok(Answer::Json(
                     200,
-                    self.update(kind, id_of(&found)?, body).await?,
+                    self.update(kind, id_of(&found)?, body, &[]).await?,
                 )),
                 // A plugin's name is needed to read the body, so it is looked for first.
                 None if kind == Kind::Plugins => Err(ApiError::NotFound),
@@ -123,13 +127,11 @@ impl Api {
 
     /// The answer to a PATCH of nothing: what it was looked up by.
     fn missing(&self, kind: Kind, key: &str) -> Result<ApiError, ApiError> {
-        let (field, value, by_primary_key) = match self.key(kind, key)? {
-            Key::Id(id) => ("id", json!(id), true),
-            Key::Unique(field, value) => (field, value, false),
-        };
-        let fields = [(field.to_owned(), value)].into_iter().collect();
+        let lookup = self.lookup(kind, key)?;
+        let by_primary_key = lookup.iter().all(|(field, _)| *field == "id");
+        let field = |(field, value): (&str, Value)| (field.to_owned(), value);
         Ok(ApiError::Missing {
-            fields,
+            fields: lookup.into_iter().map(field).collect(),
             by_primary_key,
         })
     }
@@ -148,7 +150,7 @@ impl Api {
         match method {
             "PUT" => Ok(Answer::Json(
                 200,
-                self.replace(kind, &text, body, &[]).await?,
+                self.replace(kind, &by_id(id), body, &[]).await?,
             )),
             "DELETE" => {
                 self.delete(kind, id).await?;
@@ -161,7 +163,7 @@ impl Api {
                 if is_read(method) {
                     return Ok(Answer::Json(200, self.show(kind, found).await?));
                 }
-                Ok(Answer::Json(200, self.update(kind, id, body).await?))
+                Ok(Answer::Json(200, self.update(kind, id, body, &[]).await?))
             }
         }
     }
@@ -231,22 +233,20 @@ impl Api {
         if child == Kind::Targets {
             return self.target(parent_id, child_key, method, body).await;
         }
-        let found = self.find(child, child_key).await?;
+        let lookup = self.child_lookup(child, (field, parent_id), child_key)?;
+        let found = self.store.store().find(child, &lookup).await?;
         let own = found.filter(|found| points_to(found, field, parent_id));
-        let pointer = json!({ "id": parent_id });
+        let pointer = [(field, json!({ "id": parent_id }))];
         match method {
-            "PUT" => {
-                let forced = [(field, pointer)];
-                Ok(Answer::Json(
-                    200,
-                    self.replace(child, child_key, body, &forced).await?,
-                ))
-            }
+            "PUT" => Ok(Answer::Json(
+                200,
+                self.replace(child, &lookup, body, &pointer).await?,
+            )),
             "PATCH" => {
                 let own = own.ok_or(ApiError::NotFound)?;
                 Ok(Answer::Json(
                     200,
-                    self.update(child, id_of(&own)?, body).await?,
+                    self.update(child, id_of(&own)?, body, &pointer).await?,
                 ))
             }
             "DELETE" => {
@@ -281,9 +281,9 @@ impl Api {
             (_, None) => Err(ApiError::NotFound),
             ("PUT", Some(id)) => Ok(Answer::Json(
                 200,
-                self.replace(parent, &id.to_string(), body, &[]).await?,
+                self.replace(parent, &by_id(id), body, &[]).await?,
             )),
-            ("PATCH", Some(id)) => Ok(Answer::Json(200, self.update(parent, id, body).await?)),
+            ("PATCH", Some(id)) => Ok(Answer::Json(200, self.update(parent, id, body, &[]).await?)),
             ("DELETE", Some(_)) => Err(ApiError::MethodNotAllowed),
             (_, Some(id)) => {
                 let found = self.by_id(parent, id).await?;
@@ -291,6 +291,10 @@ impl Api {
             }
         }
     }
+}
+
+fn by_id(id: Uuid) -> Lookup {
+    vec![("id", json!(id))]
 }
 
 fn points_to(document: &Document, field: &str, parent: Uuid) -> bool {

@@ -15,6 +15,7 @@ use crate::telemetry::status::{self, StatusContext};
 use actix_web::http::{Method, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::StreamExt;
+use serde_json::json;
 use std::time::Instant;
 use tracing::Instrument as _;
 use uuid::Uuid;
@@ -74,6 +75,10 @@ async fn answer(
     if !endpoint.has(method) {
         return Err(ApiError::MethodNotAllowed);
     }
+    if endpoint == Endpoint::Wasm {
+        let why = "this endpoint is only available when wasm is enabled";
+        return Err(ApiError::BadRequest(why.to_owned()));
+    }
     if method == "OPTIONS" {
         return Ok(Answer::Options(endpoint.methods()));
     }
@@ -86,7 +91,11 @@ async fn answer(
             let content_type = http.headers().get(header::CONTENT_TYPE);
             // What is no text is no type that could be read.
             let content_type = content_type.map(|value| value.to_str().unwrap_or_default());
-            request::body(content_type, &read(payload, shared.max_body).await?)?
+            let bytes = read(payload, shared.max_body).await?;
+            match content_type {
+                Some(kind) if endpoint == Endpoint::Config && request::is_yaml(kind) => Body::None,
+                kind => request::body(kind, &bytes)?,
+            }
         }
         _ => Body::None,
     };
@@ -146,14 +155,29 @@ async fn dispatch(
         // A control plane answers from its database: there is no cache to look into.
         Endpoint::Cache | Endpoint::CacheEntry if method == "DELETE" => Ok(Answer::NoContent),
         Endpoint::Cache | Endpoint::CacheEntry => Err(ApiError::NotFound),
+        Endpoint::ProxyCacheEntry | Endpoint::Wasm => Err(ApiError::NotFound),
+        Endpoint::Config => {
+            let why =
+                "this endpoint is only available when Kong is configured to not use a database";
+            Err(ApiError::BadRequest(why.to_owned()))
+        }
+        Endpoint::DnsStatus => Ok(Answer::Json(
+            501,
+            json!({"message": "not implemented with the legacy DNS client"}),
+        )),
+        Endpoint::Acme | Endpoint::AcmeCertificates => api.acme().await,
         Endpoint::EnabledPlugins => Ok(api.plugins_enabled()),
         Endpoint::PluginConfigSchema(name) => api.plugin_config_schema(&name),
         Endpoint::EntitySchema(name) => api.entity_schema(&name),
+        Endpoint::FilterSchema(name) => Err(ApiError::NotFoundBecause(format!(
+            "Filter '{name}' not found"
+        ))),
         Endpoint::PluginSchema(name) => api.plugin_schema(&name),
         Endpoint::VaultSchema(name) => api.vault_schema(&name),
         Endpoint::Validate(name) => api.validate(&name, body),
         Endpoint::Tags if method == "POST" => Err(Api::refuse_tags()),
         Endpoint::Tags => api.tags(None, arguments).await,
+        Endpoint::Tag(_) if method != "GET" && method != "HEAD" => Err(Api::refuse_tags()),
         Endpoint::Tag(tag) => api.tags(Some(&tag), arguments).await,
         Endpoint::DataPlanes => api.data_planes(arguments).await,
         Endpoint::ClusterStatus => api.cluster_status().await,
@@ -202,5 +226,5 @@ async fn dispatch(
 }
 
 fn message(text: &str) -> Answer {
-    Answer::Json(200, serde_json::json!({ "message": text }))
+    Answer::Json(200, json!({ "message": text }))
 }

@@ -35,6 +35,7 @@ impl Api {
                 (plugin.name.to_owned(), about)
             })
             .collect();
+        let tasks = Tasks::now();
         Ok(Answer::Json(
             200,
             json!({
@@ -44,7 +45,7 @@ impl Api {
                 "langur": {"version": env!("CARGO_PKG_VERSION")},
                 "hostname": node.hostname,
                 "node_id": node.id,
-                "timers": {"running": 0, "pending": 0},
+                "timers": {"running": tasks.running, "pending": tasks.pending},
                 "plugins": {
                     "available_on_server": available,
                     "enabled_in_cluster": self.plugins_in_use().await?,
@@ -83,6 +84,16 @@ impl Api {
                 None => return Ok(names),
             }
         }
+    }
+
+    /// `/acme` and what is below it: there is nothing without the plugin, and nobody who orders
+    /// certificates with it.
+    pub async fn acme(&self) -> Result<Answer, ApiError> {
+        if !self.plugins_in_use().await?.contains("acme") {
+            return Err(ApiError::NotFound);
+        }
+        let why = "certificates are not ordered by this version";
+        Ok(Answer::Json(501, json!({ "message": why })))
     }
 
     /// `GET /plugins/enabled`.
@@ -135,14 +146,23 @@ impl Api {
         Answer::Json(200, json!({ "data": endpoint::all_paths(hybrid) }))
     }
 
-    /// `GET /timers`. Kong counts the timers of its event loop here; there are none.
+    /// `GET /timers`. Kong counts the timers of a worker's event loop here; this counts the
+    /// tasks of the event loop that answers, which have no names.
     pub fn timers() -> Answer {
-        let none = json!({"total": 0, "runs": 0, "running": 0, "pending": 0, "waiting": 0});
+        let tasks = Tasks::now();
+        let sys = json!({
+            "total": tasks.running + tasks.pending + tasks.waiting,
+            "runs": tasks.runs,
+            "running": tasks.running,
+            "pending": tasks.pending,
+            "waiting": tasks.waiting,
+        });
+        let flamegraph = json!({"running": "", "pending": "", "elapsed_time": ""});
         Answer::Json(
             200,
             json!({
                 "worker": {"id": 0, "count": 1},
-                "stats": {"flamegraph": {}, "sys": none, "timers": {}},
+                "stats": {"flamegraph": flamegraph, "sys": sys, "timers": {}},
             }),
         )
     }
@@ -153,6 +173,34 @@ impl Api {
             "tags",
             "does not support insert/upsert/update/delete operations",
         ))
+    }
+}
+
+/// The tasks of the event loop that asks.
+struct Tasks {
+    /// At least the one that asks.
+    running: usize,
+    /// Woken and not yet run.
+    pending: usize,
+    /// Asleep.
+    waiting: usize,
+    /// How often the loop has gone to sleep after work, since its start.
+    runs: u64,
+}
+
+impl Tasks {
+    fn now() -> Tasks {
+        let metrics = tokio::runtime::Handle::current().metrics();
+        let workers = 0..metrics.num_workers();
+        let pending = metrics.global_queue_depth();
+        Tasks {
+            running: 1,
+            pending,
+            waiting: metrics.num_alive_tasks().saturating_sub(pending + 1),
+            runs: workers
+                .map(|worker| metrics.worker_park_count(worker))
+                .sum(),
+        }
     }
 }
 

@@ -7,18 +7,18 @@ use crate::model::Kind;
 use crate::schema::{self, Entity, Env, lua_text};
 use serde_json::{Map, Value, json};
 
-/// The body's fields; a form's types follow from the schema. `plugin` is the stored name of
-/// the plugin that a PATCH changes: its schema types the form's `config`.
+/// The body's fields; a form's types follow from the schema. `name` is the stored one of the
+/// plugin or vault that a PATCH changes: its schema types the form's `config`.
 pub fn document(
     entity: &Entity,
     body: Body,
-    plugin: Option<&str>,
+    name: Option<&str>,
     env: &Env<'_>,
 ) -> Map<String, Value> {
     match body {
         Body::None => Map::new(),
         Body::Json(map) => map,
-        Body::Form(pairs) => schema::form::decode(entity, &pairs, plugin, env),
+        Body::Form(pairs) => schema::form::decode(entity, &pairs, name, env),
     }
 }
 

@@ -58,6 +58,13 @@ pub fn body(content_type: Option<&str>, bytes: &[u8]) -> Result<Body, ApiError> 
     }
 }
 
+/// Whether a configuration of this type is YAML.
+pub fn is_yaml(content_type: &str) -> bool {
+    ["application/yaml", "text/yaml"]
+        .iter()
+        .any(|yaml| content_type.starts_with(yaml))
+}
+
 fn json(bytes: &[u8]) -> Result<Body, ApiError> {
     match serde_json::from_slice(bytes) {
         Ok(Value::Object(map)) => Ok(Body::Json(map)),

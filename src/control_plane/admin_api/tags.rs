@@ -37,7 +37,10 @@ impl Api {
         let wanted = size.unwrap_or(100);
         // One more than asked for tells whether there is a next page.
         let mut tagged = Vec::new();
-        for kind in Kind::ALL {
+        let has_tags = |kind: &Kind| {
+            schema::entity(kind.as_str()).is_some_and(|entity| entity.field("tags").is_some())
+        };
+        for kind in Kind::ALL.into_iter().filter(has_tags) {
             tagged.extend(self.tagged(kind, only, after, wanted + 1).await?);
         }
         tagged.sort();
@@ -45,10 +48,7 @@ impl Api {
         let is_last = page.len() == tagged.len();
         let next = page.last().filter(|_| !is_last);
         let token = next.map(|last| paging::token_of(&json!([last.id, last.ordinality])));
-        let data = page
-            .iter()
-            .map(|tag| json!({"tag": tag.tag, "entity_name": tag.kind, "entity_id": tag.id}))
-            .collect();
+        let data = page.iter().map(tag_document).collect();
         let path = match only {
             Some(tag) => format!("/tags/{}", paging::escape(tag)),
             None => "/tags".to_owned(),
@@ -114,6 +114,12 @@ fn tags_of(kind: Kind, document: &Document) -> Result<Vec<Tagged>, ApiError> {
         tag: tag.to_owned(),
     });
     Ok(tagged.collect())
+}
+
+fn tag_document(tag: &Tagged) -> Value {
+    let entity = schema::entity(tag.kind.as_str());
+    let name = entity.map_or(tag.kind.as_str(), |entity| &entity.table_name);
+    json!({"tag": tag.tag, "entity_name": name, "entity_id": tag.id})
 }
 
 /// The place that a token names.

@@ -128,7 +128,8 @@ impl Api {
         match method {
             "PUT" | "PATCH" => Ok(Answer::Json(
                 200,
-                self.update(Kind::Targets, id_of(&found)?, body).await?,
+                self.update(Kind::Targets, id_of(&found)?, body, &[])
+                    .await?,
             )),
             "DELETE" => {
                 self.delete(Kind::Targets, id_of(&found)?).await?;

@@ -4,7 +4,7 @@ use super::api::{Api, id_of, schema_of};
 use super::error::ApiError;
 use super::input;
 use super::request::Body;
-use crate::control_plane::config_store::{Committed, Document, Key, StoreError, Write};
+use crate::control_plane::config_store::{Committed, Document, StoreError, Write};
 use crate::model::{Kind, Row};
 use crate::schema::{self, Entity};
 use serde_json::{Map, Value, json};
@@ -36,33 +36,25 @@ impl Api {
         self.shown_first(kind, result).await
     }
 
-    /// A replacement of the entity with this key of a path, or a new one.
+    /// A replacement of the entity that is looked for, or a new one.
     ///
     /// # Errors
     /// As [`Api::create`]; 503 when others kept making and deleting the entity.
     pub async fn replace(
         &self,
         kind: Kind,
-        key: &str,
+        lookup: &[(&'static str, Value)],
         body: Body,
         forced: Forced<'_>,
     ) -> Result<Value, ApiError> {
-        let key = self.key(kind, key)?;
         let mut forced = forced.to_vec();
-        forced.push(match &key {
-            Key::Id(id) => ("id", json!(id)),
-            Key::Unique(field, value) => (field, value.clone()),
-        });
+        forced.extend(lookup.iter().cloned());
         let input = self.input(schema_of(kind)?, body, None, &forced).await?;
         for _ in 0..ATTEMPTS {
             let mut input = input.clone();
-            let existing = self.store.store().get(kind, &key).await?;
-            match (&key, &existing) {
-                (Key::Id(_), _) => {}
-                (Key::Unique(..), Some(found)) => {
-                    input.insert("id".to_owned(), json!(id_of(found)?));
-                }
-                (Key::Unique(..), None) => {}
+            let existing = self.store.store().find(kind, lookup).await?;
+            if let Some(found) = &existing {
+                input.insert("id".to_owned(), json!(id_of(found)?));
             }
             let (document, more) = self.replacement(kind, input).await?;
             let mut writes = vec![Write::Upsert { kind, document }];
@@ -70,24 +62,34 @@ impl Api {
             match self.store.write(writes).await {
                 // Somebody made it in between: now it can be replaced.
                 Err(StoreError::UniqueViolation { fields, .. })
-                    if existing.is_none() && names(&key, &fields) => {}
+                    if existing.is_none() && is_about(&fields, lookup) => {}
                 result => return self.shown_first(kind, result).await,
             }
         }
         Err(ApiError::Busy)
     }
 
-    /// Changes some fields of an entity; concurrent changes of others are kept.
+    /// Changes some fields of an entity; concurrent changes of others are kept. `meant` are the
+    /// fields that the path gives where the body does not.
     ///
     /// # Errors
     /// As [`Api::create`]; 503 when others kept changing the entity.
-    pub async fn update(&self, kind: Kind, id: Uuid, body: Body) -> Result<Value, ApiError> {
+    pub async fn update(
+        &self,
+        kind: Kind,
+        id: Uuid,
+        body: Body,
+        meant: Forced<'_>,
+    ) -> Result<Value, ApiError> {
         let entity = schema_of(kind)?;
         let mut stored = self.by_id(kind, id).await?;
-        let plugin = stored.get("name").and_then(Value::as_str);
-        let plugin = plugin.filter(|_| kind == Kind::Plugins);
-        let mut patch = self.input(entity, body, plugin, &[]).await?;
+        let name = stored.get("name").and_then(Value::as_str);
+        let name = name.filter(|_| matches!(kind, Kind::Plugins | Kind::Vaults));
+        let mut patch = self.input(entity, body, name, &[]).await?;
         patch.remove("id");
+        for (field, value) in meant {
+            patch.entry(*field).or_insert_with(|| value.clone());
+        }
         for _ in 0..ATTEMPTS {
             let snis = match kind {
                 Kind::Certificates => self.asked_snis(patch.get("snis"), Some(id)).await?,
@@ -158,16 +160,16 @@ impl Api {
         Ok(())
     }
 
-    /// The fields of a body, before validation: normalised, parents by id. `plugin` is the
-    /// stored name of a plugin that a PATCH changes.
+    /// The fields of a body, before validation: normalised, parents by id. `name` is the stored
+    /// one of a plugin or vault that a PATCH changes.
     async fn input(
         &self,
         entity: &Entity,
         body: Body,
-        plugin: Option<&str>,
+        name: Option<&str>,
         forced: Forced<'_>,
     ) -> Result<Map<String, Value>, ApiError> {
-        let mut input = input::document(entity, body, plugin, &self.env());
+        let mut input = input::document(entity, body, name, &self.env());
         for (field, value) in forced {
             input.insert((*field).to_owned(), value.clone());
         }
@@ -242,7 +244,8 @@ impl Api {
     }
 }
 
-/// Whether a unique violation is about the key itself.
-fn names(key: &Key, fields: &Document) -> bool {
-    matches!(key, Key::Unique(field, value) if fields.len() == 1 && fields.get(*field) == Some(value))
+/// Whether a unique violation is about what was looked for.
+fn is_about(fields: &Document, lookup: &[(&str, Value)]) -> bool {
+    let same = |(field, value): &(&str, Value)| fields.get(*field) == Some(value);
+    fields.len() == lookup.len() && lookup.iter().all(same)
 }

@@ -3,6 +3,7 @@
 use super::RegistryOptions;
 use crate::control_plane::config_store::DataPlanePresence;
 use crate::control_plane::session::{Report, SyncStatus};
+use crate::model::{Config, Kind, KindSet};
 use crate::wire::{Applied, Hello, Position, RefusalCode};
 use entity::columns::{Labels, Strings};
 use serde_json::{Value, json};
@@ -32,6 +33,8 @@ pub struct Presence {
     /// Why the last change was not applied or not persisted.
     trouble: Option<String>,
     last_seen: i64,
+    /// Epoch seconds at which it connected.
+    connected_at: i64,
 }
 
 impl Presence {
@@ -48,6 +51,7 @@ impl Presence {
             applied: None,
             trouble: None,
             last_seen: now(),
+            connected_at: now(),
         }
     }
 
@@ -110,7 +114,12 @@ impl Presence {
     pub fn row(&self, registry: &RegistryOptions) -> Option<DataPlanePresence> {
         let hello = self.hello.as_ref()?;
         let purge_delay = i64::try_from(registry.purge_delay.as_secs()).unwrap_or(i64::MAX);
-        let quarantined = self.applied.as_ref().map(quarantined).unwrap_or_default();
+        let mut quarantined = self.applied.as_ref().map(quarantined).unwrap_or_default();
+        if self.accepted {
+            let since = self.connected_at;
+            quarantined.extend(unknown(&registry.feed.config(), hello.kinds, since));
+            quarantined.truncate(Applied::MOST_QUARANTINED);
+        }
         Some(DataPlanePresence {
             id: hello.node_id,
             hostname: hello.hostname.clone(),
@@ -158,9 +167,59 @@ fn quarantined(applied: &Applied) -> Vec<Value> {
     applied.quarantined.iter().map(entry).collect()
 }
 
+/// What the data plane was not sent, because it does not know its kind.
+fn unknown(config: &Config, known: KindSet, since: i64) -> Vec<Value> {
+    let entry = |kind: Kind| {
+        config.of_kind(kind).map(move |(id, row)| {
+            let name = row.to_json().unwrap_or_default().get("name").cloned();
+            json!({
+                "entity": kind,
+                "id": id,
+                "name": name,
+                "reason": format!("this version of the data plane does not know {kind}"),
+                "since": since as f64,
+            })
+        })
+    };
+    let unknown = KindSet::DISTRIBUTED.minus(known);
+    let entries = unknown.iter().flat_map(entry);
+    entries.take(Applied::MOST_QUARANTINED).collect()
+}
+
 fn now() -> i64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Revision, Row};
+
+    #[test]
+    fn what_an_older_data_plane_was_not_sent_is_listed() {
+        let row = |fields: Value| Row::from_json(fields.as_object().expect("an object"));
+        let vault = (
+            Kind::Vaults,
+            Uuid::from_u128(1),
+            row(json!({"name": "env"})),
+        );
+        let group = (Kind::Acls, Uuid::from_u128(2), row(json!({"group": "g"})));
+        let session = (Kind::Sessions, Uuid::from_u128(3), row(json!({})));
+        let service = (Kind::Services, Uuid::from_u128(4), row(json!({})));
+        let config = Config::from_rows(Revision(1), [vault, group, session, service]);
+        assert_eq!(unknown(&config, KindSet::DISTRIBUTED, 7), [] as [Value; 0]);
+        let listed = unknown(&config, KindSet::FIRST, 7);
+        let names: Vec<_> = listed.iter().map(|entry| &entry["entity"]).collect();
+        assert_eq!(names, ["vaults", "acls"]);
+        assert_eq!(
+            listed[0],
+            json!({
+                "entity": "vaults", "id": Uuid::from_u128(1), "name": "env", "since": 7.0,
+                "reason": "this version of the data plane does not know vaults",
+            })
+        );
+    }
 }

@@ -47,6 +47,14 @@ const fn unique(fields: &'static [&'static str], constraint: &'static str) -> Un
     }
 }
 
+const fn nulls_equal(fields: &'static [&'static str], constraint: &'static str) -> Unique {
+    Unique {
+        fields,
+        constraint,
+        nulls_equal: true,
+    }
+}
+
 const fn restrict(field: &'static str, parent: Kind) -> Foreign {
     Foreign {
         field,
@@ -63,17 +71,26 @@ const fn cascade(field: &'static str, parent: Kind) -> Foreign {
     }
 }
 
+/// Gone with their consumer.
+const OF_A_CONSUMER: &[Foreign] = &[cascade("consumer", Kind::Consumers)];
+
 /// In the order of [`Kind::ALL`]: parents before children.
 #[rustfmt::skip]
-pub(super) static TABLES: [Table; Kind::ALL.len()] = [
-    Table { kind: Kind::Certificates, rows: &TypedRows::<entity::certificates::Entity>::new(Kind::Certificates), unique: &[], foreign: &[], lists: &[] },
+pub(super) static TABLES: [Table; Kind::COUNT] = [
+    Table { kind: Kind::Vaults, rows: &TypedRows::<entity::vaults::Entity>::new(Kind::Vaults),
+        unique: &[unique(&["prefix"], "vaults_prefix_key")], foreign: &[], lists: &[] },
+    Table { kind: Kind::KeySets, rows: &TypedRows::<entity::key_sets::Entity>::new(Kind::KeySets),
+        unique: &[unique(&["name"], "key_sets_name_key")], foreign: &[], lists: &[] },
+    Table { kind: Kind::Keys, rows: &TypedRows::<entity::keys::Entity>::new(Kind::Keys),
+        unique: &[unique(&["name"], "keys_name_key"), nulls_equal(&["kid", "set"], "keys_kid_set_key")], foreign: &[cascade("set", Kind::KeySets)], lists: &[] },
+    Table { kind: Kind::Certificates, rows: &TypedRows::<entity::certificates::Entity>::new(Kind::Certificates),
+        unique: &[], foreign: &[], lists: &[] },
     Table { kind: Kind::CaCertificates, rows: &TypedRows::<entity::ca_certificates::Entity>::new(Kind::CaCertificates),
         unique: &[unique(&["cert_digest"], "ca_certificates_cert_digest_key")], foreign: &[], lists: &[] },
     Table { kind: Kind::Snis, rows: &TypedRows::<entity::snis::Entity>::new(Kind::Snis),
         unique: &[unique(&["name"], "snis_name_key")], foreign: &[cascade("certificate", Kind::Certificates)], lists: &[] },
     Table { kind: Kind::Services, rows: &TypedRows::<entity::services::Entity>::new(Kind::Services),
-        unique: &[unique(&["name"], "services_name_key")], foreign: &[restrict("client_certificate", Kind::Certificates)],
-        lists: &[("ca_certificates", Kind::CaCertificates)] },
+        unique: &[unique(&["name"], "services_name_key")], foreign: &[restrict("client_certificate", Kind::Certificates)], lists: &[("ca_certificates", Kind::CaCertificates)] },
     Table { kind: Kind::Upstreams, rows: &TypedRows::<entity::upstreams::Entity>::new(Kind::Upstreams),
         unique: &[unique(&["name"], "upstreams_name_key")], foreign: &[restrict("client_certificate", Kind::Certificates)], lists: &[] },
     Table { kind: Kind::Targets, rows: &TypedRows::<entity::targets::Entity>::new(Kind::Targets),
@@ -83,13 +100,25 @@ pub(super) static TABLES: [Table; Kind::ALL.len()] = [
     Table { kind: Kind::Consumers, rows: &TypedRows::<entity::consumers::Entity>::new(Kind::Consumers),
         unique: &[unique(&["username"], "consumers_username_key"), unique(&["custom_id"], "consumers_custom_id_key")], foreign: &[], lists: &[] },
     Table { kind: Kind::KeyauthCredentials, rows: &TypedRows::<entity::keyauth_credentials::Entity>::new(Kind::KeyauthCredentials),
-        unique: &[unique(&["key"], "keyauth_credentials_key_key")], foreign: &[cascade("consumer", Kind::Consumers)], lists: &[] },
+        unique: &[unique(&["key"], "keyauth_credentials_key_key")], foreign: OF_A_CONSUMER, lists: &[] },
+    Table { kind: Kind::BasicauthCredentials, rows: &TypedRows::<entity::basicauth_credentials::Entity>::new(Kind::BasicauthCredentials),
+        unique: &[unique(&["username"], "basicauth_credentials_username_key")], foreign: OF_A_CONSUMER, lists: &[] },
+    Table { kind: Kind::HmacauthCredentials, rows: &TypedRows::<entity::hmacauth_credentials::Entity>::new(Kind::HmacauthCredentials),
+        unique: &[unique(&["username"], "hmacauth_credentials_username_key")], foreign: OF_A_CONSUMER, lists: &[] },
+    Table { kind: Kind::JwtSecrets, rows: &TypedRows::<entity::jwt_secrets::Entity>::new(Kind::JwtSecrets),
+        unique: &[unique(&["key"], "jwt_secrets_key_key")], foreign: OF_A_CONSUMER, lists: &[] },
+    Table { kind: Kind::Acls, rows: &TypedRows::<entity::acls::Entity>::new(Kind::Acls),
+        unique: &[unique(&["consumer", "group"], "acls_consumer_group_key")], foreign: OF_A_CONSUMER, lists: &[] },
+    Table { kind: Kind::Oauth2Credentials, rows: &TypedRows::<entity::oauth2_credentials::Entity>::new(Kind::Oauth2Credentials),
+        unique: &[unique(&["client_id"], "oauth2_credentials_client_id_key")], foreign: OF_A_CONSUMER, lists: &[] },
+    Table { kind: Kind::Oauth2Tokens, rows: &TypedRows::<entity::oauth2_tokens::Entity>::new(Kind::Oauth2Tokens),
+        unique: &[unique(&["access_token"], "oauth2_tokens_access_token_key"), unique(&["refresh_token"], "oauth2_tokens_refresh_token_key")], foreign: &[cascade("service", Kind::Services), cascade("credential", Kind::Oauth2Credentials)], lists: &[] },
+    Table { kind: Kind::AcmeStorage, rows: &TypedRows::<entity::acme_storage::Entity>::new(Kind::AcmeStorage),
+        unique: &[unique(&["key"], "acme_storage_key_key")], foreign: &[], lists: &[] },
+    Table { kind: Kind::Sessions, rows: &TypedRows::<entity::sessions::Entity>::new(Kind::Sessions),
+        unique: &[unique(&["session_id"], "sessions_session_id_key")], foreign: &[], lists: &[] },
     Table { kind: Kind::Plugins, rows: &TypedRows::<entity::plugins::Entity>::new(Kind::Plugins),
-        unique: &[
-            unique(&["instance_name"], "plugins_instance_name_key"),
-            Unique { fields: &["name", "route", "service", "consumer"], constraint: "plugins_scope_key", nulls_equal: true },
-        ],
-        foreign: &[cascade("route", Kind::Routes), cascade("service", Kind::Services), cascade("consumer", Kind::Consumers)], lists: &[] },
+        unique: &[unique(&["instance_name"], "plugins_instance_name_key"), nulls_equal(&["name", "route", "service", "consumer"], "plugins_scope_key")], foreign: &[cascade("route", Kind::Routes), cascade("service", Kind::Services), cascade("consumer", Kind::Consumers)], lists: &[] },
 ];
 
 /// The table of a kind.

@@ -1,11 +1,11 @@
 //! What all sessions share: the history, and the frames made from it.
 
 use super::{CloseReason, Gap, History, Input, MemoryHistory, Output, Report, State, step};
-use crate::model::{Op, RequestId, Revision};
+use crate::model::{Config, KindSet, Op, RequestId, Revision};
 use crate::wire::{EncodeCache, EncodeError, Limits, Position, SnapshotSlot, encode};
 use bytes::Bytes;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// The configuration as it is handed to data planes. Its lock is held for one step or one
@@ -64,10 +64,16 @@ impl Feed {
         &self.limits
     }
 
-    /// Where the configuration stands.
+    /// Where the whole configuration stands.
     #[must_use]
     pub fn position(&self) -> Position {
-        self.lock().history.position()
+        self.lock().history.position(KindSet::ALL)
+    }
+
+    /// The whole configuration.
+    #[must_use]
+    pub fn config(&self) -> Arc<Config> {
+        self.lock().history.snapshot()
     }
 
     /// Takes the next revision from the journal; the sessions are to be told afterwards.
@@ -111,7 +117,7 @@ impl Feed {
         let mut inputs = vec![input];
         while let Some(input) = inputs.pop() {
             for output in step(state, input, now, &inner.history) {
-                match self.resolve(&mut inner, output) {
+                match self.resolve(&mut inner, state.kinds(), output) {
                     Ok(effect) => effects.push(effect),
                     Err(Unresolved::TooLarge) => inputs.push(Input::ChangeTooLarge),
                     Err(Unresolved::Unsendable(reason)) => inputs.push(Input::Unsendable(reason)),
@@ -121,24 +127,31 @@ impl Feed {
         effects
     }
 
-    /// The effect of an output.
-    fn resolve(&self, inner: &mut Inner, output: Output) -> Result<Effect, Unresolved> {
-        let position = inner.history.position();
+    /// The effect of an output, for a peer that knows these kinds.
+    fn resolve(
+        &self,
+        inner: &mut Inner,
+        kinds: KindSet,
+        output: Output,
+    ) -> Result<Effect, Unresolved> {
+        let position = inner.history.position(kinds);
         match output {
             Output::Send(message) => encode(&message, &self.limits)
                 .map(Effect::Frame)
                 .map_err(|err| Unresolved::Unsendable(err.to_string())),
             Output::SendChange { base } => {
                 let (epoch, base) = (position.epoch, base.revision);
-                let known = inner.encoder.known_change(epoch, base, position.revision);
+                let known = inner
+                    .encoder
+                    .known_change(epoch, kinds, base, position.revision);
                 if let Some(bytes) = known {
                     return Ok(Effect::Frame(bytes));
                 }
-                let Some(change) = inner.history.since(base) else {
+                let Some(change) = inner.history.since(base, kinds) else {
                     return Err(Unresolved::TooLarge);
                 };
                 let causes = inner.history.causes(base);
-                match inner.encoder.change(epoch, &change, &causes) {
+                match inner.encoder.change(epoch, kinds, &change, &causes) {
                     Ok(bytes) => Ok(Effect::Frame(bytes)),
                     Err(EncodeError::TooLarge { .. }) => Err(Unresolved::TooLarge),
                     Err(err) => Err(Unresolved::Unsendable(err.to_string())),
@@ -146,9 +159,11 @@ impl Feed {
             }
             Output::SendSnapshot => {
                 let config = inner.history.snapshot();
-                Ok(Effect::Snapshot(
-                    inner.encoder.snapshot(position.epoch, &config),
-                ))
+                Ok(Effect::Snapshot(inner.encoder.snapshot(
+                    position.epoch,
+                    kinds,
+                    &config,
+                )))
             }
             Output::Report(report) => Ok(Effect::Report(report)),
             Output::Close(reason) => Ok(Effect::Close(reason)),

@@ -1,24 +1,25 @@
 //! What a control plane must remember to bring any data plane up to date.
 
-use crate::model::{Cause, Change, Config, Digest, Op, RequestId, Revision};
+use crate::model::{Cause, Change, Config, Digest, Digests, KindSet, Op, RequestId, Revision};
 use crate::wire::Position;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// The configuration and how it came about, as far back as is remembered.
+/// The configuration and how it came about, as far back as is remembered. A peer sees of it
+/// the kinds it knows: revisions are the same for all, digests and differences are not.
 pub trait History {
-    /// Where the configuration stands.
-    fn position(&self) -> Position;
+    /// Where these kinds of the configuration stand.
+    fn position(&self, kinds: KindSet) -> Position;
 
-    /// The digest at an earlier revision, if it is remembered.
-    fn digest_at(&self, revision: Revision) -> Option<Digest>;
+    /// The digest of these kinds at an earlier revision, if it is remembered.
+    fn digest_at(&self, revision: Revision, kinds: KindSet) -> Option<Digest>;
 
     /// Whether [`History::since`] would answer.
     fn reaches(&self, base: Revision) -> bool;
 
-    /// The coalesced difference from `base` to now, or `None` when that is too far back or
-    /// in the future.
-    fn since(&self, base: Revision) -> Option<Change>;
+    /// The coalesced difference in these kinds from `base` to now, or `None` when that is too
+    /// far back or in the future.
+    fn since(&self, base: Revision, kinds: KindSet) -> Option<Change>;
 
     /// The requests that the revisions after `base` came from, the latest ones in order.
     fn causes(&self, base: Revision) -> Vec<Cause>;
@@ -50,15 +51,15 @@ pub struct MemoryHistory {
     /// In order and without gaps, the last one leading to the configuration.
     recent: VecDeque<Entry>,
     ops: usize,
-    /// The digest before the oldest entry, if known.
-    base_digest: Option<Digest>,
+    /// The digests before the oldest entry, if known.
+    base_digests: Option<Digests>,
 }
 
 #[derive(Clone, Debug)]
 struct Entry {
     /// Unknown for entries from before this process started. The data plane checks the
     /// digest after the last op in any case.
-    digest: Option<Digest>,
+    digests: Option<Digests>,
     ops: Vec<Op>,
     request_id: Option<RequestId>,
 }
@@ -69,7 +70,7 @@ impl MemoryHistory {
     pub fn new(epoch: u64, config: Config) -> MemoryHistory {
         MemoryHistory {
             epoch,
-            base_digest: Some(config.digest()),
+            base_digests: Some(*config.digests()),
             config: Arc::new(config),
             recent: VecDeque::new(),
             ops: 0,
@@ -87,14 +88,14 @@ impl MemoryHistory {
         let mut history = MemoryHistory::new(epoch, config);
         for (ops, request_id) in journal {
             history.remember(Entry {
-                digest: None,
+                digests: None,
                 ops,
                 request_id,
             });
         }
         if let Some(last) = history.recent.back_mut() {
-            last.digest = Some(history.config.digest());
-            history.base_digest = None;
+            last.digests = Some(*history.config.digests());
+            history.base_digests = None;
         }
         // Revisions count from 1: there cannot be more entries than that.
         while history.recent.len() as u64 > history.config.revision().0 {
@@ -120,10 +121,12 @@ impl MemoryHistory {
             });
         }
         // Copies only while a snapshot of the old revision is being encoded.
-        let change = Arc::make_mut(&mut self.config).commit(revision, ops);
+        let config = Arc::make_mut(&mut self.config);
+        let ops = config.commit(revision, ops).ops;
+        let digests = Some(*config.digests());
         self.remember(Entry {
-            digest: Some(change.digest),
-            ops: change.ops,
+            digests,
+            ops,
             request_id,
         });
         Ok(())
@@ -140,7 +143,7 @@ impl MemoryHistory {
     fn forget(&mut self) {
         if let Some(oldest) = self.recent.pop_front() {
             self.ops -= oldest.ops.len();
-            self.base_digest = oldest.digest;
+            self.base_digests = oldest.digests;
         }
     }
 
@@ -151,31 +154,33 @@ impl MemoryHistory {
 }
 
 impl History for MemoryHistory {
-    fn position(&self) -> Position {
-        Position::of(self.epoch, &self.config)
+    fn position(&self, kinds: KindSet) -> Position {
+        Position::of_kinds(self.epoch, &self.config, kinds)
     }
 
-    fn digest_at(&self, revision: Revision) -> Option<Digest> {
-        match revision.0.checked_sub(self.oldest())? {
-            0 => self.base_digest,
-            n => self.recent.get(n as usize - 1)?.digest,
-        }
+    fn digest_at(&self, revision: Revision, kinds: KindSet) -> Option<Digest> {
+        let digests = match revision.0.checked_sub(self.oldest())? {
+            0 => self.base_digests,
+            n => self.recent.get(n as usize - 1)?.digests,
+        };
+        Some(digests?.of(kinds))
     }
 
     fn reaches(&self, base: Revision) -> bool {
         (self.oldest()..=self.config.revision().0).contains(&base.0)
     }
 
-    fn since(&self, base: Revision) -> Option<Change> {
+    fn since(&self, base: Revision, kinds: KindSet) -> Option<Change> {
         if !self.reaches(base) {
             return None;
         }
         let skip = (base.0 - self.oldest()) as usize;
         let ops = self.recent.iter().skip(skip).flat_map(|entry| &entry.ops);
+        let ops = ops.filter(|op| kinds.contains(op.key().0));
         Some(Change {
             base,
             revision: self.config.revision(),
-            digest: self.config.digest(),
+            digest: self.config.digests().of(kinds),
             ops: Change::coalesce(ops.cloned()),
         })
     }
@@ -242,14 +247,19 @@ mod tests {
             states.push((*history.snapshot()).clone());
         }
         for old in &states {
-            assert_eq!(history.digest_at(old.revision()), Some(old.digest()));
+            assert_eq!(
+                history.digest_at(old.revision(), KindSet::ALL),
+                Some(old.digest())
+            );
             let mut config = old.clone();
-            let change = history.since(old.revision()).expect("reaches");
+            let change = history
+                .since(old.revision(), KindSet::ALL)
+                .expect("reaches");
             assert_eq!(config.apply(&change), Ok(()));
             assert_eq!(config, *history.snapshot());
         }
-        assert_eq!(history.since(Revision(41)), None);
-        assert_eq!(history.digest_at(Revision(41)), None);
+        assert_eq!(history.since(Revision(41), KindSet::ALL), None);
+        assert_eq!(history.digest_at(Revision(41), KindSet::ALL), None);
     }
 
     #[test]
@@ -263,14 +273,16 @@ mod tests {
         let config = (*before.snapshot()).clone();
         let mut after =
             MemoryHistory::with_journal(0, config, (21..=30).map(|n| (writes(n), None)));
-        assert_eq!(after.since(Revision(19)), None);
-        assert_eq!(after.since(Revision(20)), before.since(Revision(20)));
-        assert_eq!(after.since(Revision(30)), before.since(Revision(30)));
-        assert_eq!(after.digest_at(Revision(20)), None);
-        assert_eq!(after.digest_at(Revision(25)), None);
+        let all = KindSet::ALL;
+        let since = |history: &MemoryHistory, base| history.since(Revision(base), all);
+        assert_eq!(since(&after, 19), None);
+        assert_eq!(since(&after, 20), since(&before, 20));
+        assert_eq!(since(&after, 30), since(&before, 30));
+        assert_eq!(after.digest_at(Revision(20), all), None);
+        assert_eq!(after.digest_at(Revision(25), all), None);
         assert_eq!(
-            after.digest_at(Revision(30)),
-            Some(before.position().digest)
+            after.digest_at(Revision(30), all),
+            Some(before.position(all).digest)
         );
         after
             .record(Revision(31), writes(31), None)
@@ -278,7 +290,7 @@ mod tests {
         before
             .record(Revision(31), writes(31), None)
             .expect("follows");
-        assert_eq!(after.since(Revision(25)), before.since(Revision(25)));
+        assert_eq!(since(&after, 25), since(&before, 25));
     }
 
     #[test]
@@ -346,15 +358,16 @@ mod tests {
                 .expect("follows");
         }
         assert_eq!(history.recent.len(), MOST_REVISIONS);
-        assert!(history.since(Revision(9)).is_none());
-        assert!(history.digest_at(Revision(9)).is_none());
-        assert!(history.since(Revision(10)).is_some());
-        assert!(history.digest_at(Revision(10)).is_some());
+        assert!(history.since(Revision(9), KindSet::ALL).is_none());
+        assert!(history.digest_at(Revision(9), KindSet::ALL).is_none());
+        assert!(history.since(Revision(10), KindSet::ALL).is_some());
+        assert!(history.digest_at(Revision(10), KindSet::ALL).is_some());
         let many = (0..MOST_OPS as u128 + 1).map(|id| put(id, 1)).collect();
-        let next = history.position().revision.next();
+        let next = history.position(KindSet::ALL).revision.next();
         history.record(next, many, None).expect("follows");
         assert!(history.recent.is_empty());
         assert_eq!(history.ops, 0);
-        assert_eq!(history.digest_at(next), Some(history.snapshot().digest()));
+        let digest = history.digest_at(next, KindSet::ALL);
+        assert_eq!(digest, Some(history.snapshot().digest()));
     }
 }

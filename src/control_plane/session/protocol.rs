@@ -8,6 +8,7 @@ use super::History;
 use super::state::{
     CloseReason, GREETING, Input, Output, RejectedSnapshot, Report, State, SyncStatus,
 };
+use crate::model::KindSet;
 use crate::wire::{
     Applied, DEAD_AFTER, FromControlPlane, FromDataPlane, GoAway, Heartbeat, HeartbeatAck, Hello,
     Position, RefusalCode, Refused, Rejected, Unpersisted, WINDOW, Welcome, check_version,
@@ -33,8 +34,8 @@ enum Difference {
     OlderHistory,
 }
 
-fn difference(history: &dyn History, held: &Position) -> Difference {
-    let current = history.position();
+fn difference(history: &dyn History, kinds: KindSet, held: &Position) -> Difference {
+    let current = history.position(kinds);
     if held.epoch > current.epoch {
         return Difference::OlderHistory;
     }
@@ -44,7 +45,7 @@ fn difference(history: &dyn History, held: &Position) -> Difference {
     if held.revision > current.revision {
         return Difference::Ahead;
     }
-    let known = history.digest_at(held.revision);
+    let known = history.digest_at(held.revision, kinds);
     if known.is_some_and(|digest| digest != held.digest) {
         return Difference::Snapshot;
     }
@@ -132,6 +133,7 @@ impl Turn<'_> {
     }
 
     fn greeted(&mut self, hello: Hello) {
+        self.state.kinds = hello.kinds.and(KindSet::DISTRIBUTED);
         let refusal = self.refusal(&hello);
         if let Some((code, reason)) = refusal {
             let refused = Refused {
@@ -148,7 +150,7 @@ impl Turn<'_> {
             control_plane: self.state.identity.control_plane,
             langur_version: self.state.identity.langur_version.clone(),
             kong_version: self.state.identity.kong_version.clone(),
-            position: self.history.position(),
+            position: self.position(),
         });
         self.report(Report::Joined(hello));
         self.set_status(SyncStatus::Syncing);
@@ -163,13 +165,13 @@ impl Turn<'_> {
             return Some((RefusalCode::VersionIncompatible, incompatible.to_string()));
         }
         if matches!(
-            difference(self.history, &hello.held),
+            difference(self.history, self.state.kinds, &hello.held),
             Difference::OlderHistory
         ) {
             let reason = format!(
                 "the data plane holds epoch {}, this control plane is in epoch {}",
                 hello.held.epoch,
-                self.history.position().epoch
+                self.position().epoch
             );
             return Some((RefusalCode::OlderHistory, reason));
         }
@@ -182,7 +184,7 @@ impl Turn<'_> {
         }
         if self.state.unsent < MOST_UNSENT {
             self.send(HeartbeatAck {
-                position: self.history.position(),
+                position: self.position(),
             });
         }
         let position = heartbeat.position;
@@ -253,8 +255,8 @@ impl Turn<'_> {
         if self.state.snapshot_in_flight || self.state.needs_snapshot {
             return;
         }
-        let same_epoch = held.epoch == self.history.position().epoch;
-        let known = self.history.digest_at(held.revision);
+        let same_epoch = held.epoch == self.position().epoch;
+        let known = self.history.digest_at(held.revision, self.state.kinds);
         if same_epoch && known.is_some_and(|digest| digest != held.digest) {
             self.resync();
         }
@@ -284,7 +286,7 @@ impl Turn<'_> {
         ) {
             return;
         }
-        let current = self.history.position();
+        let current = self.position();
         if let Some(rejected) = self.state.rejected {
             if rejected.position == current && self.now < rejected.until {
                 return;
@@ -294,7 +296,7 @@ impl Turn<'_> {
         if self.state.snapshot_in_flight || self.state.window.len() >= WINDOW {
             return self.set_status(SyncStatus::Syncing);
         }
-        let difference = match difference(self.history, &self.state.sent) {
+        let difference = match difference(self.history, self.state.kinds, &self.state.sent) {
             Difference::Nothing | Difference::Change if self.state.needs_snapshot => {
                 Difference::Snapshot
             }
@@ -330,6 +332,11 @@ impl Turn<'_> {
                 self.violation("the data plane holds a later epoch");
             }
         }
+    }
+
+    /// Where the configuration stands, as far as the data plane knows its kinds.
+    fn position(&self) -> Position {
+        self.history.position(self.state.kinds)
     }
 
     fn set_status(&mut self, status: SyncStatus) {

@@ -1,6 +1,7 @@
 //! What goes into the control plane's side of the protocol, what comes out, and what it
 //! remembers in between.
 
+use crate::model::KindSet;
 use crate::wire::{
     Applied, DEAD_AFTER, FromControlPlane, FromDataPlane, Heartbeat, Hello, Position, Refused,
     Rejected, Unpersisted,
@@ -141,6 +142,8 @@ pub enum CloseReason {
 #[derive(Clone, Debug)]
 pub struct State {
     pub(super) identity: Identity,
+    /// What the data plane can hold.
+    pub(super) kinds: KindSet,
     pub(super) status: SyncStatus,
     pub(super) opened: Duration,
     pub(super) last_heard: Duration,
@@ -169,6 +172,7 @@ impl State {
     pub fn new(identity: Identity, now: Duration) -> State {
         State {
             identity,
+            kinds: KindSet::FIRST,
             status: SyncStatus::Greeting,
             opened: now,
             last_heard: now,
@@ -185,6 +189,12 @@ impl State {
     #[must_use]
     pub fn status(&self) -> SyncStatus {
         self.status
+    }
+
+    /// What the data plane can hold; known once it has introduced itself.
+    #[must_use]
+    pub fn kinds(&self) -> KindSet {
+        self.kinds
     }
 
     /// What the data plane is known to have live and persisted.

@@ -9,6 +9,8 @@ use super::protocols::Protocols;
 use super::service::{CompiledService, TargetSpec, UpstreamSpec};
 use crate::model::{self, Kind, Reference, Row};
 use crate::plugins::Handler;
+use crate::schema::{self, Field, Foreign};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map as JsonMap, Value};
 use std::sync::Arc;
@@ -39,6 +41,8 @@ pub(super) enum Compiled {
     Credential(Arc<KeyCredential>),
     Plugin(Arc<PluginInstance>),
     DisabledPlugin(Scope),
+    /// Held for what will use it, with the entities it points to.
+    Held(Arc<[Key]>),
 }
 
 /// What an entity should become.
@@ -90,6 +94,7 @@ impl Compiled {
             Compiled::Credential(credential) => vec![(Kind::Consumers, credential.consumer)],
             Compiled::Plugin(plugin) => plugin.scope.parents(),
             Compiled::DisabledPlugin(scope) => scope.parents(),
+            Compiled::Held(parents) => parents.to_vec(),
         }
     }
 }
@@ -206,6 +211,22 @@ impl Compiler {
                 let entity: model::Plugin = decode(row, id, |entity: &model::Plugin| entity.id)?;
                 (self.compile_plugin(&entity)?, Some(entity.name))
             }
+            // Nothing of this build uses them yet.
+            Kind::Vaults
+            | Kind::KeySets
+            | Kind::Keys
+            | Kind::BasicauthCredentials
+            | Kind::HmacauthCredentials
+            | Kind::JwtSecrets
+            | Kind::Acls
+            | Kind::Oauth2Credentials
+            | Kind::Oauth2Tokens
+            | Kind::AcmeStorage
+            | Kind::Sessions => {
+                let entity: Named = decode(row, id, |entity: &Named| entity.id)?;
+                let json = row.to_json().map_err(|error| vec![error.to_string()])?;
+                (Compiled::Held(references(kind, &json).into()), entity.name)
+            }
         };
         let protection = match &compiled {
             Compiled::Plugin(plugin) => Some(Protection {
@@ -241,6 +262,25 @@ impl Compiler {
     }
 }
 
+/// What every entity has, and many have.
+#[derive(Deserialize)]
+struct Named {
+    id: Uuid,
+    name: Option<String>,
+}
+
+/// The entities that a row of this kind points to.
+fn references(kind: Kind, json: &JsonMap<String, Value>) -> Vec<Key> {
+    let Some(entity) = schema::entity(kind.as_str()) else {
+        return Vec::new();
+    };
+    let reference = |(field, foreign): (&Field, &Foreign)| {
+        let id = id_in(json.get(&*field.name)?.get("id")?)?;
+        Some((Kind::parse(&foreign.reference)?, id))
+    };
+    entity.foreign_fields().filter_map(reference).collect()
+}
+
 fn decode<T: DeserializeOwned>(
     row: &Row,
     id: Uuid,
@@ -273,29 +313,7 @@ fn salvage(kind: Kind, row: &Row, reason: String) -> Wanted {
             };
             (scope.parents(), (!disabled).then_some(protection))
         }
-        Kind::Routes => (
-            reference("service")
-                .map(|id| (Kind::Services, id))
-                .into_iter()
-                .collect(),
-            None,
-        ),
-        Kind::KeyauthCredentials => (scope.parents(), None),
-        Kind::Targets => (
-            reference("upstream")
-                .map(|id| (Kind::Upstreams, id))
-                .into_iter()
-                .collect(),
-            None,
-        ),
-        Kind::Snis => (
-            reference("certificate")
-                .map(|id| (Kind::Certificates, id))
-                .into_iter()
-                .collect(),
-            None,
-        ),
-        _ => (Vec::new(), None),
+        _ => (references(kind, &json), None),
     };
     Wanted {
         compiled: Err(reason),

@@ -111,7 +111,7 @@ impl Effect {
                 }
             }
             Compiled::Plugin(plugin) => snapshot.plugins.remove(&plugin),
-            Compiled::DisabledPlugin(_) => {}
+            Compiled::DisabledPlugin(_) | Compiled::Held(_) => {}
         }
     }
 
@@ -135,7 +135,7 @@ impl Effect {
             Compiled::Service(service) if service.enabled => {
                 snapshot.services.insert(service.id, Arc::clone(service));
             }
-            Compiled::Service(_) | Compiled::DisabledPlugin(_) => {}
+            Compiled::Service(_) | Compiled::DisabledPlugin(_) | Compiled::Held(_) => {}
             Compiled::Upstream(upstream) => {
                 self.changed_upstreams.insert(upstream.id);
             }

@@ -198,7 +198,7 @@ impl<'a> Judge<'a> {
     }
 
     fn parent_cause(&self, child: Key, parent: Key) -> Option<String> {
-        if child.0 == Kind::KeyauthCredentials && self.effect.get(parent).is_some() {
+        if child.0.is_credential() && self.effect.get(parent).is_some() {
             return None;
         }
         if self.quarantined.contains_key(&parent) {

@@ -274,22 +274,51 @@ fn what_a_held_back_version_uses_stays() {
     assert_eq!(running(&outcome.snapshot, 2, 1), Vec::<u128>::new());
 }
 
+/// Credentials of plugins that this build does not have are held like any other: they wait for
+/// their consumer and go with it.
+#[test]
+fn credentials_that_nothing_uses_are_held() {
+    let pointer = |n: u128| json!({ "consumer": { "id": id(n) } });
+    for kind in [Kind::BasicauthCredentials, Kind::JwtSecrets, Kind::Acls] {
+        let mut state = state();
+        let outcome = apply(&mut state, vec![other(kind, 5, pointer(1))]);
+        assert_eq!(held(&outcome), [(kind, 5)], "{kind}");
+        let reason = &outcome.quarantined[0].reason;
+        assert!(
+            reason.contains("consumer ") && reason.contains("not exist"),
+            "{reason}"
+        );
+        let outcome = apply(&mut state, vec![other(Kind::Consumers, 1, json!({}))]);
+        assert_eq!(held(&outcome), [], "{kind}");
+        let gone = vec![delete(Kind::Consumers, 1), delete(kind, 5)];
+        assert_eq!(held(&apply(&mut state, gone)), [], "{kind}");
+        assert!(state.config().is_empty());
+    }
+}
+
 #[test]
 fn rows_of_every_kind_that_cannot_be_read_are_quarantined_and_named() {
     for kind in Kind::ALL {
         let mut state = state();
         let outcome = apply(&mut state, vec![other(kind, 1, json!({ "name": "n" }))]);
-        if kind == Kind::Consumers || kind == Kind::Upstreams {
+        // Nothing more is asked of what nothing uses here.
+        let enough = match kind {
+            Kind::KeyauthCredentials => false,
+            Kind::Consumers | Kind::Upstreams | Kind::Vaults | Kind::KeySets | Kind::Keys => true,
+            Kind::Oauth2Tokens | Kind::AcmeStorage | Kind::Sessions => true,
+            kind => kind.is_credential(),
+        };
+        if enough {
             assert_eq!(held(&outcome), [], "{kind}");
-            continue;
+        } else {
+            assert_eq!(held(&outcome), [(kind, 1)], "{kind}");
+            assert_eq!(outcome.quarantined[0].name.as_deref(), Some("n"));
+            assert!(
+                outcome.quarantined[0].reason.contains("missing field"),
+                "{}",
+                outcome.quarantined[0].reason
+            );
         }
-        assert_eq!(held(&outcome), [(kind, 1)], "{kind}");
-        assert_eq!(outcome.quarantined[0].name.as_deref(), Some("n"));
-        assert!(
-            outcome.quarantined[0].reason.contains("missing field"),
-            "{}",
-            outcome.quarantined[0].reason
-        );
         let garbage = Op::Put {
             kind,
             id: id(1),

@@ -407,12 +407,14 @@ fn refusals() {
     );
     // Entities that are known and not stored.
     check(
-        json!({"vaults": [{}]}),
-        &["vaults: 'vaults' entities are not supported by this version"],
+        json!({"filter_chains": [{}]}),
+        &["filter_chains: 'filter_chains' entities are not supported by this version"],
     );
     check(
-        json!({"consumers": [{"username": "c", "acls": [{"group": "g"}]}]}),
-        &["in 'consumers' entry 1 ('c'): acls: 'acls' entities are not supported by this version"],
+        json!({"services": [{"name": "s", "host": "h", "filter_chains": [{}]}]}),
+        &[
+            "in 'services' entry 1 ('s'): filter_chains: 'filter_chains' entities are not supported by this version",
+        ],
     );
     // Parents.
     check(
@@ -480,6 +482,54 @@ fn refusals() {
             "in 'targets' entry 2 ('t:8000') of 'upstreams' entry 1 ('u'): uniqueness violation: 'targets' entity with upstream set to '597a2b96-28b9-56b9-8745-bb55e59539cc', target set to 't:8000' already declared",
         ],
     );
+}
+
+/// Credentials, keys and vaults are nested and named like everything else.
+#[test]
+fn credentials_keys_and_vaults() {
+    let text = json!({
+        "_format_version": "3.0",
+        "consumers": [{
+            "username": "c",
+            "basicauth_credentials": [{"username": "u", "password": "p"}],
+            "hmacauth_credentials": [{"username": "h", "secret": "s"}],
+            "jwt_secrets": [{"key": "k"}],
+            "acls": [{"group": "g"}],
+            "oauth2_credentials": [{"name": "app", "oauth2_tokens": [{"expires_in": 5}]}],
+        }],
+        "vaults": [{"name": "env", "prefix": "vv", "config": {"prefix": "X_"}}],
+        "key_sets": [{"name": "s"}],
+        "keys": [{
+            "kid": "k", "set": "s",
+            "pem": {"public_key": include_str!("../../schema/data/test_rsa_public.pem")},
+        }],
+    });
+    let declared = declared(&text.to_string());
+    let row = |kind: Kind| {
+        let (_, id, row) = declared
+            .rows
+            .iter()
+            .find(|(of, ..)| *of == kind)
+            .expect("a row");
+        (id.to_string(), row.to_json().expect("json"))
+    };
+    let (consumer, _) = row(Kind::Consumers);
+    let (id, password) = row(Kind::BasicauthCredentials);
+    let namespace = Uuid::new_v5(
+        &Uuid::from_u128(0xfd02_801f_0957_4a15_a55a_c8d9_606f_30b5),
+        b"basicauth_credentials",
+    );
+    assert_eq!(
+        id,
+        Uuid::new_v5(&namespace, b"basicauth_credentials:*:u").to_string()
+    );
+    assert_eq!(password["consumer"]["id"], *consumer);
+    assert_eq!(password["password"].as_str().map(str::len), Some(40));
+    assert_eq!(row(Kind::Acls).1["consumer"]["id"], *consumer);
+    let (application, _) = row(Kind::Oauth2Credentials);
+    assert_eq!(row(Kind::Oauth2Tokens).1["credential"]["id"], *application);
+    assert_eq!(row(Kind::Keys).1["set"]["id"], *row(Kind::KeySets).0);
+    assert_eq!(row(Kind::Vaults).1["config"]["prefix"], "X_");
 }
 
 /// The examples of the documentation work.

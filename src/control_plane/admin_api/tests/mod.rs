@@ -3,6 +3,7 @@
 mod bodies;
 mod certificates;
 mod concurrency;
+mod credentials;
 mod entities;
 mod lists;
 mod plain_http;

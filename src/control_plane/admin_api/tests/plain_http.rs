@@ -66,7 +66,7 @@ async fn options_lists_the_methods() {
             "DELETE, GET, HEAD, OPTIONS, PATCH, PUT",
         ),
         ("/tags", "GET, HEAD, OPTIONS, POST"),
-        ("/tags/a", "GET, HEAD, OPTIONS"),
+        ("/tags/a", "DELETE, GET, HEAD, OPTIONS, PATCH, PUT"),
         ("/schemas/services/validate", "OPTIONS, POST"),
         ("/cache", "DELETE, OPTIONS"),
         ("/timers", "GET, HEAD, OPTIONS"),
@@ -258,4 +258,30 @@ async fn schemas_are_shown_and_tried() {
     );
     let unknown = admin.post("/schemas/nope/validate", json!({})).await;
     assert_eq!(unknown.status, 404);
+}
+
+/// What a node counts of itself is counted, not written down.
+#[actix::test]
+async fn numbers_move_under_load() {
+    let admin = Admin::start().await;
+    let runs = async || {
+        let seen = admin.get("/timers").await;
+        seen.body["stats"]["sys"]["runs"]
+            .as_u64()
+            .expect("a number")
+    };
+    let before = runs().await;
+    for n in 0..20 {
+        let service = json!({"name": format!("s{n}"), "host": "h"});
+        assert_eq!(admin.post("/services", service).await.status, 201);
+    }
+    assert!(runs().await > before);
+    let root = admin.get("/").await.body;
+    assert!(root["timers"]["running"].as_u64() >= Some(1));
+    assert_eq!(root["plugins"]["enabled_in_cluster"], json!([]));
+    admin.post("/plugins", json!({"name": "key-auth"})).await;
+    let root = admin.get("/").await.body;
+    assert_eq!(root["plugins"]["enabled_in_cluster"], json!(["key-auth"]));
+    assert_eq!(root["version"], "3.9.3");
+    assert_eq!(root["langur"]["version"], env!("CARGO_PKG_VERSION"));
 }

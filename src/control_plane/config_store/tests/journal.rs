@@ -204,7 +204,23 @@ fn fields(kind: Kind, name: u128, parent: u128) -> Value {
         Kind::Targets => json!({"target": format!("t{name}"), "upstream": parent}),
         Kind::Routes => json!({"name": format!("r{name}"), "service": parent}),
         Kind::Consumers => json!({"username": format!("c{name}")}),
-        Kind::KeyauthCredentials => json!({"key": format!("k{name}"), "consumer": parent}),
+        Kind::KeyauthCredentials | Kind::JwtSecrets => {
+            json!({"key": format!("k{name}"), "consumer": parent})
+        }
+        Kind::BasicauthCredentials | Kind::HmacauthCredentials => {
+            json!({"username": format!("u{name}"), "consumer": parent})
+        }
+        Kind::Acls => json!({"group": format!("g{name}"), "consumer": parent}),
+        Kind::Oauth2Credentials => json!({"client_id": format!("i{name}"), "consumer": parent}),
+        Kind::Oauth2Tokens => json!({"access_token": format!("t{name}"), "credential": parent}),
+        Kind::AcmeStorage => json!({"key": format!("k{name}")}),
+        Kind::Sessions => json!({"session_id": format!("s{name}")}),
+        Kind::Vaults => json!({"prefix": format!("v{name}"), "config": {"prefix": "X_"}}),
+        Kind::KeySets => json!({"name": format!("n{name}")}),
+        Kind::Keys => match name {
+            1 => json!({"kid": "k"}),
+            _ => json!({"kid": "k", "set": parent}),
+        },
         Kind::Plugins => match name {
             1 => json!({"name": "cors", "config": {"a": 1e21, "b": -0.0, "c": 1e-7}}),
             2 => json!({"name": "cors", "route": parent}),

@@ -186,9 +186,28 @@ pub(super) fn document(kind: Kind, n: u128, fields: Value) -> Document {
             "preserve_host": false, "request_buffering": true, "response_buffering": true,
         }),
         Kind::Consumers => json!({"username": format!("consumer-{n}")}),
-        Kind::KeyauthCredentials => {
+        Kind::KeyauthCredentials | Kind::JwtSecrets => {
             json!({"consumer": reference(1), "key": format!("key-{n}")})
         }
+        Kind::BasicauthCredentials => {
+            json!({"consumer": reference(1), "username": format!("user-{n}"), "password": "p"})
+        }
+        Kind::HmacauthCredentials => {
+            json!({"consumer": reference(1), "username": format!("user-{n}")})
+        }
+        Kind::Acls => json!({"consumer": reference(1), "group": format!("group-{n}")}),
+        Kind::Oauth2Credentials => json!({
+            "consumer": reference(1), "name": "app", "client_id": format!("client-{n}"),
+            "hash_secret": false, "client_type": "confidential",
+        }),
+        Kind::Oauth2Tokens => {
+            json!({"credential": reference(1), "token_type": "bearer", "expires_in": 5})
+        }
+        Kind::AcmeStorage => json!({"key": format!("key-{n}"), "value": "v"}),
+        Kind::Sessions => json!({"session_id": format!("session-{n}")}),
+        Kind::Vaults => json!({"prefix": format!("prefix-{n}"), "name": "env"}),
+        Kind::KeySets => json!({"name": format!("set-{n}")}),
+        Kind::Keys => json!({"kid": format!("kid-{n}"), "jwk": "{}"}),
         Kind::Plugins => {
             json!({"name": "key-auth", "protocols": ["http"], "enabled": true, "config": {}})
         }

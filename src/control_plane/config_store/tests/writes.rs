@@ -54,7 +54,14 @@ on_both_engines!(
             Kind::Upstreams => json!({
                 "healthchecks": {"active": {"healthy": {"interval": 2.5}}}, "client_certificate": reference(1),
             }),
-            Kind::KeyauthCredentials => json!({"ttl": 1_800_000_000}),
+            Kind::KeyauthCredentials | Kind::AcmeStorage => json!({"ttl": 1_800_000_000}),
+            Kind::Sessions => json!({"ttl": 1_800_000_000, "expires": 5, "data": "d"}),
+            Kind::Oauth2Tokens => json!({"ttl": 1_800_000_000, "service": reference(1)}),
+            Kind::Vaults => json!({"config": {"prefix": null}, "description": "d"}),
+            Kind::Keys => json!({
+                "set": reference(1), "jwk": null, "pem": {"public_key": "p", "private_key": null},
+            }),
+            Kind::Oauth2Credentials => json!({"redirect_uris": ["http://a"], "hash_secret": true}),
             _ => json!({"tags": ["a"]}),
         };
         let writes = Kind::ALL.map(|kind| insert(kind, 1, fields(kind)));
@@ -67,7 +74,8 @@ on_both_engines!(
             let read = store.get(kind, &Key::Id(id(1))).await.expect("reads");
             assert_eq!(read.as_ref(), Some(stored), "{kind}");
         }
-        let target = committed.documents[5].as_ref().expect("a target");
+        let target = committed.documents[Kind::Targets as usize].as_ref();
+        let target = target.expect("a target");
         assert_eq!(target["created_at"], json!(1_700_000_000.123));
         assert_eq!(store.config().await.expect("reads").len(), Kind::ALL.len());
     }

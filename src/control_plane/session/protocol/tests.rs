@@ -27,7 +27,7 @@ fn write(history: &mut MemoryHistory, n: u64) {
         id: Uuid::from_u128(n.into()),
         row: Row::from_bytes(&n.to_le_bytes()),
     };
-    let next = history.position().revision.next();
+    let next = history.position(KindSet::ALL).revision.next();
     history.record(next, vec![put], None).expect("follows");
 }
 
@@ -38,6 +38,7 @@ fn hello(held: Position) -> Hello {
         langur_version: "1.2.3".into(),
         kong_version: String::new(),
         plugins: vec![],
+        kinds: KindSet::DISTRIBUTED,
         labels: Default::default(),
         held,
         incarnation: Uuid::nil(),
@@ -47,9 +48,11 @@ fn hello(held: Position) -> Hello {
 /// The position of a revision, as this history knows it.
 fn at(history: &MemoryHistory, revision: u64) -> Position {
     Position {
-        epoch: history.position().epoch,
+        epoch: history.position(KindSet::ALL).epoch,
         revision: Revision(revision),
-        digest: history.digest_at(Revision(revision)).expect("known"),
+        digest: history
+            .digest_at(Revision(revision), KindSet::ALL)
+            .expect("known"),
     }
 }
 
@@ -83,7 +86,7 @@ impl Case {
     }
 
     fn write(&mut self) {
-        let n = self.history.position().revision.0 + 1;
+        let n = self.history.position(KindSet::ALL).revision.0 + 1;
         write(&mut self.history, n);
         self.input(Input::ConfigAdvanced);
     }
@@ -217,7 +220,10 @@ fn a_slow_data_plane_gets_fewer_and_larger_changes() {
     case.applied(54);
     assert_eq!(case.sent(), [""; 0]);
     assert_eq!(case.state.status(), SyncStatus::Live);
-    assert_eq!(case.state.acknowledged(), Some(case.history.position()));
+    assert_eq!(
+        case.state.acknowledged(),
+        Some(case.history.position(KindSet::ALL))
+    );
     case.write();
     assert_eq!(case.sent(), ["54"]);
 }
@@ -423,4 +429,72 @@ fn a_control_plane_that_stops_says_when_to_come_back() {
         }))
     );
     assert!(case.closed().is_some());
+}
+
+/// A data plane that knows fewer kinds follows the same revisions with digests of its own.
+#[test]
+fn a_peer_is_measured_by_the_kinds_it_knows() {
+    let put = |kind, n: u128| Op::Put {
+        kind,
+        id: Uuid::from_u128(n),
+        row: Row::from_bytes(&[1]),
+    };
+    let mut history = MemoryHistory::new(1, Config::default());
+    let revisions = [
+        vec![put(Kind::Services, 1)],
+        vec![put(Kind::Acls, 2), put(Kind::Routes, 3)],
+        vec![put(Kind::Sessions, 4)],
+        vec![put(Kind::Vaults, 5)],
+    ];
+    for (n, ops) in (1..).zip(revisions) {
+        history.record(Revision(n), ops, None).expect("follows");
+    }
+    for (kinds, holds) in [
+        (KindSet::FIRST, 2),
+        (KindSet::DISTRIBUTED, 4),
+        (KindSet::ALL, 4),
+    ] {
+        let mut config = Config::default();
+        let mut case = Case::new(history.clone());
+        case.receive(Hello {
+            kinds,
+            ..hello(Position::of(1, &config))
+        });
+        assert_eq!(case.sent(), ["0"], "{kinds:?}");
+        let kinds = case.state.kinds();
+        let change = case.history.since(Revision(0), kinds).expect("reaches");
+        assert_eq!(config.apply(&change), Ok(()), "{kinds:?}");
+        assert_eq!(config.len(), holds, "{kinds:?}");
+        case.receive(Applied::new(Position::of(1, &config), 0, &[]));
+        assert_eq!(case.state.status(), SyncStatus::Live, "{kinds:?}");
+
+        // What it does not know moves it on all the same.
+        case.history
+            .record(Revision(5), vec![put(Kind::Sessions, 6)], None)
+            .expect("follows");
+        case.input(Input::ConfigAdvanced);
+        assert_eq!(case.sent(), ["4"], "{kinds:?}");
+        let change = case.history.since(Revision(4), kinds).expect("reaches");
+        assert_eq!((change.ops.len(), config.apply(&change)), (0, Ok(())));
+        assert_eq!(Position::of(1, &config), case.history.position(kinds));
+    }
+}
+
+/// A data plane that learned new kinds since is sent the whole when there is something of them.
+#[test]
+fn an_upgraded_data_plane_gets_what_it_could_not_hold() {
+    let put = |kind| Op::Put {
+        kind,
+        id: Uuid::from_u128(1),
+        row: Row::from_bytes(&[1]),
+    };
+    for (kind, sent) in [(Kind::Services, &[][..]), (Kind::Acls, &["whole"])] {
+        let mut history = MemoryHistory::new(1, Config::default());
+        history
+            .record(Revision(1), vec![put(kind)], None)
+            .expect("follows");
+        let held = history.position(KindSet::FIRST);
+        let case = Case::greeted(history, held);
+        assert_eq!(case.sent(), sent, "{kind}");
+    }
 }

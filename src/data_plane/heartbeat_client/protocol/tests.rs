@@ -38,6 +38,7 @@ impl Case {
             langur_version: "0.1.0".into(),
             kong_version: String::new(),
             plugins: vec![],
+            kinds: crate::model::KindSet::DISTRIBUTED,
             labels: Default::default(),
             held: Position::default(),
             incarnation: Uuid::nil(),
@@ -105,9 +106,14 @@ impl Case {
 
     fn snapshot(&mut self, epoch: u64) {
         let config = self.control_plane.clone();
-        for bytes in encode_snapshot(epoch, &config, &self.state.limits)
-            .expect("encodes")
-            .iter()
+        for bytes in encode_snapshot(
+            epoch,
+            &config,
+            crate::model::KindSet::ALL,
+            &self.state.limits,
+        )
+        .expect("encodes")
+        .iter()
         {
             match decode(bytes, &self.state.limits) {
                 Ok(Frame::Known(FromControlPlane::SnapshotChunk(chunk))) => self.receive(chunk),
