@@ -2,10 +2,12 @@
 
     scripts/conformance.py [--update] [--only admin|proxy]
 
+The Admin API is replayed on SQLite and on PostgreSQL: run it with scripts/conformance.sh.
 A group may only get better; `--update` writes what was reached into the file. Rows listed in tests/conformance/ differ
 on purpose or by chance, each with its reason: they are sent, but neither counted as good nor in the total.
 """
 import argparse, collections, http.client, json, os, re, shutil, signal, socket, subprocess, sys, tempfile, time
+import urllib.parse
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 RECORDED = os.environ.get("LANGUR_CONFORMANCE", os.path.join(ROOT, "..", "shared", "conformance"))
@@ -45,23 +47,36 @@ def get(address, path):
         connection.close()
 
 
+def on_sqlite():
+    """The control plane's settings for a fresh database."""
+    return {}
+
+
+def on_postgres():
+    server = os.environ["LANGUR_TEST_POSTGRES"]  # scripts/conformance.sh sets it
+    url, name = urllib.parse.urlsplit(server), f"conformance_{os.getpid()}_{time.monotonic_ns()}"
+    subprocess.run(["psql", server, "-qc", f"CREATE DATABASE {name}"], check=True)
+    return {"database": "postgres", "pg_host": url.hostname, "pg_port": str(url.port or 5432), "pg_user": url.username,
+            "pg_database": name}
+
+
 class Pair:
     """A fresh control plane and data plane."""
 
-    def __init__(self, data_plane_settings):
+    def __init__(self, database, data_plane_settings):
         self.dir, self.processes = tempfile.mkdtemp(prefix="langur-conformance-"), []
         try:
-            self.begin(data_plane_settings)
+            self.begin(database, data_plane_settings)
         except BaseException:
             self.stop()
             raise
 
-    def begin(self, data_plane_settings):
+    def begin(self, database, data_plane_settings):
         subprocess.run([BINARY, "hybrid", "gen_cert", self.dir], check=True, stdout=subprocess.DEVNULL)
         self.admin, cluster, telemetry, status = (free_address() for _ in range(4))
         shared = {"cluster_cert": f"{self.dir}/cluster.crt", "cluster_cert_key": f"{self.dir}/cluster.key", "log_level": "warn"}
         control = self.start(shared, role="control_plane", prefix=f"{self.dir}/cp", admin_listen=self.admin, cluster_listen=cluster,
-                             cluster_telemetry_listen=telemetry, status_listen=status)
+                             cluster_telemetry_listen=telemetry, status_listen=status, **database)
         wait_for("the control plane answers", control, lambda: get(self.admin, "/services")[0] == 200)
         data = self.start(shared, role="data_plane", prefix=f"{self.dir}/dp", status_listen=free_address(), cluster_control_plane=cluster,
                           cluster_telemetry_endpoint=telemetry, allow_debug_header="on", nginx_worker_processes="1",
@@ -99,9 +114,9 @@ def listed_rows(transcript):
     return file, groups
 
 
-def replay(script, target, transcript, data_plane_settings, show):
+def replay(script, target, transcript, database, data_plane_settings, show):
     file, listed = listed_rows(transcript)
-    pair = Pair(data_plane_settings)
+    pair = Pair(database(), data_plane_settings)
     try:
         command = [sys.executable, os.path.join(RECORDED, script), target, f"http://{pair.admin}", "--show", str(show),
                    os.path.join(RECORDED, transcript)]
@@ -123,9 +138,10 @@ def replay(script, target, transcript, data_plane_settings, show):
 
 
 REPLAYS = {
-    "admin": ("replay_admin.py", "--base", "admin_transcript.jsonl", {}),
-    "proxy": ("replay_proxy.py", "--admin", "proxy_transcript.jsonl", {}),
-    "proxy, trusted_ips": ("replay_proxy.py", "--admin", "proxy_transcript_trusted_ips.jsonl",
+    "admin": ("replay_admin.py", "--base", "admin_transcript.jsonl", on_sqlite, {}),
+    "admin, postgres": ("replay_admin.py", "--base", "admin_transcript.jsonl", on_postgres, {}),
+    "proxy": ("replay_proxy.py", "--admin", "proxy_transcript.jsonl", on_sqlite, {}),
+    "proxy, trusted_ips": ("replay_proxy.py", "--admin", "proxy_transcript_trusted_ips.jsonl", on_sqlite,
                            {"trusted_ips": "127.0.0.1", "real_ip_header": "X-Forwarded-For"}),
 }
 
@@ -139,14 +155,14 @@ def main():
     subprocess.run(["cargo", "build", "--quiet"], cwd=ROOT, check=True)
     baseline = json.load(open(BASELINE)) if os.path.exists(BASELINE) else {}
     worse = []
-    for name, (script, target, transcript, settings) in REPLAYS.items():
+    for name, (script, target, transcript, database, settings) in REPLAYS.items():
         if not name.startswith(options.only):
             continue
-        reached = replay(script, target, transcript, settings, options.show)
+        reached = replay(script, target, transcript, database, settings, options.show)
         before = {group: counts[0] for group, counts in baseline.get(name, {}).items()}
         if any(good < before.get(group, 0) for group, (good, _) in reached.items()):
             # Some rows depend on the clock's minute or on a busy machine: only what is worse twice is worse.
-            again = replay(script, target, transcript, settings, options.show)
+            again = replay(script, target, transcript, database, settings, options.show)
             reached = {group: max(counts, again.get(group, counts)) for group, counts in reached.items()}
         for group, (good, total) in reached.items():
             if good < before.get(group, 0):

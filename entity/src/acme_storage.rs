@@ -18,7 +18,4 @@ pub struct Model {
 
 crate::without_content!(Model);
 
-#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-pub enum Relation {}
-
-impl ActiveModelBehavior for ActiveModel {}
+crate::without_relations!();

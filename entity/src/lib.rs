@@ -18,6 +18,17 @@ macro_rules! without_content {
 }
 use without_content;
 
+/// What sea-orm asks of every row. Relations are the constraints of the database.
+macro_rules! without_relations {
+    () => {
+        #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+        pub enum Relation {}
+
+        impl ActiveModelBehavior for ActiveModel {}
+    };
+}
+use without_relations;
+
 pub mod columns;
 pub mod reference;
 

@@ -36,7 +36,4 @@ pub struct Model {
     pub use_srv_name: Option<bool>,
 }
 
-#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-pub enum Relation {}
-
-impl ActiveModelBehavior for ActiveModel {}
+crate::without_relations!();

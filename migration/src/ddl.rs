@@ -3,6 +3,7 @@
 //! Convention: one column or constraint on a line, as `name TYPE …`. SQLite's tables are
 //! STRICT, so that a column's type means what it says; what STRICT has no type for gets a check.
 //! A table whose key has several columns is kept in the order of that key, without a second tree.
+//! A table with tags gets the index by which PostgreSQL looks for them.
 
 use sea_orm_migration::prelude::{DbErr, SchemaManager};
 use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend};
@@ -21,8 +22,42 @@ pub(crate) async fn run(manager: &SchemaManager<'_>, script: &str) -> Result<(),
             _ => statement.to_owned(),
         };
         connection.execute_unprepared(&sql).await?;
+        if let (Some(table), DbBackend::Postgres) = (tagged_table(statement), engine) {
+            // Containment is how tags are looked for.
+            let index =
+                format!("CREATE INDEX {table}_tags_idx ON {table} USING GIN (tags jsonb_path_ops)");
+            connection.execute_unprepared(&index).await?;
+        }
     }
     Ok(())
+}
+
+/// A step that runs one script and, undone, drops its tables.
+macro_rules! migration {
+    ($tables:expr, $drop:expr) => {
+        use sea_orm_migration::prelude::*;
+
+        #[derive(DeriveMigrationName)]
+        pub(crate) struct Migration;
+
+        #[async_trait::async_trait]
+        impl MigrationTrait for Migration {
+            async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+                $crate::ddl::run(manager, $tables).await
+            }
+
+            async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+                $crate::ddl::drop_tables(manager, $drop).await
+            }
+        }
+    };
+}
+pub(crate) use migration;
+
+/// The table that a statement creates, when it has tags.
+fn tagged_table(statement: &str) -> Option<&str> {
+    let (table, columns) = statement.strip_prefix("CREATE TABLE ")?.split_once(' ')?;
+    columns.contains("\n  tags JSONB").then_some(table)
 }
 
 /// Drops tables, children first.
@@ -101,6 +136,14 @@ mod tests {
             "  CONSTRAINT x UNIQUE (a, b),",
         );
         check(")", ")");
+    }
+
+    #[test]
+    fn tables_with_tags() {
+        let tagged = "CREATE TABLE t (\n  id UUID,\n  tags JSONB\n)";
+        assert_eq!(tagged_table(tagged), Some("t"));
+        assert_eq!(tagged_table("CREATE TABLE t (\n  id UUID\n)"), None);
+        assert_eq!(tagged_table("CREATE INDEX i ON t (tags)"), None);
     }
 
     #[test]

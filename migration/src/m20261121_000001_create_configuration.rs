@@ -1,7 +1,6 @@
 //! The entities of the configuration.
 
 use crate::ddl;
-use sea_orm_migration::prelude::*;
 
 const TABLES: &str = r#"
 CREATE TABLE certificates (
@@ -17,9 +16,6 @@ CREATE TABLE certificates (
   CONSTRAINT certificates_tags_check CHECK (tags IS NULL OR jsonb_typeof(tags) = 'array')
 )
 
--- postgres: containment is how tags are looked for
-CREATE INDEX certificates_tags_idx ON certificates USING GIN (tags jsonb_path_ops)
-
 CREATE TABLE ca_certificates (
   id UUID NOT NULL PRIMARY KEY,
   created_at BIGINT NOT NULL,
@@ -30,9 +26,6 @@ CREATE TABLE ca_certificates (
   CONSTRAINT ca_certificates_cert_digest_key UNIQUE (cert_digest),
   CONSTRAINT ca_certificates_tags_check CHECK (tags IS NULL OR jsonb_typeof(tags) = 'array')
 )
-
--- postgres: containment is how tags are looked for
-CREATE INDEX ca_certificates_tags_idx ON ca_certificates USING GIN (tags jsonb_path_ops)
 
 CREATE TABLE snis (
   id UUID NOT NULL PRIMARY KEY,
@@ -45,9 +38,6 @@ CREATE TABLE snis (
   CONSTRAINT snis_certificate_fkey FOREIGN KEY (certificate_id) REFERENCES certificates (id) ON DELETE CASCADE,
   CONSTRAINT snis_tags_check CHECK (tags IS NULL OR jsonb_typeof(tags) = 'array')
 )
-
--- postgres: containment is how tags are looked for
-CREATE INDEX snis_tags_idx ON snis USING GIN (tags jsonb_path_ops)
 
 CREATE INDEX snis_certificate_id_idx ON snis (certificate_id, id)
 
@@ -78,9 +68,6 @@ CREATE TABLE services (
   CONSTRAINT services_client_certificate_fkey FOREIGN KEY (client_certificate_id) REFERENCES certificates (id) ON DELETE RESTRICT,
   CONSTRAINT services_tags_check CHECK (tags IS NULL OR jsonb_typeof(tags) = 'array')
 )
-
--- postgres: containment is how tags are looked for
-CREATE INDEX services_tags_idx ON services USING GIN (tags jsonb_path_ops)
 
 CREATE INDEX services_client_certificate_id_idx ON services (client_certificate_id, id)
 
@@ -113,9 +100,6 @@ CREATE TABLE upstreams (
   CONSTRAINT upstreams_tags_check CHECK (tags IS NULL OR jsonb_typeof(tags) = 'array')
 )
 
--- postgres: containment is how tags are looked for
-CREATE INDEX upstreams_tags_idx ON upstreams USING GIN (tags jsonb_path_ops)
-
 CREATE INDEX upstreams_client_certificate_id_idx ON upstreams (client_certificate_id, id)
 
 CREATE TABLE targets (
@@ -131,9 +115,6 @@ CREATE TABLE targets (
   CONSTRAINT targets_upstream_fkey FOREIGN KEY (upstream_id) REFERENCES upstreams (id) ON DELETE CASCADE,
   CONSTRAINT targets_tags_check CHECK (tags IS NULL OR jsonb_typeof(tags) = 'array')
 )
-
--- postgres: containment is how tags are looked for
-CREATE INDEX targets_tags_idx ON targets USING GIN (tags jsonb_path_ops)
 
 CREATE TABLE routes (
   id UUID NOT NULL PRIMARY KEY,
@@ -170,9 +151,6 @@ CREATE TABLE routes (
   CONSTRAINT routes_tags_check CHECK (tags IS NULL OR jsonb_typeof(tags) = 'array')
 )
 
--- postgres: containment is how tags are looked for
-CREATE INDEX routes_tags_idx ON routes USING GIN (tags jsonb_path_ops)
-
 CREATE INDEX routes_service_id_idx ON routes (service_id, id)
 
 CREATE TABLE consumers (
@@ -188,9 +166,6 @@ CREATE TABLE consumers (
   CONSTRAINT consumers_tags_check CHECK (tags IS NULL OR jsonb_typeof(tags) = 'array')
 )
 
--- postgres: containment is how tags are looked for
-CREATE INDEX consumers_tags_idx ON consumers USING GIN (tags jsonb_path_ops)
-
 CREATE TABLE keyauth_credentials (
   id UUID NOT NULL PRIMARY KEY,
   created_at BIGINT NOT NULL,
@@ -202,9 +177,6 @@ CREATE TABLE keyauth_credentials (
   CONSTRAINT keyauth_credentials_consumer_fkey FOREIGN KEY (consumer_id) REFERENCES consumers (id) ON DELETE CASCADE,
   CONSTRAINT keyauth_credentials_tags_check CHECK (tags IS NULL OR jsonb_typeof(tags) = 'array')
 )
-
--- postgres: containment is how tags are looked for
-CREATE INDEX keyauth_credentials_tags_idx ON keyauth_credentials USING GIN (tags jsonb_path_ops)
 
 CREATE INDEX keyauth_credentials_consumer_id_idx ON keyauth_credentials (consumer_id, id)
 
@@ -229,9 +201,6 @@ CREATE TABLE plugins (
   CONSTRAINT plugins_consumer_fkey FOREIGN KEY (consumer_id) REFERENCES consumers (id) ON DELETE CASCADE,
   CONSTRAINT plugins_tags_check CHECK (tags IS NULL OR jsonb_typeof(tags) = 'array')
 )
-
--- postgres: containment is how tags are looked for
-CREATE INDEX plugins_tags_idx ON plugins USING GIN (tags jsonb_path_ops)
 
 -- postgres: one plugin of a name per scope; no scope is the nil id, so that a second global one is a duplicate
 CREATE UNIQUE INDEX plugins_scope_key ON plugins (
@@ -270,16 +239,4 @@ const DROP: &[&str] = &[
     "certificates",
 ];
 
-#[derive(DeriveMigrationName)]
-pub(crate) struct Migration;
-
-#[async_trait::async_trait]
-impl MigrationTrait for Migration {
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        ddl::run(manager, TABLES).await
-    }
-
-    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        ddl::drop_tables(manager, DROP).await
-    }
-}
+ddl::migration!(TABLES, DROP);

@@ -1,7 +1,6 @@
 //! The journal of changes and the revision it has reached.
 
 use crate::ddl;
-use sea_orm_migration::prelude::*;
 
 const TABLES: &str = r#"
 CREATE TABLE config_revision (
@@ -28,16 +27,4 @@ CREATE TABLE config_journal (
 /// Children first.
 const DROP: &[&str] = &["config_journal", "config_revision"];
 
-#[derive(DeriveMigrationName)]
-pub(crate) struct Migration;
-
-#[async_trait::async_trait]
-impl MigrationTrait for Migration {
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        ddl::run(manager, TABLES).await
-    }
-
-    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        ddl::drop_tables(manager, DROP).await
-    }
-}
+ddl::migration!(TABLES, DROP);

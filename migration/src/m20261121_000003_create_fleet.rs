@@ -1,7 +1,6 @@
 //! Who takes part: control planes that share the database, data planes they serve.
 
 use crate::ddl;
-use sea_orm_migration::prelude::*;
 
 const TABLES: &str = r#"
 CREATE TABLE control_planes (
@@ -40,16 +39,4 @@ CREATE INDEX data_planes_control_plane_idx ON data_planes (control_plane_id)
 /// Children first.
 const DROP: &[&str] = &["data_planes", "control_planes"];
 
-#[derive(DeriveMigrationName)]
-pub(crate) struct Migration;
-
-#[async_trait::async_trait]
-impl MigrationTrait for Migration {
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        ddl::run(manager, TABLES).await
-    }
-
-    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        ddl::drop_tables(manager, DROP).await
-    }
-}
+ddl::migration!(TABLES, DROP);

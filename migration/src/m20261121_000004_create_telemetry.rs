@@ -1,7 +1,6 @@
 //! Requests counted, and how far each node has been counted. Ids of entities may be gone: no foreign keys.
 
 use crate::ddl;
-use sea_orm_migration::prelude::*;
 
 const TABLES: &str = r#"
 CREATE TABLE telemetry_positions (
@@ -28,16 +27,4 @@ CREATE TABLE telemetry_counts (
 /// Children first.
 const DROP: &[&str] = &["telemetry_counts", "telemetry_positions"];
 
-#[derive(DeriveMigrationName)]
-pub(crate) struct Migration;
-
-#[async_trait::async_trait]
-impl MigrationTrait for Migration {
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        ddl::run(manager, TABLES).await
-    }
-
-    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        ddl::drop_tables(manager, DROP).await
-    }
-}
+ddl::migration!(TABLES, DROP);

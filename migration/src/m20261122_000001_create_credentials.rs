@@ -1,7 +1,6 @@
 //! What consumers prove themselves with, and what plugins keep of clients.
 
 use crate::ddl;
-use sea_orm_migration::prelude::*;
 
 const TABLES: &str = r#"
 CREATE TABLE basicauth_credentials (
@@ -16,9 +15,6 @@ CREATE TABLE basicauth_credentials (
   CONSTRAINT basicauth_credentials_tags_check CHECK (tags IS NULL OR jsonb_typeof(tags) = 'array')
 )
 
--- postgres: containment is how tags are looked for
-CREATE INDEX basicauth_credentials_tags_idx ON basicauth_credentials USING GIN (tags jsonb_path_ops)
-
 CREATE INDEX basicauth_credentials_consumer_id_idx ON basicauth_credentials (consumer_id, id)
 
 CREATE TABLE hmacauth_credentials (
@@ -32,9 +28,6 @@ CREATE TABLE hmacauth_credentials (
   CONSTRAINT hmacauth_credentials_consumer_fkey FOREIGN KEY (consumer_id) REFERENCES consumers (id) ON DELETE CASCADE,
   CONSTRAINT hmacauth_credentials_tags_check CHECK (tags IS NULL OR jsonb_typeof(tags) = 'array')
 )
-
--- postgres: containment is how tags are looked for
-CREATE INDEX hmacauth_credentials_tags_idx ON hmacauth_credentials USING GIN (tags jsonb_path_ops)
 
 CREATE INDEX hmacauth_credentials_consumer_id_idx ON hmacauth_credentials (consumer_id, id)
 
@@ -53,9 +46,6 @@ CREATE TABLE jwt_secrets (
   CONSTRAINT jwt_secrets_tags_check CHECK (tags IS NULL OR jsonb_typeof(tags) = 'array')
 )
 
--- postgres: containment is how tags are looked for
-CREATE INDEX jwt_secrets_tags_idx ON jwt_secrets USING GIN (tags jsonb_path_ops)
-
 CREATE INDEX jwt_secrets_consumer_id_idx ON jwt_secrets (consumer_id, id)
 
 CREATE TABLE acls (
@@ -68,9 +58,6 @@ CREATE TABLE acls (
   CONSTRAINT acls_consumer_fkey FOREIGN KEY (consumer_id) REFERENCES consumers (id) ON DELETE CASCADE,
   CONSTRAINT acls_tags_check CHECK (tags IS NULL OR jsonb_typeof(tags) = 'array')
 )
-
--- postgres: containment is how tags are looked for
-CREATE INDEX acls_tags_idx ON acls USING GIN (tags jsonb_path_ops)
 
 CREATE TABLE oauth2_credentials (
   id UUID NOT NULL PRIMARY KEY,
@@ -89,9 +76,6 @@ CREATE TABLE oauth2_credentials (
   CONSTRAINT oauth2_credentials_consumer_fkey FOREIGN KEY (consumer_id) REFERENCES consumers (id) ON DELETE CASCADE,
   CONSTRAINT oauth2_credentials_tags_check CHECK (tags IS NULL OR jsonb_typeof(tags) = 'array')
 )
-
--- postgres: containment is how tags are looked for
-CREATE INDEX oauth2_credentials_tags_idx ON oauth2_credentials USING GIN (tags jsonb_path_ops)
 
 CREATE INDEX oauth2_credentials_consumer_id_idx ON oauth2_credentials (consumer_id, id)
 
@@ -149,16 +133,4 @@ const DROP: &[&str] = &[
     "basicauth_credentials",
 ];
 
-#[derive(DeriveMigrationName)]
-pub(crate) struct Migration;
-
-#[async_trait::async_trait]
-impl MigrationTrait for Migration {
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        ddl::run(manager, TABLES).await
-    }
-
-    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        ddl::drop_tables(manager, DROP).await
-    }
-}
+ddl::migration!(TABLES, DROP);

@@ -1,7 +1,6 @@
 //! Vaults, and keys in sets.
 
 use crate::ddl;
-use sea_orm_migration::prelude::*;
 
 const TABLES: &str = r#"
 CREATE TABLE vaults (
@@ -18,9 +17,6 @@ CREATE TABLE vaults (
   CONSTRAINT vaults_tags_check CHECK (tags IS NULL OR jsonb_typeof(tags) = 'array')
 )
 
--- postgres: containment is how tags are looked for
-CREATE INDEX vaults_tags_idx ON vaults USING GIN (tags jsonb_path_ops)
-
 CREATE TABLE key_sets (
   id UUID NOT NULL PRIMARY KEY,
   created_at BIGINT NOT NULL,
@@ -30,9 +26,6 @@ CREATE TABLE key_sets (
   CONSTRAINT key_sets_name_key UNIQUE (name),
   CONSTRAINT key_sets_tags_check CHECK (tags IS NULL OR jsonb_typeof(tags) = 'array')
 )
-
--- postgres: containment is how tags are looked for
-CREATE INDEX key_sets_tags_idx ON key_sets USING GIN (tags jsonb_path_ops)
 
 CREATE TABLE keys (
   id UUID NOT NULL PRIMARY KEY,
@@ -50,9 +43,6 @@ CREATE TABLE keys (
   CONSTRAINT keys_set_fkey FOREIGN KEY (set_id) REFERENCES key_sets (id) ON DELETE CASCADE,
   CONSTRAINT keys_tags_check CHECK (tags IS NULL OR jsonb_typeof(tags) = 'array')
 )
-
--- postgres: containment is how tags are looked for
-CREATE INDEX keys_tags_idx ON keys USING GIN (tags jsonb_path_ops)
 
 -- postgres: one key of an id per set; no set is the nil id, so that a second one outside is a duplicate
 CREATE UNIQUE INDEX keys_kid_set_key ON keys (
@@ -72,16 +62,4 @@ CREATE INDEX keys_set_id_idx ON keys (set_id, id)
 /// Children first.
 const DROP: &[&str] = &["keys", "key_sets", "vaults"];
 
-#[derive(DeriveMigrationName)]
-pub(crate) struct Migration;
-
-#[async_trait::async_trait]
-impl MigrationTrait for Migration {
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        ddl::run(manager, TABLES).await
-    }
-
-    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        ddl::drop_tables(manager, DROP).await
-    }
-}
+ddl::migration!(TABLES, DROP);
