@@ -144,7 +144,10 @@ impl ControlPlane {
         let shared = admin_api::Shared {
             api: Api {
                 store: self.writer.clone(),
-                role: Role::ControlPlane,
+                role: match settings.node.role {
+                    settings::Role::Traditional => Role::Traditional,
+                    _ => Role::ControlPlane,
+                },
                 router_flavor: RouterFlavor::default(),
                 plugins: Some(Arc::new(self.node.plugins()?.into_iter().collect())),
             },
@@ -156,8 +159,15 @@ impl ControlPlane {
             hybrid: settings.node.role == settings::Role::ControlPlane,
             status: pages,
             log: self.node.log.clone(),
-            max_body: usize::try_from(settings.proxy.limits.admin_max_body_size)
-                .unwrap_or(usize::MAX),
+            headers: admin_api::AnswerHeaders {
+                server: settings.proxy.headers.server,
+                latency: settings.proxy.headers.admin_latency,
+                origins: settings.listeners.admin_origins.clone(),
+            },
+            max_body: match settings.proxy.limits.admin_max_body_size {
+                0 => usize::MAX,
+                size => usize::try_from(size).unwrap_or(usize::MAX),
+            },
         };
         let (notices, log) = (self.store.notices(), self.node.log.clone());
         actix_rt::spawn(admin_api::follow_log_level(notices, log, self.node.id));

@@ -17,11 +17,16 @@ pub struct Digest([u64; 4]);
 impl Digest {
     /// The digest of one entity.
     pub fn of(kind: Kind, id: Uuid, row: &Row) -> Digest {
+        Digest::of_named(kind.as_str(), id, row.as_bytes())
+    }
+
+    /// The same for a kind of which only the name may be known.
+    pub fn of_named(kind: &str, id: Uuid, row: &[u8]) -> Digest {
         let hash = Sha256::new()
-            .chain_update(kind.as_str())
+            .chain_update(kind)
             .chain_update([0])
             .chain_update(id.as_bytes())
-            .chain_update(row.as_bytes())
+            .chain_update(row)
             .finalize();
         let mut lanes = [0u64; 4];
         for (lane, bytes) in lanes.iter_mut().zip(hash.chunks_exact(8)) {

@@ -1,6 +1,5 @@
 //! The kinds of entities there are.
 
-use super::KindSet;
 use serde::{Deserialize, Serialize};
 
 macro_rules! kinds {
@@ -72,11 +71,6 @@ impl Kind {
                 | Kind::Oauth2Credentials
         )
     }
-
-    /// Whether data planes hold it. Sessions are kept for clients, not for the gateway.
-    pub fn is_distributed(self) -> bool {
-        KindSet::DISTRIBUTED.contains(self)
-    }
 }
 
 impl std::fmt::Display for Kind {
@@ -88,6 +82,7 @@ impl std::fmt::Display for Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::KindSet;
 
     #[test]
     fn names_on_the_wire_are_those_of_the_schema() {
@@ -95,7 +90,8 @@ mod tests {
             assert_eq!(serde_json::json!(kind), kind.as_str());
             assert_eq!(Kind::parse(kind.as_str()), Some(kind));
             let entity = crate::schema::entity(kind.as_str()).expect("a schema");
-            assert_eq!(entity.exported, kind.is_distributed(), "{kind}");
+            let distributed = KindSet::DISTRIBUTED.contains(kind);
+            assert_eq!(entity.exported, distributed, "{kind}");
         }
     }
 }

@@ -13,7 +13,7 @@ impl KindSet {
     /// Every kind.
     pub const ALL: KindSet = KindSet::of(&Kind::ALL);
 
-    /// The kinds that data planes hold.
+    /// The kinds that data planes hold. Sessions are kept for clients, not for the gateway.
     pub const DISTRIBUTED: KindSet = KindSet::ALL.without(Kind::Sessions);
 
     /// What a data plane knows that does not say what it knows.

@@ -1,7 +1,7 @@
 //! The rules of single plugins and their aliases.
 
-use super::entity;
 use super::vectors::{env, object};
+use super::{PLUGINS, Role, describe, entity};
 use serde_json::{Value, json};
 
 /// The stored `config`, or the fields of the violations.
@@ -11,6 +11,35 @@ fn configured(plugin: &str, config: &Value) -> Result<Value, Value> {
     match plugins.insert(input, &env()) {
         Ok(row) => Ok(row["config"].clone()),
         Err(violations) => Err(Value::Object(violations.fields)),
+    }
+}
+
+/// Whatever data planes can run: each of them is described, checked and filled with defaults, and
+/// what was filled in is accepted as it is, nulls included.
+#[test]
+fn every_bundled_plugin_is_validated_and_described() {
+    for plugin in &PLUGINS {
+        let name = plugin.name;
+        let described = describe::plugin(name, Role::ControlPlane).expect("a schema");
+        assert!(described["fields"].is_array(), "{name}");
+        let config = describe::plugin_config(name, Role::ControlPlane).expect("a schema");
+        assert!(config["fields"].is_array(), "{name}");
+        let unknown = configured(name, &json!({"no_such_field": 1}));
+        let unknown = unknown.expect_err("is refused");
+        assert_eq!(
+            unknown["config"]["no_such_field"], "unknown field",
+            "{name}"
+        );
+        match configured(name, &json!({})) {
+            Ok(filled) => assert_eq!(configured(name, &filled), Ok(filled.clone()), "{name}"),
+            // What has no default is asked for, and nothing else is wrong.
+            Err(fields) => assert!(
+                ["required field missing", "at least one of", "must set"]
+                    .iter()
+                    .any(|text| fields.to_string().contains(text)),
+                "{name}: {fields}"
+            ),
+        }
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Listeners {
     /// Always TLS, whatever the flags say.
     pub cluster_telemetry: Vec<Listen>,
     pub port_maps: Vec<PortMap>,
+    /// The origins (`scheme://host[:port]`) whose pages may use the Admin API; none is any.
+    pub admin_origins: Vec<String>,
 }
 
 impl Listeners {
@@ -35,6 +37,7 @@ impl Listeners {
             cluster: listens("cluster_listen"),
             cluster_telemetry: listens("cluster_telemetry_listen"),
             port_maps: port_maps(values, problems),
+            admin_origins: admin_origins(values, problems),
         }
     }
 
@@ -71,6 +74,35 @@ impl Listeners {
     }
 }
 
+fn admin_origins(values: &Values, problems: &mut Problems) -> Vec<String> {
+    let mut origins = Vec::new();
+    for url in values.list("admin_gui_url") {
+        match origin(url) {
+            Some(origin) => origins.push(origin),
+            None => {
+                problems.violation(format!("admin_gui_url: '{url}' is no http or https URL"));
+            }
+        }
+    }
+    origins
+}
+
+/// The origin of a URL, as a browser writes it (RFC 6454 §6.2).
+fn origin(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let scheme = scheme.to_ascii_lowercase();
+    let default_port = match &*scheme {
+        "http" => ":80",
+        "https" => ":443",
+        _ => return None,
+    };
+    let authority = rest.split(['/', '?', '#']).next()?.to_ascii_lowercase();
+    let authority = authority.strip_suffix(default_port).unwrap_or(&authority);
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || ".-_:[]".contains(c);
+    let named = !authority.is_empty() && authority.chars().all(is_plain);
+    named.then(|| format!("{scheme}://{authority}"))
+}
+
 fn port_maps(values: &Values, problems: &mut Problems) -> Vec<PortMap> {
     let mut maps = Vec::new();
     for entry in values.list("port_maps") {
@@ -82,4 +114,28 @@ fn port_maps(values: &Values, problems: &mut Problems) -> Vec<PortMap> {
         }
     }
     maps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins() {
+        let check = |url: &str, expected: Option<&str>| {
+            assert_eq!(origin(url).as_deref(), expected, "{url}");
+        };
+        check("http://localhost:8002", Some("http://localhost:8002"));
+        check("HTTPS://Manager.test/ui/", Some("https://manager.test"));
+        check("https://manager.test:443", Some("https://manager.test"));
+        check("http://[::1]:80?x", Some("http://[::1]"));
+        for wrong in [
+            "manager.test",
+            "ftp://manager.test",
+            "http://",
+            "http://a b",
+        ] {
+            check(wrong, None);
+        }
+    }
 }

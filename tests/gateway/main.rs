@@ -6,6 +6,7 @@ mod control_planes;
 mod crash;
 mod docs;
 mod doctor;
+mod entities;
 mod fleet_status;
 mod harness;
 mod link;

@@ -5,12 +5,14 @@ use super::error::ApiError;
 use super::paging;
 use super::reply::Answer;
 use crate::control_plane::config_store::DataPlanePresence;
+use crate::schema::Role;
 use serde_json::{Map, Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 impl Api {
     /// `GET /clustering/data-planes`: Kong's fields, and what is really in effect.
     pub async fn data_planes(&self, arguments: &[(String, String)]) -> Result<Answer, ApiError> {
+        self.check_hybrid()?;
         let query = paging::page_query(arguments)?;
         let all = self.store.store().data_planes().await?;
         let mut rows = all
@@ -29,6 +31,7 @@ impl Api {
 
     /// `GET /clustering/status`, deprecated.
     pub async fn cluster_status(&self) -> Result<Answer, ApiError> {
+        self.check_hybrid()?;
         let rows = self.store.store().data_planes().await?;
         let status: Map<String, Value> = rows
             .into_iter()
@@ -48,6 +51,20 @@ impl Api {
             .collect();
         let deprecated = vec![("Deprecation", "true".to_owned())];
         Ok(Answer::JsonWith(200, Value::Object(status), deprecated))
+    }
+}
+
+impl Api {
+    /// A node of both planes has no data planes but itself.
+    fn check_hybrid(&self) -> Result<(), ApiError> {
+        match self.role {
+            Role::ControlPlane => Ok(()),
+            _ => Err(ApiError::BadRequest(
+                "this endpoint is only available when Kong is configured to run as Control Plane \
+                 for the cluster"
+                    .to_owned(),
+            )),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use super::error::ApiError;
 use super::info::Node;
 use super::log_level;
 use super::paging;
-use super::reply::{self, Answer};
+use super::reply::{self, Answer, AnswerHeaders};
 use super::request::{self, Body};
 use crate::model::RequestId;
 use crate::settings::LogControl;
@@ -30,6 +30,7 @@ pub struct Shared {
     /// `/status`, `/metrics` and `/debug/actors`, the same as on the status listener.
     pub status: web::Data<StatusContext>,
     pub log: LogControl,
+    pub headers: AnswerHeaders,
     /// Bytes of a request body.
     pub max_body: usize,
 }
@@ -47,7 +48,14 @@ pub async fn handle(
     let answering = answer(&shared, request_id, &http, payload).instrument(span);
     let result = answering.await;
     let revision = *revisions.borrow();
-    let response = reply::respond(&http, result, request_id, revision, started);
+    let response = reply::respond(
+        &http,
+        &shared.headers,
+        result,
+        request_id,
+        revision,
+        started,
+    );
     // Not the path: it may name a key.
     tracing::debug!(
         %request_id,

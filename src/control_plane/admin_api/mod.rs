@@ -26,6 +26,7 @@ pub use api::Api;
 pub use handle::Shared;
 pub use info::{KONG_VERSION, Node};
 pub use log_level::follow as follow_log_level;
+pub use reply::AnswerHeaders;
 
 use crate::actor::{Guarded, Observe};
 use crate::serve::Running;

@@ -11,6 +11,15 @@ use std::time::Instant;
 /// What Langur calls itself in `Server`.
 pub const SERVER: &str = concat!("langur/", env!("CARGO_PKG_VERSION"));
 
+/// Which headers answers carry, by the settings.
+#[derive(Clone, Debug)]
+pub struct AnswerHeaders {
+    pub server: bool,
+    pub latency: bool,
+    /// The origins whose pages may use the Admin API; none is any.
+    pub origins: Vec<String>,
+}
+
 /// A success, or something that is not an error of an entity.
 #[derive(Debug)]
 pub enum Answer {
@@ -31,6 +40,7 @@ pub enum Answer {
 /// both planes name what came of the request.
 pub fn respond(
     request: &HttpRequest,
+    headers: &AnswerHeaders,
     result: Result<Answer, ApiError>,
     request_id: RequestId,
     revision: Revision,
@@ -44,9 +54,9 @@ pub fn respond(
     };
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut builder = HttpResponse::build(status);
-    common_headers(&mut builder, request_id, revision, started);
+    common_headers(&mut builder, headers, request_id, revision, started);
     if !matches!(result, Err(ApiError::TraceNotAllowed)) {
-        cors(&mut builder, request);
+        cors(&mut builder, headers, request);
     }
     match result {
         Ok(Answer::Json(_, body)) => json(&mut builder, &body),
@@ -73,22 +83,38 @@ pub fn respond(
 
 fn common_headers(
     builder: &mut HttpResponseBuilder,
+    headers: &AnswerHeaders,
     request_id: RequestId,
     revision: Revision,
     started: Instant,
 ) {
-    let latency = started.elapsed().as_millis().to_string();
+    if headers.server {
+        builder.insert_header((header::SERVER, SERVER));
+    }
+    if headers.latency {
+        let latency = started.elapsed().as_millis().to_string();
+        builder.insert_header(("X-Kong-Admin-Latency", latency));
+    }
     builder
-        .insert_header((header::SERVER, SERVER))
-        .insert_header(("X-Kong-Admin-Latency", latency))
         .insert_header(("X-Kong-Admin-Request-ID", request_id.to_string()))
         .insert_header(("X-Langur-Revision", revision.to_string()));
 }
 
-/// Pages of any origin may use the Admin API, as Kong has it without `admin_gui_url`.
-fn cors(builder: &mut HttpResponseBuilder, request: &HttpRequest) {
+/// The asking page's origin where it may use the Admin API, else the first that may.
+fn cors(builder: &mut HttpResponseBuilder, headers: &AnswerHeaders, request: &HttpRequest) {
+    let asking = request.headers().get(header::ORIGIN);
+    let listed = |asking: &&HeaderValue| {
+        headers
+            .origins
+            .iter()
+            .any(|origin| asking.as_bytes() == origin.as_bytes())
+    };
     let any = HeaderValue::from_static("*");
-    let origin = request.headers().get(header::ORIGIN).unwrap_or(&any);
+    let first = headers.origins.first();
+    let origin = match first.map(|first| HeaderValue::from_str(first)) {
+        Some(Ok(first)) => asking.filter(listed).cloned().unwrap_or(first),
+        _ => asking.cloned().unwrap_or(any),
+    };
     builder
         .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, origin))
         .insert_header((header::ACCESS_CONTROL_ALLOW_CREDENTIALS, "true"));

@@ -10,9 +10,6 @@ use crate::schema;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// Entities in one read while looking for those that have tags.
-const SCAN: u64 = 1000;
-
 /// One tag of one entity; ordered by entity id, then by its place in the entity's list.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Tagged {
@@ -82,8 +79,11 @@ impl Api {
         while found.len() < wanted {
             let request = PageRequest {
                 after: from,
-                size: if only.is_some() { wanted as u64 } else { SCAN },
-                tags: only.map(|tag| TagFilter::All(vec![tag.to_owned()])),
+                size: wanted as u64,
+                tags: Some(match only {
+                    Some(tag) => TagFilter::All(vec![tag.to_owned()]),
+                    None => TagFilter::AnyTag,
+                }),
                 filter: None,
             };
             let page = self.store.store().page(kind, &request).await?;

@@ -121,6 +121,7 @@ fn tagged<E: EntityTrait>(engine: DbBackend, column: E::Column, tags: TagFilter)
     let (mut condition, tags) = match tags {
         TagFilter::All(tags) => (Condition::all(), tags),
         TagFilter::Any(tags) => (Condition::any(), tags),
+        TagFilter::AnyTag => return Condition::all().add(column.is_not_null()),
     };
     for tag in tags {
         condition = condition.add(contains::<E>(engine, column, tag));

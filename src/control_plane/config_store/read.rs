@@ -45,6 +45,8 @@ pub enum TagFilter {
     All(Vec<String>),
     /// At least one.
     Any(Vec<String>),
+    /// One at all.
+    AnyTag,
 }
 
 /// A page and where the next one starts.

@@ -9,6 +9,8 @@
 //! Rows and meta change in the same transaction. Nothing in it is bound to the node: a copied
 //! directory starts another one.
 
+mod read;
+
 use super::inspect::inspect;
 use super::{CacheError, Cached, ConfigCache, LastGoodRow};
 use crate::model::{Change, Config, Digest, Kind, Op, Revision, Row};
@@ -302,58 +304,6 @@ impl ConfigCache for LmdbCache {
 }
 
 impl Open {
-    /// Reads and checks everything. A cache nothing was ever committed to holds nothing.
-    fn read(&mut self) -> Result<Option<Cached>, Unfit> {
-        let txn = self.env.read_txn()?;
-        let Some(meta) = self.database.get(&txn, META_KEY)? else {
-            if self.database.is_empty(&txn)? {
-                return Ok(None);
-            }
-            return Err(Unfit("it is not a cache of this gateway".into()));
-        };
-        let meta: Meta = rmp_serde::from_slice(meta)
-            .map_err(|err| Unfit(format!("its description is malformed: {err}")))?;
-        if meta.format != FORMAT {
-            return Err(Unfit(format!(
-                "it has format {}, this version reads {FORMAT}",
-                meta.format
-            )));
-        }
-        let mut rows = Vec::new();
-        let mut last_good = Vec::new();
-        for entry in self.database.iter(&txn)? {
-            let (key, value) = entry?;
-            if key == META_KEY {
-                continue;
-            }
-            let (table, kind, id) =
-                parse_key(key).ok_or_else(|| Unfit("it holds a key of an unknown kind".into()))?;
-            if table == ROW {
-                rows.push((kind, id, Row::from_bytes(value)));
-            } else {
-                let row = (!value.is_empty()).then(|| Row::from_bytes(value));
-                last_good.push((kind, id, row));
-            }
-        }
-        if rows.len() as u64 != meta.rows {
-            return Err(Unfit(format!(
-                "it holds {} rows and says {}",
-                rows.len(),
-                meta.rows
-            )));
-        }
-        let config = Config::from_rows(meta.revision, rows);
-        if config.digest() != meta.digest || digest_of(&last_good) != meta.last_good {
-            return Err(Unfit("its content does not have its digest".into()));
-        }
-        self.meta = meta;
-        Ok(Some(Cached {
-            epoch: self.meta.epoch,
-            config,
-            last_good,
-        }))
-    }
-
     /// `Ok(Err(digest))` when the outcome would not have the digest it should.
     fn commit(
         &self,
@@ -464,14 +414,6 @@ fn key(table: u8, kind: Kind, id: Uuid) -> Vec<u8> {
     key.push(0);
     key.extend_from_slice(id.as_bytes());
     key
-}
-
-fn parse_key(key: &[u8]) -> Option<(u8, Kind, Uuid)> {
-    let (table, rest) = key.split_first()?;
-    let (name, id) = rest.split_at_checked(rest.len().checked_sub(16)?)?;
-    let kind = Kind::parse(std::str::from_utf8(name.strip_suffix(&[0])?).ok()?)?;
-    let known = matches!(*table, ROW | LAST_GOOD);
-    known.then_some((*table, kind, Uuid::from_slice(id).ok()?))
 }
 
 #[cfg(test)]

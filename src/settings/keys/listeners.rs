@@ -32,5 +32,6 @@ pub static KEYS: &[Key] = &[
     text("admin_gui_error_log", "logs/admin_gui_error.log", "Error log of Kong Manager.").no_effect(),
     text("admin_gui_api_url", "", "Address of the Admin API for Kong Manager.").no_effect(),
     text("admin_gui_path", "/", "Path prefix of Kong Manager.").no_effect(),
-    list("admin_gui_url", "", "Addresses at which Kong Manager is reached.").no_effect(),
+    list("admin_gui_url", "", 
+        "URLs of the pages whose scripts may use the Admin API; empty is any page."),
 ];

@@ -1,6 +1,8 @@
 //! Methods, headers and the answers that concern no entity.
 
 use super::support::{Admin, request};
+use crate::control_plane::admin_api::AnswerHeaders;
+use crate::schema::Role;
 use serde_json::{Value, json};
 
 #[actix::test]
@@ -258,6 +260,46 @@ async fn schemas_are_shown_and_tried() {
     );
     let unknown = admin.post("/schemas/nope/validate", json!({})).await;
     assert_eq!(unknown.status, 404);
+}
+
+#[actix::test]
+async fn only_listed_pages_may_ask() {
+    let headers = AnswerHeaders {
+        server: false,
+        latency: false,
+        origins: vec!["https://a.test".to_owned(), "https://b.test".to_owned()],
+    };
+    let admin = Admin::start_with(Role::ControlPlane, headers).await;
+    for (asking, allowed) in [
+        (None, "https://a.test"),
+        (Some("https://b.test"), "https://b.test"),
+        (Some("https://evil.test"), "https://a.test"),
+    ] {
+        let mut asked = request("GET", "/services");
+        if let Some(asking) = asking {
+            asked = asked.insert_header(("Origin", asking));
+        }
+        let seen = admin.send(asked).await;
+        assert_eq!(seen.header("access-control-allow-origin"), Some(allowed));
+        assert_eq!(seen.header("server"), None);
+        assert_eq!(seen.header("x-kong-admin-latency"), None);
+    }
+}
+
+#[actix::test]
+async fn a_node_of_both_planes_has_no_fleet() {
+    let headers = AnswerHeaders {
+        server: true,
+        latency: true,
+        origins: Vec::new(),
+    };
+    let admin = Admin::start_with(Role::Traditional, headers).await;
+    for path in ["/clustering/data-planes", "/clustering/status"] {
+        let seen = admin.get(path).await;
+        let text = "this endpoint is only available when Kong is configured to run as Control \
+                    Plane for the cluster";
+        assert_eq!((seen.status, seen.message()), (400, text), "{path}");
+    }
 }
 
 /// What a node counts of itself is counted, not written down.

@@ -1,7 +1,7 @@
 //! An Admin API to ask, and what it answered.
 
 use crate::actor::Registry;
-use crate::control_plane::admin_api::{self, Api, Node, Shared};
+use crate::control_plane::admin_api::{self, AnswerHeaders, Api, Node, Shared};
 use crate::control_plane::config_store::{
     ConfigStoreHandle, DatabaseSettings, Retention, SqliteSettings, Store,
 };
@@ -80,6 +80,15 @@ impl Seen {
 
 impl Admin {
     pub async fn start() -> Admin {
+        let headers = AnswerHeaders {
+            server: true,
+            latency: true,
+            origins: Vec::new(),
+        };
+        Admin::start_with(Role::ControlPlane, headers).await
+    }
+
+    pub async fn start_with(role: Role, headers: AnswerHeaders) -> Admin {
         let directory = tempfile::tempdir().expect("a directory");
         let database = directory.path().join("langur.db");
         let settings = DatabaseSettings::Sqlite(SqliteSettings::new(&database));
@@ -93,7 +102,7 @@ impl Admin {
                     &Metrics::new(),
                     &Registry::default(),
                 ),
-                role: Role::ControlPlane,
+                role,
                 router_flavor: RouterFlavor::TraditionalCompatible,
                 plugins: None,
             },
@@ -118,6 +127,7 @@ impl Admin {
                 draining: AtomicBool::new(false),
             }),
             log: LogControl::new(LogLevel::Notice, |_| {}),
+            headers,
             max_body: MAX_BODY,
         };
         let service = init_service(App::new().configure(admin_api::configure(shared))).await;

@@ -118,6 +118,8 @@ on_both_engines!(
             let any = TagFilter::Any(some(&["x", "z\"'", "a\0"]));
             let in_any = |n| has(n, "x") || has(n, "z\"'");
             assert_eq!(walk(size, Some(any), None).await, expected(&in_any));
+            let tagged = walk(size, Some(TagFilter::AnyTag), None).await;
+            assert_eq!(tagged, expected(&|n| !tags(n).is_null()));
             let none = TagFilter::All(some(&["x", "z\"'"]));
             assert!(walk(size, Some(none), None).await.is_empty());
             let children = walk(size, None, Some(("service", id(1)))).await;

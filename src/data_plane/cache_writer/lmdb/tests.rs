@@ -93,6 +93,46 @@ fn a_cache_gives_back_what_was_committed() {
     assert_eq!(cache.load().expect("loads"), Some(expected));
 }
 
+/// After a downgrade what only the later version knew is dropped, and the rest serves.
+#[test]
+fn kinds_of_a_later_version_are_dropped() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut config = filled(&dir, 20);
+    let (cache, _) = open(&dir);
+    let later = cache.open.as_ref().expect("is open");
+    let (id, row) = (Uuid::from_u128(7), b"fire");
+    let digest = Digest::of_named("dragons", id, row);
+    let mut txn = later.env.write_txn().expect("begins");
+    for table in [ROW, LAST_GOOD] {
+        let key = [&[table][..], b"dragons\0", id.as_bytes()].concat();
+        later.database.put(&mut txn, &key, row).expect("puts");
+    }
+    let meta = Meta {
+        digest: later.meta.digest.plus(digest),
+        rows: later.meta.rows + 1,
+        last_good: later.meta.last_good.plus(digest),
+        ..later.meta.clone()
+    };
+    let bytes = rmp_serde::to_vec_named(&meta).expect("encodes");
+    later
+        .database
+        .put(&mut txn, META_KEY, &bytes)
+        .expect("puts");
+    txn.commit().expect("commits");
+    drop(cache);
+
+    let (mut cache, cached) = open(&dir);
+    let expected = Cached {
+        epoch: 3,
+        config: config.clone(),
+        last_good: last_good(2),
+    };
+    assert_eq!((cached, cache.moved_aside()), (Some(expected), None));
+    let change = config.commit(config.revision().next(), vec![put(Kind::Routes, 9, 10)]);
+    cache.commit(3, &change, &[]).expect("commits");
+    assert_eq!(cache.load().expect("loads").expect("some").config, config);
+}
+
 #[test]
 fn a_refused_change_leaves_the_cache_as_it_was() {
     let dir = tempfile::tempdir().expect("a directory");
