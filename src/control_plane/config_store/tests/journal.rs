@@ -107,7 +107,7 @@ on_both_engines!(
     async |database: &Database| {
         let stores = [database.store.clone(), database.another_store().await];
         let mut tasks = Vec::new();
-        for n in 1..=24_u128 {
+        for n in 1..=32_u128 {
             let store = stores[usize::from(n % 2 == 0)].clone();
             tasks.push(tokio::spawn(async move {
                 // Three names for all: most inserts collide, some deletes find nothing.
@@ -117,6 +117,10 @@ on_both_engines!(
                     insert(Kind::Services, n, json!({"name": name})),
                     insert(Kind::Routes, n, json!({"service": reference(n)})),
                     upsert(Kind::Consumers, 1, json!({"custom_id": name})),
+                    insert(Kind::Acls, n, json!({"group": name})),
+                    insert(Kind::Keys, n, json!({"kid": name})),
+                    delete(Kind::Consumers, if n % 4 == 0 { 1 } else { 2 }),
+                    delete(Kind::Keys, n),
                     delete(Kind::Routes, n),
                     delete(Kind::Services, n),
                 ];
