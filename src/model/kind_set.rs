@@ -63,6 +63,11 @@ impl KindSet {
         KindSet(self.0 & !other.0)
     }
 
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
     /// Parents before children.
     pub fn iter(self) -> impl Iterator<Item = Kind> {
         Kind::ALL

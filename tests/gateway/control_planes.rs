@@ -1,6 +1,6 @@
 //! Several control planes on one PostgreSQL, all of them active.
 
-use crate::harness::{Cluster, Database, call, eventually, get, post};
+use crate::harness::{Cluster, Database, PostgresDatabase, call, eventually, get, post};
 use serde_json::{Value, json};
 
 /// A cluster of two control planes, each with a data plane of its own.
@@ -23,6 +23,19 @@ fn two_control_planes() -> Cluster {
     }
     cluster
 }
+
+/// Two control planes and a data plane that may go to either, with their database.
+fn one_data_plane_of_two() -> (Cluster, PostgresDatabase) {
+    let postgres = PostgresDatabase::create();
+    let database = Database::Postgres(postgres.clone());
+    let mut cluster = Cluster::without_data_planes(database.clone());
+    cluster.add_control_plane(database);
+    cluster.add_data_plane(&[]);
+    (cluster, postgres)
+}
+
+/// Zero when every revision is in the journal.
+const HOLES: &str = "SELECT count(*) FROM config_revision WHERE revision <> (SELECT count(DISTINCT revision) FROM config_journal)";
 
 #[test]
 fn a_write_on_one_control_plane_reaches_the_data_planes_of_all() {
@@ -72,10 +85,7 @@ fn a_write_on_one_control_plane_reaches_the_data_planes_of_all() {
 
 #[test]
 fn a_data_plane_fails_over_to_another_control_plane() {
-    let database = Database::fresh_postgres();
-    let mut cluster = Cluster::without_data_planes(database.clone());
-    cluster.add_control_plane(database);
-    cluster.add_data_plane(&[]);
+    let (mut cluster, _) = one_data_plane_of_two();
     cluster.wait_until_connected(0);
     cluster.add_route("before", "/before");
     cluster.wait_for_status(0, "/before", 200);
@@ -100,13 +110,7 @@ fn a_data_plane_fails_over_to_another_control_plane() {
 
 #[test]
 fn concurrent_writers_keep_the_revisions_whole() {
-    let database = Database::fresh_postgres();
-    let Database::Postgres(postgres) = database.clone() else {
-        unreachable!()
-    };
-    let mut cluster = Cluster::without_data_planes(database.clone());
-    cluster.add_control_plane(database);
-    cluster.add_data_plane(&[]);
+    let (cluster, postgres) = one_data_plane_of_two();
     std::thread::scope(|scope| {
         for writer in 0..8 {
             let url = cluster.admin(writer % 2, "/consumers");
@@ -123,8 +127,7 @@ fn concurrent_writers_keep_the_revisions_whole() {
         }
     });
     assert_eq!(postgres.sql("SELECT count(*) FROM consumers"), "60");
-    let holes = "SELECT count(*) FROM config_revision WHERE revision <> (SELECT count(DISTINCT revision) FROM config_journal)";
-    assert_eq!(postgres.sql(holes), "0");
+    assert_eq!(postgres.sql(HOLES), "0");
     cluster.wait_until_connected(0);
     for n in 0..2 {
         cluster.wait_until_in_sync(n, 0);
@@ -169,13 +172,7 @@ fn overlapping_write(n: usize) -> (&'static str, String, Option<Value>) {
 
 #[test]
 fn overlapping_writers_never_break_the_configuration() {
-    let database = Database::fresh_postgres();
-    let Database::Postgres(postgres) = database.clone() else {
-        unreachable!()
-    };
-    let mut cluster = Cluster::without_data_planes(database.clone());
-    cluster.add_control_plane(database);
-    cluster.add_data_plane(&[]);
+    let (mut cluster, postgres) = one_data_plane_of_two();
     cluster.wait_until_connected(0);
     let answers = std::sync::Mutex::new(std::collections::BTreeMap::<u16, usize>::new());
     std::thread::scope(|scope| {
@@ -204,8 +201,7 @@ fn overlapping_writers_never_break_the_configuration() {
             "nothing collided: {answers:?}"
         );
     }
-    let holes = "SELECT count(*) FROM config_revision WHERE revision <> (SELECT count(DISTINCT revision) FROM config_journal)";
-    assert_eq!(postgres.sql(holes), "0");
+    assert_eq!(postgres.sql(HOLES), "0");
     // What came of it change by change is what the tables hold.
     let followed = cluster.wait_until_in_sync(0, 0)["config_hash"].clone();
     cluster.control_planes[0].restart();

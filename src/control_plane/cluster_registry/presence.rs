@@ -115,9 +115,11 @@ impl Presence {
         let hello = self.hello.as_ref()?;
         let purge_delay = i64::try_from(registry.purge_delay.as_secs()).unwrap_or(i64::MAX);
         let mut quarantined = self.applied.as_ref().map(quarantined).unwrap_or_default();
-        if self.accepted {
+        let unknown = KindSet::DISTRIBUTED.minus(hello.kinds);
+        // The configuration is copied when it changes while somebody else holds it.
+        if self.accepted && !unknown.is_empty() {
             let since = self.connected_at;
-            quarantined.extend(unknown(&registry.feed.config(), hello.kinds, since));
+            quarantined.extend(not_sent(&registry.feed.config(), unknown, since));
             quarantined.truncate(Applied::MOST_QUARANTINED);
         }
         Some(DataPlanePresence {
@@ -168,7 +170,7 @@ fn quarantined(applied: &Applied) -> Vec<Value> {
 }
 
 /// What the data plane was not sent, because it does not know its kind.
-fn unknown(config: &Config, known: KindSet, since: i64) -> Vec<Value> {
+fn not_sent(config: &Config, unknown: KindSet, since: i64) -> Vec<Value> {
     let entry = |kind: Kind| {
         config.of_kind(kind).map(move |(id, row)| {
             let name = row.to_json().unwrap_or_default().get("name").cloned();
@@ -181,7 +183,6 @@ fn unknown(config: &Config, known: KindSet, since: i64) -> Vec<Value> {
             })
         })
     };
-    let unknown = KindSet::DISTRIBUTED.minus(known);
     let entries = unknown.iter().flat_map(entry);
     entries.take(Applied::MOST_QUARANTINED).collect()
 }
@@ -210,8 +211,7 @@ mod tests {
         let session = (Kind::Sessions, Uuid::from_u128(3), row(json!({})));
         let service = (Kind::Services, Uuid::from_u128(4), row(json!({})));
         let config = Config::from_rows(Revision(1), [vault, group, session, service]);
-        assert_eq!(unknown(&config, KindSet::DISTRIBUTED, 7), [] as [Value; 0]);
-        let listed = unknown(&config, KindSet::FIRST, 7);
+        let listed = not_sent(&config, KindSet::DISTRIBUTED.minus(KindSet::FIRST), 7);
         let names: Vec<_> = listed.iter().map(|entry| &entry["entity"]).collect();
         assert_eq!(names, ["vaults", "acls"]);
         assert_eq!(
