@@ -7,7 +7,7 @@ mod table;
 use super::CliError;
 use super::args::SettingsArgs;
 use super::ask::Listener;
-use crate::settings::HostPort;
+use crate::settings::{HostPort, Role};
 use fleet::Fleet;
 use node::DataPlane;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -38,7 +38,7 @@ fn host_port(text: &str) -> Result<HostPort, String> {
 enum Asked {
     /// A control plane, for its fleet.
     Fleet(Listener),
-    /// A data plane, for itself.
+    /// A node that serves traffic, for itself.
     Node(Listener),
 }
 
@@ -49,7 +49,10 @@ impl Asked {
             return Ok(Asked::Fleet(Listener::plain(address).map_err(failed)?));
         }
         let (settings, _) = args.settings.load()?;
-        if let Some(admin) = Listener::admin(&settings)? {
+        // A node of both planes has no fleet: it is asked for itself.
+        if settings.node.role == Role::ControlPlane
+            && let Some(admin) = Listener::admin(&settings)?
+        {
             return Ok(Asked::Fleet(admin));
         }
         let nobody = "status_listen is off: there is nobody to ask";

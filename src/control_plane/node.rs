@@ -79,7 +79,11 @@ impl ControlPlane {
         let registry = guard(&node.actors, "ClusterRegistry", policy, move || {
             ClusterRegistry::new(options.clone())
         });
-        let fleet = FleetMetrics::new(node.metrics.clone(), settings.metrics.per_consumer);
+        let fleet = FleetMetrics::new(
+            node.metrics.clone(),
+            settings.metrics.per_consumer,
+            settings.cluster.purge_delay,
+        );
         let ingestor = Ingestor::new(Arc::new(store.clone()), fleet);
         Ok(ControlPlane {
             node: node.clone(),

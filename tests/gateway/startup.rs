@@ -183,6 +183,14 @@ fn both_planes_serve_in_one_process() {
         .expect("an answer")
         .expect(200);
     assert_eq!(status["database"]["reachable"], true, "{status}");
+    // It has no fleet, and says so of itself.
+    let own = node.run(&["status", "--json"]);
+    assert_eq!(
+        own.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&own.stderr)
+    );
     assert_eq!(node.stop(libc::SIGTERM), Some(0));
     node.restart();
     serves(&node);

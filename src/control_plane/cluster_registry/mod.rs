@@ -58,6 +58,8 @@ pub struct ClusterRegistry {
     /// Data planes whose row is to say that they are gone.
     gone: BTreeSet<Uuid>,
     writing: bool,
+    /// Nothing has been written yet in this life.
+    is_new: bool,
 }
 
 struct Entry {
@@ -103,6 +105,7 @@ impl ClusterRegistry {
             dirty: BTreeSet::new(),
             gone: BTreeSet::new(),
             writing: false,
+            is_new: true,
         }
     }
 
@@ -157,7 +160,8 @@ impl ClusterRegistry {
     /// Brings the database up to date: one write at a time, which takes all that has come
     /// together meanwhile.
     fn write_rows(&mut self, ctx: &mut Context<Self>) {
-        if self.writing || (self.dirty.is_empty() && self.gone.is_empty()) {
+        let nothing = self.dirty.is_empty() && self.gone.is_empty() && !self.is_new;
+        if self.writing || nothing {
             return;
         }
         self.writing = true;
@@ -166,31 +170,47 @@ impl ClusterRegistry {
             .filter_map(|id| self.sessions.get(&id)?.presence.row(&self.options))
             .collect();
         let gone = std::mem::take(&mut self.gone);
+        let (leaving, is_new) = (gone.clone(), self.is_new);
         let (store, own) = (
             self.options.store.clone(),
             self.options.identity.control_plane,
         );
         let writing = async move {
+            // What an earlier life of this control plane held is gone with it.
+            if is_new {
+                store.disconnect_data_planes_of(own).await?;
+            }
             for row in rows {
                 store.upsert_data_plane(row).await?;
             }
-            for node in gone {
+            for node in leaving {
                 store.disconnect_data_plane(node, own).await?;
             }
             Ok(())
         };
         let written = writing.into_actor(self);
-        ctx.spawn(written.map(|result, registry, ctx| registry.written(result, ctx)));
+        ctx.spawn(written.map(|result, registry, ctx| registry.written(result, gone, ctx)));
     }
 
-    fn written(&mut self, result: Result<(), StoreError>, ctx: &mut Context<Self>) {
+    fn written(
+        &mut self,
+        result: Result<(), StoreError>,
+        gone: BTreeSet<Uuid>,
+        ctx: &mut Context<Self>,
+    ) {
         self.writing = false;
         match result {
-            Ok(()) => self.write_rows(ctx),
+            Ok(()) => {
+                self.is_new = false;
+                self.write_rows(ctx);
+            }
             Err(err) => {
                 tracing::warn!(?err, "presence of data planes was not written");
-                // The next pulse tries again.
+                // The next pulse tries again; who has come back meanwhile is not gone.
                 self.dirty.extend(self.sessions.keys());
+                let back = |node: &Uuid| self.by_node.contains_key(node);
+                self.gone
+                    .extend(gone.into_iter().filter(|node| !back(node)));
             }
         }
     }
@@ -223,14 +243,6 @@ impl Actor for ClusterRegistry {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        // What an earlier life of this control plane held is gone with it; rows of new sessions
-        // wait until the database says so.
-        self.writing = true;
-        let store = self.options.store.clone();
-        let own = self.options.identity.control_plane;
-        let forgetting = async move { store.disconnect_data_planes_of(own).await };
-        let forgotten = forgetting.into_actor(self);
-        ctx.spawn(forgotten.map(|result, registry, ctx| registry.written(result, ctx)));
         self.pulse(ctx);
         ctx.run_interval(PULSE, |registry, ctx| registry.pulse(ctx));
         let (store, feed) = (self.options.store.clone(), Arc::clone(&self.options.feed));

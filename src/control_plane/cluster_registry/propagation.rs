@@ -37,7 +37,8 @@ impl Propagation {
     /// measured: they waited for the connection.
     pub fn acknowledge(&mut self, revision: Revision, store: &Store) {
         let now = Instant::now();
-        let first = self.acknowledged.0.max(revision.0.saturating_sub(MOST)) + 1;
+        let first = self.acknowledged.0.max(revision.0.saturating_sub(MOST));
+        let first = first.saturating_add(1);
         for known in first..=revision.0 {
             let Some(at) = store.announced_at(Revision(known)) else {
                 continue;

@@ -11,6 +11,7 @@ use crate::telemetry::record::Source;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// Counts batches into the recorder of this process.
@@ -18,22 +19,48 @@ pub struct FleetMetrics {
     metrics: Arc<Metrics>,
     /// Fills the `consumer` label.
     per_consumer: bool,
+    /// How long a data plane's totals are shown after its last batch.
+    keep: Duration,
     fleet: Arc<Fleet>,
 }
 
-/// One table per data plane.
 #[derive(Default)]
-struct Fleet(Mutex<BTreeMap<Uuid, Arc<SharedTable<()>>>>);
+struct Fleet(Mutex<BTreeMap<Uuid, DataPlane>>);
+
+/// The totals of one data plane.
+#[derive(Clone)]
+struct DataPlane {
+    table: Arc<SharedTable<()>>,
+    dropped: u64,
+    counted_at: Instant,
+}
 
 impl Fleet {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Uuid, Arc<SharedTable<()>>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Uuid, DataPlane>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a batch and forgets who has sent none for long.
+    fn table(&self, id: Uuid, dropped: u64, keep: Duration) -> Arc<SharedTable<()>> {
+        let now = Instant::now();
+        let mut fleet = self.lock();
+        fleet.retain(|other, known| {
+            *other == id || now.saturating_duration_since(known.counted_at) < keep
+        });
+        let data_plane = fleet.entry(id).or_insert_with(|| DataPlane {
+            table: Arc::default(),
+            dropped: 0,
+            counted_at: now,
+        });
+        data_plane.dropped = data_plane.dropped.saturating_add(dropped);
+        data_plane.counted_at = now;
+        Arc::clone(&data_plane.table)
     }
 }
 
 impl FleetMetrics {
     /// Once in a process: `metrics` prints what is counted here.
-    pub fn new(metrics: Arc<Metrics>, per_consumer: bool) -> FleetMetrics {
+    pub fn new(metrics: Arc<Metrics>, per_consumer: bool, keep: Duration) -> FleetMetrics {
         for result in ["counted", "already_counted", "refused", "failed"] {
             metrics
                 .counter(&FLEET_BATCHES, [result.into()])
@@ -44,6 +71,7 @@ impl FleetMetrics {
         FleetMetrics {
             metrics,
             per_consumer,
+            keep,
             fleet,
         }
     }
@@ -57,14 +85,11 @@ impl FleetMetrics {
 
     /// A batch this control plane has counted.
     pub(super) fn count(&self, data_plane: Uuid, groups: &[Group], dropped: u64) {
-        let table = Arc::clone(self.fleet.lock().entry(data_plane).or_default());
+        let table = self.fleet.table(data_plane, dropped, self.keep);
         let mut table = table.lock();
         table.make_room();
         for group in groups {
             let place = table.place(group.route.as_ref(), group.service.as_ref());
-            let Some(series) = table.at(place) else {
-                continue;
-            };
             let consumer = group.consumer.as_ref().filter(|_| self.per_consumer);
             let count = group.count;
             let answered = Answered {
@@ -73,21 +98,21 @@ impl FleetMetrics {
                 source: Source::default(),
                 requests: count.requests,
             };
-            series
-                .traffic_mut(consumer)
-                .add(answered, count.request_bytes, count.response_bytes);
+            if let Some(traffic) = table.traffic_mut(place, consumer) {
+                traffic.add(answered, count.request_bytes, count.response_bytes);
+            }
         }
-        self.metrics
-            .counter(&FLEET_DROPPED, [data_plane.to_string().into()])
-            .increment(dropped);
     }
 }
 
 impl Print for Fleet {
     fn print(&self, out: &mut String) {
         let tables = self.lock().clone();
-        for (data_plane, table) in tables {
-            let data_plane = data_plane.to_string();
+        for (id, DataPlane { table, dropped, .. }) in tables {
+            let data_plane = id.to_string();
+            let labels = text::labels(&[("data_plane", &data_plane)]);
+            text::family(&FLEET_DROPPED, out);
+            let _ = writeln!(out, "{}{{{labels}}} {dropped}", FLEET_DROPPED.name);
             table.print([&FLEET_REQUESTS], out, |metric, series, out| {
                 print_requests(&data_plane, metric, series, out);
             });
@@ -130,5 +155,23 @@ fn print_bandwidth(data_plane: &str, metric: &Metric, series: &RouteSeries<()>, 
             ]);
             let _ = writeln!(out, "{}{{{labels}}} {bytes}", metric.name);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_data_plane_that_sends_nothing_for_long_is_forgotten() {
+        let fleet = Fleet::default();
+        let shown = || fleet.lock().keys().copied().collect::<Vec<_>>();
+        let [first, second] = [Uuid::from_u128(1), Uuid::from_u128(2)];
+        let day = Duration::from_secs(86_400);
+        fleet.table(first, 0, day);
+        fleet.table(second, 0, day);
+        assert_eq!(shown(), [first, second]);
+        fleet.table(second, 0, Duration::ZERO);
+        assert_eq!(shown(), [second]);
     }
 }

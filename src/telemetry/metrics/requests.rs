@@ -79,33 +79,32 @@ impl RequestMetrics {
             })
             .collect();
         for (record, place) in records.iter().zip(places) {
-            if let Some(series) = place.and_then(|place| table.at(place)) {
-                observe(series, options, record);
+            let Some(place) = place else { continue };
+            if let Some(series) = table.at(place) {
+                series.extra.observe(record);
+            }
+            let consumer = record.consumer.as_ref().filter(|_| options.per_consumer);
+            if let Some(traffic) = table.traffic_mut(place, consumer) {
+                let answered = Answered {
+                    status: record.status,
+                    source: record.source,
+                    requests: 1,
+                };
+                traffic.add(answered, record.request_bytes, record.response_bytes);
             }
         }
     }
 }
 
-fn observe(series: &mut RouteSeries<Latencies>, options: &MetricOptions, record: &Record) {
-    let latencies = &mut series.extra;
-    latencies
-        .gateway
-        .record(&KONG_LATENCY, record.gateway_us.into());
-    latencies
-        .request
-        .record(&REQUEST_LATENCY, record.total_us.into());
-    if let Some(us) = record.upstream_us {
-        latencies.upstream.record(&UPSTREAM_LATENCY, us.into());
+impl Latencies {
+    fn observe(&mut self, record: &Record) {
+        self.gateway.record(&KONG_LATENCY, record.gateway_us.into());
+        self.request
+            .record(&REQUEST_LATENCY, record.total_us.into());
+        if let Some(us) = record.upstream_us {
+            self.upstream.record(&UPSTREAM_LATENCY, us.into());
+        }
     }
-    let consumer = record.consumer.as_ref().filter(|_| options.per_consumer);
-    let answered = Answered {
-        status: record.status,
-        source: record.source,
-        requests: 1,
-    };
-    series
-        .traffic_mut(consumer)
-        .add(answered, record.request_bytes, record.response_bytes);
 }
 
 impl Print for Requests {

@@ -8,13 +8,15 @@ use super::table::Metric;
 use super::text;
 use crate::telemetry::record::{Named, Source};
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use smallvec::SmallVec;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use uuid::Uuid;
 
-/// Far more routes than a process serves, so that only years of routes that came and went reach
-/// it. Then counting begins anew, which readers of counters know from restarts.
-const MAX_ROUTES: usize = 1 << 20;
+/// Routes, and consumers by route, that are counted: far more than there are at a time, so that
+/// only what came and went for years reaches it. Then counting begins anew, which readers of
+/// counters know from restarts. With latencies that is up to 300 MB.
+const MAX_SERIES: usize = 1 << 19;
 
 /// Routes printed while counting has to wait.
 const PRINTED_AT_ONCE: usize = 256;
@@ -81,8 +83,11 @@ impl<const N: usize> Buckets<N> {
         self.thousandths += thousandths;
     }
 
-    /// Appends the histogram's lines; `labels` without braces.
+    /// Appends the histogram's lines, if there is any sample; `labels` without braces.
     pub fn print(&self, metric: &Metric, labels: &str, out: &mut String) {
+        if self.counts.iter().all(|count| *count == 0) {
+            return;
+        }
         text::histogram(metric, labels, self.counts, self.thousandths, out);
     }
 }
@@ -105,18 +110,6 @@ impl<E> RouteSeries<E> {
     pub fn names(&self) -> [&str; 2] {
         let (route, service) = &self.names;
         [service, route].map(|name| name.as_deref().unwrap_or_default())
-    }
-
-    /// Where requests of a consumer count.
-    pub fn traffic_mut(&mut self, consumer: Option<&Named>) -> &mut Traffic {
-        match consumer {
-            None => &mut self.traffic,
-            Some(label) => self
-                .consumers
-                .get_or_insert_default()
-                .entry(Arc::clone(&label.name))
-                .or_default(),
-        }
     }
 
     /// All traffic there was, with the consumer's name, which is empty for none.
@@ -157,6 +150,8 @@ pub struct SeriesTable<E> {
     by_id: HashMap<Ids, u32>,
     by_name: HashMap<Names, u32>,
     routes: Vec<RouteSeries<E>>,
+    /// Of all routes together.
+    consumers: usize,
 }
 
 impl<E> Default for SeriesTable<E> {
@@ -165,6 +160,7 @@ impl<E> Default for SeriesTable<E> {
             by_id: HashMap::new(),
             by_name: HashMap::new(),
             routes: Vec::new(),
+            consumers: 0,
         }
     }
 }
@@ -172,9 +168,25 @@ impl<E> Default for SeriesTable<E> {
 impl<E: Default> SeriesTable<E> {
     /// Forgets all series when there are too many.
     pub fn make_room(&mut self) {
-        if self.by_id.len().max(self.routes.len()) >= MAX_ROUTES {
+        if self.by_id.len().max(self.routes.len()) + self.consumers >= MAX_SERIES {
             *self = SeriesTable::default();
         }
+    }
+
+    /// Where requests of a consumer count.
+    pub fn traffic_mut(&mut self, place: u32, consumer: Option<&Named>) -> Option<&mut Traffic> {
+        let series = self.routes.get_mut(place as usize)?;
+        let Some(consumer) = consumer else {
+            return Some(&mut series.traffic);
+        };
+        let consumers = series.consumers.get_or_insert_default();
+        Some(match consumers.entry(Arc::clone(&consumer.name)) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                self.consumers += 1;
+                new.insert(Traffic::default())
+            }
+        })
     }
 
     /// Where the series of these labels is; made if there is none. Good until [`make_room`].

@@ -9,7 +9,9 @@ use crate::telemetry::record::{Label, Named, Record};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
+use std::time::Duration;
 
+const KEEP: Duration = Duration::from_secs(3600);
 const NODE: Uuid = Uuid::from_u128(1);
 
 /// Both tables of the real store, and what goes wrong with the next transactions.
@@ -70,7 +72,10 @@ struct Cluster {
 fn cluster() -> Cluster {
     let store = Arc::new(MemoryStore::default());
     let metrics = Arc::new(Metrics::new());
-    let ingestor = Ingestor::new(store.clone(), FleetMetrics::new(metrics.clone(), false));
+    let ingestor = Ingestor::new(
+        store.clone(),
+        FleetMetrics::new(metrics.clone(), false, KEEP),
+    );
     Cluster {
         store,
         metrics,
