@@ -7,6 +7,7 @@
 #
 # Needs root, Docker, and the Debian mirror of this machine's apt sources.
 set -euo pipefail
+shopt -s inherit_errexit
 cd "$(dirname "$0")/.."
 folder=${1:-target/images}
 offline=$PWD/scripts/offline
@@ -21,7 +22,11 @@ tag() {
   [ "$(wc -l <<<"$found")" = 1 ] && [ -n "$found" ] || fail "no single tag for $1 in the compose file and Dockerfile.packed: $found"
   echo "$found"
 }
-debian=$(tag debian) postgres=$(tag postgres) prometheus=$(tag prom/prometheus) python=$(tag python) haproxy=$(tag haproxy)
+debian=$(tag debian)
+postgres=$(tag postgres)
+prometheus=$(tag prom/prometheus)
+python=$(tag python)
+haproxy=$(tag haproxy)
 
 missing=()
 for image in "$debian" "$postgres" "$prometheus" "$python" "$haproxy"; do
@@ -45,7 +50,7 @@ trap 'rm -rf "$work"' EXIT
 
 mirror() {
   apt-get indextargets --format '$(ORIGIN) $(LABEL) $(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
-    awk '$1 == "Debian" && $2 == "Debian" { print $3; exit }'
+    awk '$1 == "Debian" && $2 == "Debian" && !found++ { print $3 }'
 }
 
 make_base() {
@@ -83,7 +88,8 @@ root_with() { # name, package...
     chroot "$root" dpkg-query -W -f '${Version}\n' "$1"
   fi
   chroot "$root" apt-get clean
-  rm -rf "$root"/var/lib/apt/lists/* "$root/etc/apt/sources.list"
+  # Nor this machine's names, which the installation needed.
+  rm -rf "$root"/var/lib/apt/lists/* "$root/etc/apt/sources.list" "$root"/etc/{resolv.conf,hosts,hostname}
 }
 
 # The tag promises a version; a stand-in that holds another one would test something else.

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Creates the service and the route of the first request, in a gateway that has no service at all.
 
-What was created, changed or deleted by hand is not touched.
+A gateway that has any service is left alone. Where all were deleted, the next start makes these again.
 """
 import os
 

@@ -10,11 +10,14 @@ import json
 import os
 import pathlib
 import re
+import signal
+import ssl
 import subprocess
 import sys
 import time
 import unittest
 import urllib.parse
+import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -128,7 +131,8 @@ class Composition(unittest.TestCase):
             self.assertTrue(host["ReadonlyRootfs"], node.name)
             self.assertEqual(host["CapDrop"], ["ALL"], node.name)
             self.assertEqual(docker("exec", node.id, "id", "-u").strip(), "10001")
-            writing = subprocess.run(["docker", "exec", node.id, "touch", "/new"], capture_output=True)
+            # Where every user may write, unless the root file system is read-only.
+            writing = subprocess.run(["docker", "exec", node.id, "touch", "/tmp/new"], capture_output=True)
             self.assertNotEqual(writing.returncode, 0, "the root file system can be written to")
             volumes |= {mount["Name"] for mount in node.inspected["Mounts"] if mount["Destination"] == "/var/lib/langur"}
         self.assertEqual(len(volumes), len(nodes))
@@ -144,6 +148,19 @@ class Composition(unittest.TestCase):
             for node in nodes:
                 self.serves(node, f"/{name}")
             c.expect(200, "GET", f"{c.front()}/{name}")
+        c.eventually("the front passes TLS on", 30, lambda: self.serves_over_tls(f"/{name}"))
+
+    def serves_over_tls(self, path):
+        """One request through the front to the TLS of a data plane, whose certificate is its own."""
+        (front,) = c.running("front")
+        url = front.url(8443).replace("http:", "https:") + path + "/hello"
+        anyone = ssl.create_default_context()
+        anyone.check_hostname, anyone.verify_mode = False, ssl.CERT_NONE
+        try:
+            with urllib.request.urlopen(url, timeout=10, context=anyone) as answer:
+                self.assertEqual(json.load(answer)["path"], "/hello")
+        except OSError as error:
+            raise c.Failed(f"{url}: {error!r}") from None
 
     def test_3_more_data_planes(self):
         c.scale(3)
@@ -299,9 +316,17 @@ def tear_down():
     subprocess.run(["docker", "image", "rm", IMAGE], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     of_project = f"label=com.docker.compose.project={PROJECT}"
     left = docker("ps", "--all", "--quiet", "--filter", of_project).split() + sorted(used & all_volumes())
+    left += docker("network", "ls", "--quiet", "--filter", of_project).split()
     if left:
-        raise c.Failed(f"containers or volumes are left: {left}")
+        raise c.Failed(f"containers, volumes or networks are left: {left}")
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    # SIGTERM as Ctrl-C. Neither lets unittest clean up.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        result = unittest.main(verbosity=2, exit=False).result
+    finally:
+        tear_down()
+    # A skip is a failure, and so is nothing at all.
+    sys.exit(not result.wasSuccessful() or bool(result.skipped) or result.testsRun == 0)

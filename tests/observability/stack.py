@@ -199,6 +199,7 @@ class Stack:
         process.wait()
 
     def stop(self, keep):
+        """Ends all processes and removes the folder; a second time there is nothing left to do."""
         for process in self.processes.values():
             process.kill()
         for process in self.processes.values():
@@ -241,9 +242,9 @@ class Load:
         self.stopping = threading.Event()
         self.trouble = []
         self.threads = [
-            threading.Thread(target=self.guard, args=[self.write]),
+            threading.Thread(target=self.guard, args=[self.write], daemon=True),
             *(
-                threading.Thread(target=self.guard, args=[self.request, proxy])
+                threading.Thread(target=self.guard, args=[self.request, proxy], daemon=True)
                 for proxy in stack.proxies
             ),
         ]

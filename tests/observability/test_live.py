@@ -3,8 +3,10 @@ cluster. What exists only when something fails is provoked: a failing upstream, 
 data plane lacks, a telemetry buffer that overflows, a target whose name does not resolve, at last a
 control plane that is killed."""
 
+import atexit
 import math
 import re
+import signal
 import threading
 import time
 import unittest
@@ -27,7 +29,10 @@ def values(series):
 class Live(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
+        # SIGTERM as Ctrl-C. Neither lets unittest clean up.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         cls.stack = Stack()
+        atexit.register(cls.stack.stop, keep=False)
         cls.failed = True
         try:
             cls.stack.start()
@@ -104,14 +109,13 @@ class Live(unittest.TestCase):
             self.assertIsNotNone(asked, query)
             match, label = asked.groups()
 
-            def offered(match=match, label=label):
-                (*_, last) = self.stack.api(f"label/{label}/values", **{"match[]": match})
-                return last
-
             # Something of everything: requests and errors of both sources.
             one[name] = {"service": "bad", "route": "bad", "consumer": "ann"}[name]
-            eventually(f"{name} has values", offered)
-            self.assertIn(one[name], self.stack.api(f"label/{label}/values", **{"match[]": match}))
+
+            def offered(match=match, label=label, chosen=one[name]):
+                self.assertIn(chosen, self.stack.api(f"label/{label}/values", **{"match[]": match}))
+
+            eventually(f"{name} can be chosen", offered)
             every[name] = variable["allValue"]
         return [every, one] if variables(board) else [every]
 
