@@ -117,7 +117,7 @@ impl Print for Fleet {
                 print_requests(&data_plane, metric, series, out);
             });
             table.print([&FLEET_BANDWIDTH], out, |metric, series, out| {
-                print_bandwidth(&data_plane, metric, series, out);
+                series.print_bytes(metric, &[("data_plane", &data_plane)], &[], out);
             });
         }
     }
@@ -135,25 +135,6 @@ fn print_requests(data_plane: &str, metric: &Metric, series: &RouteSeries<()>, o
                 ("consumer", consumer),
             ]);
             let _ = writeln!(out, "{}{{{labels}}} {}", metric.name, answered.requests);
-        }
-    }
-}
-
-fn print_bandwidth(data_plane: &str, metric: &Metric, series: &RouteSeries<()>, out: &mut String) {
-    let [service, route] = series.names();
-    for (consumer, traffic) in series.traffic() {
-        for (direction, bytes) in [
-            ("egress", traffic.response_bytes),
-            ("ingress", traffic.request_bytes),
-        ] {
-            let labels = text::labels(&[
-                ("data_plane", data_plane),
-                ("service", service),
-                ("route", route),
-                ("direction", direction),
-                ("consumer", consumer),
-            ]);
-            let _ = writeln!(out, "{}{{{labels}}} {bytes}", metric.name);
         }
     }
 }

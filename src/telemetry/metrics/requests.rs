@@ -114,7 +114,9 @@ impl Print for Requests {
             table.print([&HTTP_REQUESTS], out, print_requests);
         }
         if options.bandwidth_metrics {
-            table.print([&BANDWIDTH], out, print_bandwidth);
+            table.print([&BANDWIDTH], out, |metric, series, out| {
+                series.print_bytes(metric, &[], &[WORKSPACE], out);
+            });
         }
         if options.latency_metrics {
             let metrics = [&KONG_LATENCY, &REQUEST_LATENCY, &UPSTREAM_LATENCY];
@@ -136,25 +138,6 @@ fn print_requests(metric: &Metric, series: &RouteSeries<Latencies>, out: &mut St
                 ("consumer", consumer),
             ]);
             let _ = writeln!(out, "{}{{{labels}}} {}", metric.name, answered.requests);
-        }
-    }
-}
-
-fn print_bandwidth(metric: &Metric, series: &RouteSeries<Latencies>, out: &mut String) {
-    let [service, route] = series.names();
-    for (consumer, traffic) in series.traffic() {
-        for (direction, bytes) in [
-            ("egress", traffic.response_bytes),
-            ("ingress", traffic.request_bytes),
-        ] {
-            let labels = text::labels(&[
-                ("service", service),
-                ("route", route),
-                ("direction", direction),
-                WORKSPACE,
-                ("consumer", consumer),
-            ]);
-            let _ = writeln!(out, "{}{{{labels}}} {bytes}", metric.name);
         }
     }
 }

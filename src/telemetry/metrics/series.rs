@@ -10,6 +10,7 @@ use crate::telemetry::record::{Named, Source};
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 use smallvec::SmallVec;
+use std::fmt::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use uuid::Uuid;
 
@@ -119,6 +120,33 @@ impl<E> RouteSeries<E> {
         std::iter::once(("", &self.traffic))
             .chain(consumers)
             .filter(|(_, traffic)| !traffic.answered.is_empty())
+    }
+
+    /// Appends the bytes of all traffic by direction, with labels `before` those of the route and
+    /// `after` the direction.
+    pub fn print_bytes(
+        &self,
+        metric: &Metric,
+        before: &[(&str, &str)],
+        after: &[(&str, &str)],
+        out: &mut String,
+    ) {
+        let [service, route] = self.names();
+        for (consumer, traffic) in self.traffic() {
+            for (direction, bytes) in [
+                ("egress", traffic.response_bytes),
+                ("ingress", traffic.request_bytes),
+            ] {
+                let own = [
+                    ("service", service),
+                    ("route", route),
+                    ("direction", direction),
+                ];
+                let labels = [before, &own, after, &[("consumer", consumer)]].concat();
+                let labels = text::labels(&labels);
+                let _ = writeln!(out, "{}{{{labels}}} {bytes}", metric.name);
+            }
+        }
     }
 
     /// Whether these have the names that are counted here; if so remembers their texts, so that
@@ -267,7 +295,6 @@ impl<E> SharedTable<E> {
 mod tests {
     use super::*;
     use crate::telemetry::record::Label;
-    use std::fmt::Write;
 
     fn label(id: u128, name: &str) -> Named {
         Named::from(Arc::new(Label {
