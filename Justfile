@@ -20,7 +20,11 @@ test *args:
 
 # Alerts and dashboards, by a real Prometheus that scrapes real processes
 test-observability:
-    cargo build && python3 -m unittest discover -s tests/observability
+    cargo build && scripts/with-postgres.sh python3 -m unittest discover -s tests/observability
+
+# Real clients of the Admin API, on SQLite and PostgreSQL
+test-clients:
+    cargo build && scripts/with-postgres.sh .venv/bin/python -m unittest discover -s tests/clients
 
 # Control plane, data plane and an echo upstream on this machine
 quickstart:
@@ -31,7 +35,7 @@ up:
     scripts/composition.py up
 
 # The same where no image registry is reached: without Grafana, with a binary that is built already
-up-offline binary="target/release/langur":
+up-offline binary=env("LANGUR_BINARY", "target/release/langur"):
     scripts/composition.py up --offline --binary {{binary}}
 
 # Removes the composition with all that it kept
@@ -73,9 +77,9 @@ test-composition:
     tests/composition/test_composition.py
 
 # Conformance against the recorded answers of a real Kong, where they are
-conformance:
-    scripts/conformance.sh
+conformance *args:
+    scripts/conformance.sh {{args}}
 
-# Against nginx and haproxy; writes docs/benchmarks.md
+# Against nginx and haproxy, and of control planes; writes docs/benchmarks.md
 bench *args:
     benches/run.py {{args}}

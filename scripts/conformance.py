@@ -2,7 +2,8 @@
 
     scripts/conformance.py [--update] [--only admin|proxy]
 
-The Admin API is replayed on SQLite and on PostgreSQL: run it with scripts/conformance.sh.
+The Admin API is replayed on SQLite and on PostgreSQL, and shorter recordings on nodes with both roles, with a database and
+without: run it with scripts/conformance.sh.
 A group may only get better; `--update` writes what was reached into the file. Rows listed in tests/conformance/ differ
 on purpose or by chance, each with its reason: they are sent, but neither counted as good nor in the total.
 """
@@ -52,6 +53,10 @@ def on_sqlite():
     return {}
 
 
+def without_database():
+    return {"database": "off"}
+
+
 def on_postgres():
     server = os.environ["LANGUR_TEST_POSTGRES"]  # scripts/conformance.sh sets it
     url, name = urllib.parse.urlsplit(server), f"conformance_{os.getpid()}_{time.monotonic_ns()}"
@@ -60,29 +65,16 @@ def on_postgres():
             "pg_database": name}
 
 
-class Pair:
-    """A fresh control plane and data plane."""
+class Nodes:
+    """Processes that are gone when they are stopped, with all they have written."""
 
-    def __init__(self, database, data_plane_settings):
+    def __init__(self, database, settings):
         self.dir, self.processes = tempfile.mkdtemp(prefix="langur-conformance-"), []
         try:
-            self.begin(database, data_plane_settings)
+            self.begin(database, settings)
         except BaseException:
             self.stop()
             raise
-
-    def begin(self, database, data_plane_settings):
-        subprocess.run([BINARY, "hybrid", "gen_cert", self.dir], check=True, stdout=subprocess.DEVNULL)
-        self.admin, cluster, telemetry, status = (free_address() for _ in range(4))
-        shared = {"cluster_cert": f"{self.dir}/cluster.crt", "cluster_cert_key": f"{self.dir}/cluster.key", "log_level": "warn"}
-        control = self.start(shared, role="control_plane", prefix=f"{self.dir}/cp", admin_listen=self.admin, cluster_listen=cluster,
-                             cluster_telemetry_listen=telemetry, status_listen=status, **database)
-        wait_for("the control plane answers", control, lambda: get(self.admin, "/services")[0] == 200)
-        data = self.start(shared, role="data_plane", prefix=f"{self.dir}/dp", status_listen=free_address(), cluster_control_plane=cluster,
-                          cluster_telemetry_endpoint=telemetry, allow_debug_header="on", nginx_worker_processes="1",
-                          proxy_listen="127.0.0.1:18000, 127.0.0.1:18443 http2 ssl", **data_plane_settings)
-        connected = lambda: any(row["connected"] for row in json.loads(get(self.admin, "/clustering/data-planes")[1])["data"])
-        wait_for("the data plane connects", data, connected)
 
     def start(self, shared, **settings):
         env = {f"LANGUR_{key.upper()}": value for key, value in dict(shared, **settings).items()}
@@ -101,6 +93,44 @@ class Pair:
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
+class Pair(Nodes):
+    """A fresh control plane and data plane."""
+
+    def begin(self, database, data_plane_settings):
+        subprocess.run([BINARY, "hybrid", "gen_cert", self.dir], check=True, stdout=subprocess.DEVNULL)
+        self.admin, cluster, telemetry, status = (free_address() for _ in range(4))
+        shared = {"cluster_cert": f"{self.dir}/cluster.crt", "cluster_cert_key": f"{self.dir}/cluster.key", "log_level": "warn"}
+        control = self.start(shared, role="control_plane", prefix=f"{self.dir}/cp", admin_listen=self.admin, cluster_listen=cluster,
+                             cluster_telemetry_listen=telemetry, status_listen=status, **database)
+        wait_for("the control plane answers", control, lambda: get(self.admin, "/services")[0] == 200)
+        data = self.start(shared, role="data_plane", prefix=f"{self.dir}/dp", status_listen=free_address(), cluster_control_plane=cluster,
+                          cluster_telemetry_endpoint=telemetry, allow_debug_header="on", nginx_worker_processes="1",
+                          proxy_listen="127.0.0.1:18000, 127.0.0.1:18443 http2 ssl", **data_plane_settings)
+        connected = lambda: any(row["connected"] for row in json.loads(get(self.admin, "/clustering/data-planes")[1])["data"])
+        wait_for("the data plane connects", data, connected)
+
+
+class Alone(Nodes):
+    """A fresh node with both roles."""
+
+    def begin(self, database, settings):
+        self.admin = free_address()
+        node = self.start({"log_level": "warn"}, prefix=f"{self.dir}/node", admin_listen=self.admin, status_listen=free_address(),
+                          proxy_listen=free_address(), **database, **settings)
+        wait_for("the node answers", node, lambda: get(self.admin, "/services")[0] == 200)
+
+
+class Balancing(Alone):
+    """The same, with the one target that the recording finds healthy."""
+
+    def begin(self, database, settings):
+        command = [BINARY, "echo", "--listen", "127.0.0.1:19000"]
+        target = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.processes.append(target)
+        wait_for("the target answers", target, lambda: get("127.0.0.1:19000", "/")[0] == 200)
+        super().begin(database, settings)
+
+
 def listed_rows(transcript):
     """The file that lists rows of a transcript, and the group of each of them, of those that are judged."""
     file = os.path.join(LISTED, transcript.replace(".jsonl", ".txt"))
@@ -114,16 +144,16 @@ def listed_rows(transcript):
     return file, groups
 
 
-def replay(script, target, transcript, database, data_plane_settings, show):
+def replay(script, target, transcript, nodes, database, settings, show):
     file, listed = listed_rows(transcript)
-    pair = Pair(database(), data_plane_settings)
+    running = nodes(database(), settings)
     try:
-        command = [sys.executable, os.path.join(RECORDED, script), target, f"http://{pair.admin}", "--show", str(show),
+        command = [sys.executable, os.path.join(RECORDED, script), target, f"http://{running.admin}", "--show", str(show),
                    os.path.join(RECORDED, transcript)]
         command += ["--allow", file] if file else []
         text = subprocess.run(command, capture_output=True, text=True).stdout
     finally:
-        pair.stop()
+        running.stop()
     if show:
         print(text)
     groups = {m[1].strip(): [int(m[2]), int(m[3])] for m in re.finditer(r"^(\S.*?)\s+(\d+) / (\d+)$", text, re.M)}
@@ -138,10 +168,12 @@ def replay(script, target, transcript, database, data_plane_settings, show):
 
 
 REPLAYS = {
-    "admin": ("replay_admin.py", "--base", "admin_transcript.jsonl", on_sqlite, {}),
-    "admin, postgres": ("replay_admin.py", "--base", "admin_transcript.jsonl", on_postgres, {}),
-    "proxy": ("replay_proxy.py", "--admin", "proxy_transcript.jsonl", on_sqlite, {}),
-    "proxy, trusted_ips": ("replay_proxy.py", "--admin", "proxy_transcript_trusted_ips.jsonl", on_sqlite,
+    "admin": ("replay_admin.py", "--base", "admin_transcript.jsonl", Pair, on_sqlite, {}),
+    "admin, postgres": ("replay_admin.py", "--base", "admin_transcript.jsonl", Pair, on_postgres, {}),
+    "admin, dbless": ("replay_admin.py", "--base", "admin_dbless.jsonl", Alone, without_database, {}),
+    "admin, traditional": ("replay_admin.py", "--base", "admin_traditional.jsonl", Balancing, on_sqlite, {}),
+    "proxy": ("replay_proxy.py", "--admin", "proxy_transcript.jsonl", Pair, on_sqlite, {}),
+    "proxy, trusted_ips": ("replay_proxy.py", "--admin", "proxy_transcript_trusted_ips.jsonl", Pair, on_sqlite,
                            {"trusted_ips": "127.0.0.1", "real_ip_header": "X-Forwarded-For"}),
 }
 
@@ -155,14 +187,14 @@ def main():
     subprocess.run(["cargo", "build", "--quiet"], cwd=ROOT, check=True)
     baseline = json.load(open(BASELINE)) if os.path.exists(BASELINE) else {}
     worse = []
-    for name, (script, target, transcript, database, settings) in REPLAYS.items():
+    for name, (script, target, transcript, nodes, database, settings) in REPLAYS.items():
         if not name.startswith(options.only):
             continue
-        reached = replay(script, target, transcript, database, settings, options.show)
+        reached = replay(script, target, transcript, nodes, database, settings, options.show)
         before = {group: counts[0] for group, counts in baseline.get(name, {}).items()}
         if any(good < before.get(group, 0) for group, (good, _) in reached.items()):
             # Some rows depend on the clock's minute or on a busy machine: only what is worse twice is worse.
-            again = replay(script, target, transcript, database, settings, options.show)
+            again = replay(script, target, transcript, nodes, database, settings, options.show)
             reached = {group: max(counts, again.get(group, counts)) for group, counts in reached.items()}
         for group, (good, total) in reached.items():
             if good < before.get(group, 0):

@@ -8,6 +8,7 @@ pub mod cli;
 pub mod control_plane;
 #[cfg(feature = "data-plane")]
 pub mod data_plane;
+pub mod declared;
 pub mod http;
 pub mod link;
 pub mod model;

@@ -9,7 +9,7 @@ use crate::settings::identity::{IdentityError, hostname, node_id};
 use crate::settings::{CredentialError, KONG_VERSION, Listen, LogControl, Settings};
 use crate::telemetry::counters::ConnectionCounters;
 use crate::telemetry::metrics::{MetricOptions, Metrics, NodeIdentity};
-use crate::telemetry::status::{self, NodeState, NodeStatus, StatusContext};
+use crate::telemetry::status::{self, NodeState, NodeStatus, StatusContext, Upstreams};
 use crate::tls::{self, TlsError};
 use actix_web::web::Data;
 use std::sync::Arc;
@@ -97,8 +97,13 @@ impl Node {
             .collect())
     }
 
-    /// What `/status`, `/metrics` and `/debug/actors` show of this node.
-    pub fn status_pages(&self, parts: Vec<Arc<dyn NodeStatus>>) -> Data<StatusContext> {
+    /// What `/status`, `/metrics` and `/debug/actors` show of this node, and `/upstreams/…` of
+    /// what it balances over.
+    pub fn status_pages(
+        &self,
+        parts: Vec<Arc<dyn NodeStatus>>,
+        upstreams: Option<Arc<dyn Upstreams>>,
+    ) -> Data<StatusContext> {
         Data::new(StatusContext {
             identity: NodeIdentity {
                 node_id: self.id,
@@ -111,6 +116,7 @@ impl Node {
             metric_options: self.metric_options,
             actors: self.actors.clone(),
             node: Arc::new(Parts(parts)),
+            upstreams,
             draining: AtomicBool::new(false),
         })
     }

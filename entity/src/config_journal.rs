@@ -19,6 +19,10 @@ pub struct Model {
     pub committed_at: i64,
     /// The Admin API request that wrote it; NULL when there was none.
     pub request_id: Option<Uuid>,
+    /// The canonical bytes of the entity before; empty when there was none, NULL when an earlier
+    /// version did not note it.
+    #[sea_orm(column_type = "Blob", nullable)]
+    pub replaced: Option<Vec<u8>>,
 }
 
 crate::without_content!(Model);

@@ -41,6 +41,11 @@ pub struct Model {
     pub headers: Option<Headers>,
     pub regex_priority: Option<i64>,
     pub path_handling: Option<String>,
+    /// Only of routes that were written when the router's flavor was `expressions`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expression: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i64>,
 }
 
 crate::without_relations!();

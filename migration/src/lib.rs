@@ -12,6 +12,8 @@ mod m20261121_000004_create_telemetry;
 mod m20261122_000001_create_credentials;
 mod m20261122_000002_create_vaults_and_keys;
 mod m20261122_000005_journal_request_id;
+mod m20261122_000010_journal_replaced;
+mod m20261122_000011_route_expressions;
 mod runner;
 
 pub use runner::{Step, list, reset, up};
@@ -32,6 +34,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000001_create_credentials::Migration),
             Box::new(m20261122_000002_create_vaults_and_keys::Migration),
             Box::new(m20261122_000005_journal_request_id::Migration),
+            Box::new(m20261122_000010_journal_replaced::Migration),
+            Box::new(m20261122_000011_route_expressions::Migration),
         ]
     }
 }

@@ -6,7 +6,7 @@ use crate::settings::{HostPort, Listen, Settings};
 use crate::tls::{Identity, pinned_client_config};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +18,8 @@ const MAX_ANSWER: u64 = 16 << 20;
 pub struct Listener {
     /// What messages call it: the setting and the address.
     pub name: String,
-    address: SocketAddr,
+    /// All that the name has, in the order in which they are tried.
+    addresses: Vec<SocketAddr>,
     proxy_protocol: bool,
     tls: Option<Tls>,
 }
@@ -83,7 +84,7 @@ impl Listener {
     pub fn plain(address: &HostPort) -> io::Result<Listener> {
         Ok(Listener {
             name: address.to_string(),
-            address: resolve(address)?,
+            addresses: resolve(address)?,
             proxy_protocol: false,
             tls: None,
         })
@@ -94,7 +95,7 @@ impl Listener {
     /// # Errors
     /// It is not reached, not in time, or what answers does not speak HTTP.
     pub fn get(&self, path: &str, deadline: Instant) -> io::Result<Answer> {
-        let mut stream = Deadlined::connect(self.address, deadline)?;
+        let mut stream = self.connect(deadline)?;
         if self.proxy_protocol {
             stream.write_all(b"PROXY UNKNOWN\r\n")?;
         }
@@ -105,6 +106,18 @@ impl Listener {
                 path,
             ),
         }
+    }
+
+    /// The first address that takes a connection.
+    fn connect(&self, deadline: Instant) -> io::Result<Deadlined> {
+        let mut result = Err(no_address());
+        for address in &self.addresses {
+            result = Deadlined::connect(*address, deadline);
+            if result.is_ok() {
+                break;
+            }
+        }
+        result
     }
 
     /// As [`Listener::get`], and the error says who did not answer.
@@ -134,7 +147,7 @@ fn first(
     let address = listen.local_address();
     Ok(Some(Listener {
         name: format!("{key} {address}"),
-        address,
+        addresses: vec![address],
         proxy_protocol: listen.proxy_protocol,
         tls,
     }))
@@ -168,15 +181,25 @@ fn identities(settings: &Settings, key: &str) -> Result<Vec<Identity>, CliError>
     loaded.map_err(|e| CliError::Credentials(vec![e]))
 }
 
-/// The first address of a name.
+/// The addresses of a name, each once; at least one.
 ///
 /// # Errors
 /// It has none.
-pub fn resolve(address: &HostPort) -> io::Result<SocketAddr> {
-    let mut found = (address.host.as_str(), address.port).to_socket_addrs()?;
-    found
-        .next()
-        .ok_or_else(|| io::Error::other("the name has no address"))
+pub fn resolve(address: &HostPort) -> io::Result<Vec<SocketAddr>> {
+    let mut found = Vec::new();
+    for one in (address.host.as_str(), address.port).to_socket_addrs()? {
+        if !found.contains(&one) {
+            found.push(one);
+        }
+    }
+    match found.is_empty() {
+        true => Err(no_address()),
+        false => Ok(found),
+    }
+}
+
+fn no_address() -> io::Error {
+    io::Error::other("the name has no address")
 }
 
 /// TLS over a connection, when the handshake is done.
@@ -198,7 +221,7 @@ pub fn connect_tls<S: Read + Write>(
 /// HTTP/1.0, so that the answer ends with the connection and is never chunked.
 ///
 /// # Errors
-/// The connection breaks, or the answer is not HTTP.
+/// The connection breaks, or the answer is not HTTP, or [`ErrorKind::FileTooLarge`].
 pub fn exchange(mut stream: impl Read + Write, path: &str) -> io::Result<Answer> {
     write!(
         stream,
@@ -206,10 +229,14 @@ pub fn exchange(mut stream: impl Read + Write, path: &str) -> io::Result<Answer>
     )?;
     stream.flush()?;
     let mut bytes = Vec::new();
-    match stream.take(MAX_ANSWER).read_to_end(&mut bytes) {
+    match stream.take(MAX_ANSWER + 1).read_to_end(&mut bytes) {
         // A peer that closes TLS without saying so has still sent its answer.
-        Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(error),
+        Err(error) if error.kind() != ErrorKind::UnexpectedEof => return Err(error),
         _ => {}
+    }
+    if bytes.len() as u64 > MAX_ANSWER {
+        let text = format!("the answer has more than {} MiB", MAX_ANSWER >> 20);
+        return Err(io::Error::new(ErrorKind::FileTooLarge, text));
     }
     parse(&bytes).ok_or_else(|| io::Error::other("the answer is not HTTP"))
 }
@@ -237,7 +264,7 @@ fn parse(bytes: &[u8]) -> Option<Answer> {
 fn left(deadline: Instant) -> io::Result<Duration> {
     let left = deadline.saturating_duration_since(Instant::now());
     match left.is_zero() {
-        true => Err(io::ErrorKind::TimedOut.into()),
+        true => Err(ErrorKind::TimedOut.into()),
         false => Ok(left),
     }
 }

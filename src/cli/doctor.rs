@@ -79,15 +79,19 @@ fn examine(settings: &Settings, patience: Duration) -> Vec<Finding> {
     findings
 }
 
-/// Whether something of ours answers where the settings say: then taken ports are its own.
+/// Whether the node of these settings runs, so that taken ports are its own: something of ours
+/// answers where they say, or holds the cache.
 fn is_running(settings: &Settings, patience: Duration) -> bool {
     let ours = |listener: Result<Option<Listener>, CliError>| {
-        let answer = listener
-            .ok()??
-            .get("/status", Instant::now() + patience)
-            .ok()?;
-        Some(answer.header("server")?.starts_with("langur/"))
+        let deadline = Instant::now() + patience;
+        // Kong has no such path, and `headers` may forbid that ours names itself.
+        let answer = listener.ok()??.get("/debug/actors", deadline).ok()?;
+        Some(answer.json()["actors"].is_array())
     };
+    #[cfg(feature = "data-plane")]
+    if crate::data_plane::cache_writer::is_cache_in_use(&settings.cache.path) {
+        return true;
+    }
     ours(Listener::status(settings)) == Some(true) || ours(Listener::admin(settings)) == Some(true)
 }
 

@@ -27,6 +27,9 @@ pub enum CliError {
     /// What was asked about is there and not as it should be.
     #[error("{0}")]
     Unhealthy(String),
+    /// What was given is not accepted.
+    #[error("{0}")]
+    Refused(String),
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error("cannot write: {0}")]
@@ -46,7 +49,10 @@ impl CliError {
             CliError::AlreadyThere(_) | CliError::Create { .. } => Exit::CannotCreate,
             CliError::Unavailable(_) => Exit::Unavailable,
             CliError::Tls(TlsError::Io { .. }) => Exit::CannotCreate,
-            CliError::Tls(_) | CliError::Logging(_) | CliError::Unhealthy(_) => Exit::Failure,
+            CliError::Tls(_)
+            | CliError::Logging(_)
+            | CliError::Unhealthy(_)
+            | CliError::Refused(_) => Exit::Failure,
             CliError::Write(_) => Exit::Io,
             CliError::Start(error) => error.exit(),
         }

@@ -3,6 +3,7 @@
 mod args;
 mod ask;
 mod check;
+mod config;
 mod doctor;
 mod echo;
 mod error;
@@ -46,6 +47,8 @@ enum Command {
     Echo(echo::Args),
     /// Check a settings file.
     Check(check::Args),
+    /// Declarative files: check, import into and export from the control plane's database.
+    Config(config::Args),
     /// The control plane's database schema.
     Migrations(migrations::Args),
     /// The link between control planes and data planes.
@@ -85,6 +88,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Quickstart(args) => quickstart::command(&args),
         Command::Echo(args) => echo::command(&args),
         Command::Check(args) => check::command(&args),
+        Command::Config(args) => config::command(&args),
         Command::Migrations(args) => migrations::command(&args),
         Command::Hybrid(args) => hybrid::command(&args),
         Command::Doctor(args) => doctor::command(&args),

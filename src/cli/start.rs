@@ -197,7 +197,11 @@ impl Planes {
             return Err(StartError::NotInThisBuild(role.as_str()));
         }
 
-        let pages = node.status_pages(parts);
+        #[cfg(feature = "data-plane")]
+        let upstreams = data.as_ref().map(crate::data_plane::DataPlane::upstreams);
+        #[cfg(not(feature = "data-plane"))]
+        let upstreams = None;
+        let pages = node.status_pages(parts, upstreams);
         let status = node.serve_status(pages.clone())?;
         #[cfg(feature = "control-plane")]
         if let Some(plane) = &mut control {

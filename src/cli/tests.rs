@@ -48,7 +48,7 @@ fn exit_codes() {
         (&["check", "/no/such/file"], Exit::NoInput),
         (&["check", &good, "--set", "role=data_plane"], Exit::Config),
         (&["migrations", "reset"], Exit::Usage),
-        (&["migrations", "up", "--set", "database=off"], Exit::Config),
+        (&["migrations", "up", "--set", "database=off"], Exit::Usage),
         (&["hybrid", "gen_cert", dir], Exit::Ok),
         (&["hybrid", "gen_cert", dir], Exit::CannotCreate),
         (&["hybrid", "gen_cert", "--days", "0"], Exit::Usage),

@@ -9,12 +9,13 @@ use super::config_store::{
     self, ConfigStoreHandle, DatabaseSettings, InspectError, Inspection, PostgresSettings,
     PostgresTls, PostgresTlsMode, Retention, SqliteSettings, Store,
 };
+use super::document::CurrentDocument;
 use super::session::{Feed, Identity};
 use super::status::Status;
 use super::telemetry::{FleetMetrics, Ingestor};
 use crate::actor::{RestartPolicy, Slot, guard};
+use crate::declared;
 use crate::node::{Node, NodeError};
-use crate::schema::{Role, RouterFlavor};
 use crate::serve;
 use crate::settings::{self, Database, KONG_VERSION, Settings};
 use crate::telemetry::metrics::table::CLUSTER_SENT;
@@ -22,12 +23,25 @@ use crate::telemetry::status::{NodeStatus, StatusContext};
 use crate::wire::Limits;
 use actix_web::web::Data;
 use std::sync::Arc;
+use std::time::Duration;
 use uuid::Uuid;
+
+/// Where a node without a database keeps what it was given, under its prefix.
+const DBLESS_FILE: &str = "dbless.db";
+
+/// Its one data plane is in the same process and never far behind, and each document may be a
+/// whole configuration of new ids.
+const DBLESS_RETENTION: Retention = Retention {
+    max_revisions: 100,
+    max_age: Duration::from_secs(24 * 3600),
+};
 
 /// A control plane whose database is open; it serves nobody yet.
 pub struct ControlPlane {
     node: Node,
     store: Store,
+    /// On a node that lives from declarative configuration.
+    document: Option<Arc<CurrentDocument>>,
     writer: ConfigStoreHandle,
     registry: Slot<ClusterRegistry>,
     links: LinkAcceptor,
@@ -49,9 +63,16 @@ impl ControlPlane {
         for step in store.migrate().await.map_err(failed)? {
             tracing::info!(step, "migration applied");
         }
+        let document = match node.settings.is_dbless() {
+            true => Some(Arc::new(CurrentDocument::open(node, &store).await?)),
+            false => None,
+        };
         let writer = ConfigStoreHandle::start(
             store.clone(),
-            Retention::default(),
+            match node.settings.is_dbless() {
+                true => DBLESS_RETENTION,
+                false => Retention::default(),
+            },
             &node.metrics,
             &node.actors,
         );
@@ -99,6 +120,7 @@ impl ControlPlane {
             },
             registry,
             store,
+            document,
             admin: None,
             listeners: None,
             cluster_cert_expiry: cluster.and_then(|identity| identity.expiry()),
@@ -108,6 +130,7 @@ impl ControlPlane {
     /// What this plane says on the status pages.
     pub fn status(&self) -> Arc<dyn NodeStatus> {
         Arc::new(Status {
+            has_database: self.document.is_none(),
             writer: self.writer.clone(),
             registry: self.registry.clone(),
             feed: Arc::clone(&self.links.feed),
@@ -148,11 +171,9 @@ impl ControlPlane {
         let shared = admin_api::Shared {
             api: Api {
                 store: self.writer.clone(),
-                role: match settings.node.role {
-                    settings::Role::Traditional => Role::Traditional,
-                    _ => Role::ControlPlane,
-                },
-                router_flavor: RouterFlavor::default(),
+                document: self.document.clone(),
+                role: declared::role(settings),
+                router_flavor: settings.proxy.router_flavor,
                 plugins: Some(Arc::new(self.node.plugins()?.into_iter().collect())),
             },
             node: admin_api::Node {
@@ -163,6 +184,7 @@ impl ControlPlane {
             hybrid: settings.node.role == settings::Role::ControlPlane,
             status: pages,
             log: self.node.log.clone(),
+            openapi: admin_api::Description::default(),
             headers: admin_api::AnswerHeaders {
                 server: settings.proxy.headers.server,
                 latency: settings.proxy.headers.admin_latency,
@@ -216,13 +238,17 @@ pub async fn connect(settings: &Settings) -> Result<Store, NodeError> {
     };
     let setting = match &database {
         DatabaseSettings::Sqlite(sqlite) => {
+            let setting = match settings.is_dbless() {
+                true => "prefix",
+                false => "sqlite_path",
+            };
             if let Some(folder) = sqlite.path.parent() {
                 std::fs::create_dir_all(folder).map_err(|err| {
                     let folder = folder.display();
-                    NodeError::Database(format!("sqlite_path: cannot create {folder}: {err}"))
+                    NodeError::Database(format!("{setting}: cannot create {folder}: {err}"))
                 })?;
             }
-            "sqlite_path"
+            setting
         }
         DatabaseSettings::Postgres(_) => "pg_host",
     };
@@ -246,6 +272,11 @@ fn database(settings: &Settings) -> Option<DatabaseSettings> {
     match &settings.database {
         Database::Sqlite { path } => Some(DatabaseSettings::Sqlite(SqliteSettings::new(path))),
         Database::Postgres(postgres) => Some(DatabaseSettings::Postgres(Box::new(pg(postgres)))),
+        // What such a node serves survives a restart, with the revisions its data plane knows.
+        Database::Off if settings.is_dbless() => {
+            let path = settings.node.prefix.join(DBLESS_FILE);
+            Some(DatabaseSettings::Sqlite(SqliteSettings::new(path)))
+        }
         Database::Off => None,
     }
 }

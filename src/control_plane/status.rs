@@ -18,6 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The control plane's part of a node's state.
 pub(super) struct Status {
+    /// Whether the node is one that has a database of its own, to those who ask.
+    pub has_database: bool,
     pub writer: ConfigStoreHandle,
     pub registry: Slot<ClusterRegistry>,
     pub feed: Arc<Feed>,
@@ -51,7 +53,7 @@ impl NodeStatus for Status {
                 oldest.map_or(0, |oldest| (latest.0 + 1).saturating_sub(oldest.0))
             });
             NodeState {
-                database_reachable: Some(latest.is_some()),
+                database_reachable: self.has_database.then_some(latest.is_some()),
                 data_planes: rows.into_iter().flatten().map(data_plane).collect(),
                 control_plane: Some(ControlPlaneState {
                     // After the rows: no data plane is shown ahead that is not.

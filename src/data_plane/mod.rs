@@ -3,6 +3,7 @@
 pub mod balancer;
 pub mod cache_writer;
 mod declarative;
+mod health;
 pub mod heartbeat_client;
 mod links;
 pub mod listener;

@@ -3,26 +3,26 @@
 //! It serves what its cache holds before it has spoken to anybody; the actors only bring it on.
 
 use super::cache_writer::{CacheWriter, Cached, ConfigCache, LmdbCache};
+use super::health::{self, HealthChecker, HealthOptions};
 use super::heartbeat_client::{Disconnect, HeartbeatClient, Origin, State};
 use super::links::Links;
-use super::listener::{
-    CertificateResolver, DrainConnections, Listener, Server, ServerConfig, StopAccepting,
-};
-use super::proxy::Proxy;
+use super::listener::{CertificateResolver, DrainConnections, Listener, Server, StopAccepting};
+use super::proxy::{Proxy, ProxySettings};
 use super::proxy_settings;
-use super::router::{EffectCell, MatchOrder, Options, Router, RouterOptions, SnapshotCell};
+use super::router::{
+    EffectCell, MatchOrder, Options, Published, Router, RouterOptions, SnapshotCell,
+};
 use super::status::Status;
 use super::telemetry_buffer::{
     BufferOptions, Finish, Rings, SharedBuffer, TelemetryBuffer, TelemetryOptions,
 };
-use super::upstream::Names;
 use crate::actor::{RestartPolicy, Slot, guard, guard_on};
 use crate::model::KindSet;
 use crate::node::{Node, NodeError};
 use crate::plugins::{EnabledPlugins, Factory};
 use crate::settings::{KONG_VERSION, RouteMatchCalculation};
 use crate::telemetry::metrics::RequestMetrics;
-use crate::telemetry::status::NodeStatus;
+use crate::telemetry::status::{NodeStatus, Upstreams};
 use crate::tls::resolving_config;
 use crate::wire::{Hello, Limits, PluginVersion, Position};
 use actix::Arbiter;
@@ -43,7 +43,7 @@ pub struct DataPlane {
     snapshots: SnapshotCell,
     effect: EffectCell,
     buffer: SharedBuffer,
-    names: Names,
+    upstreams: health::View,
     workers: usize,
     cluster_cert_expiry: Option<i64>,
 }
@@ -62,6 +62,8 @@ impl DataPlane {
         let cached = loaded.as_ref().map(Cached::position).unwrap_or_default();
         let initial = match loaded {
             Some(cached) => Some(cached),
+            // With a control plane in the same process, that is who reads it.
+            None if settings.node.role.has_control_plane() => None,
             None => super::declarative::read(settings)?,
         };
         // A declarative file is not copied into the cache: changed, it is to count at the next
@@ -70,6 +72,7 @@ impl DataPlane {
 
         let snapshots = SnapshotCell::default();
         let effect = EffectCell::default();
+        let published = Published::default();
         let options = RouterOptions {
             factory: factory.clone(),
             order: Options {
@@ -79,6 +82,7 @@ impl DataPlane {
                 },
             },
             limits,
+            published: Arc::clone(&published),
         };
         let mut first = Router::new(options.clone(), snapshots.clone(), effect.clone());
         if let Some(cached) = initial {
@@ -91,8 +95,8 @@ impl DataPlane {
             std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
         });
         let rings = Rings::default();
-        let names = Names::default();
-        let listener = serve(node, workers, &snapshots, &rings, &names)?;
+        let proxy = Arc::new(proxy_settings::proxy(settings)?);
+        let listener = serve(node, workers, &proxy, &snapshots, &rings)?;
 
         let compile = Arbiter::new().handle();
         let router = {
@@ -135,6 +139,7 @@ impl DataPlane {
         };
         router.started().await;
         writer.started().await;
+        let upstreams = check_health(node, &proxy, &router, &snapshots, &published);
 
         let incarnation = Uuid::new_v4();
         let hello = Hello {
@@ -223,7 +228,7 @@ impl DataPlane {
             snapshots,
             effect,
             buffer,
-            names,
+            upstreams,
             workers,
             cluster_cert_expiry: identity.and_then(|identity| identity.expiry()),
         })
@@ -237,10 +242,14 @@ impl DataPlane {
             snapshots: self.snapshots.clone(),
             effect: self.effect.clone(),
             buffer: self.buffer.clone(),
-            names: self.names.clone(),
             workers: self.workers,
             cluster_cert_expiry: self.cluster_cert_expiry,
         })
+    }
+
+    /// The upstreams that this plane balances over.
+    pub fn upstreams(&self) -> Arc<dyn Upstreams> {
+        Arc::new(self.upstreams.clone())
     }
 
     /// Stops serving. Graceful lets requests in flight finish and delivers their records.
@@ -284,16 +293,48 @@ fn enabled_plugins(node: &Node) -> Result<EnabledPlugins, NodeError> {
     })
 }
 
+/// Starts the checks; what they find out is seen through the answer.
+fn check_health(
+    node: &Node,
+    proxy: &ProxySettings,
+    router: &Slot<Router>,
+    snapshots: &SnapshotCell,
+    published: &Published,
+) -> health::View {
+    let progress = health::Progress::default();
+    let options = HealthOptions {
+        snapshots: snapshots.clone(),
+        published: Arc::clone(published),
+        progress: Arc::clone(&progress),
+        credentials: health::Credentials {
+            roots: Arc::clone(&proxy.trusted_roots),
+            certificate: proxy.client_certificate.clone(),
+        },
+    };
+    guard_on(
+        &Arbiter::new().handle(),
+        &node.actors,
+        "HealthChecker",
+        RestartPolicy::default(),
+        move || HealthChecker::new(options.clone()),
+    );
+    health::View {
+        router: router.clone(),
+        snapshots: snapshots.clone(),
+        published: Arc::clone(published),
+        progress,
+    }
+}
+
 fn serve(
     node: &Node,
     workers: usize,
+    proxy: &Arc<ProxySettings>,
     snapshots: &SnapshotCell,
     rings: &Rings,
-    names: &Names,
 ) -> Result<Slot<Listener>, NodeError> {
     let settings = &node.settings;
     let certificates = &settings.certificates;
-    let proxy = Arc::new(proxy_settings::proxy(settings)?);
     let own = match settings.listeners.proxy.iter().any(|listen| listen.ssl) {
         true => certificates.proxy_identities(&settings.node.prefix)?,
         false => Vec::new(),
@@ -305,11 +346,8 @@ fn serve(
     let resolver = Arc::new(CertificateResolver::new(snapshots.clone(), keys));
     // HTTP/2 is not spoken yet, so it is not offered either.
     let tls = resolving_config(resolver, certificates.versions, false)?;
-    let config = ServerConfig {
-        names: names.clone(),
-        ..proxy_settings::server(node, workers)
-    };
-    let (cell, rings) = (snapshots.clone(), rings.clone());
+    let config = proxy_settings::server(node, workers);
+    let (proxy, cell, rings) = (Arc::clone(proxy), snapshots.clone(), rings.clone());
     let pipeline = move |_| Proxy::new(proxy.clone(), cell.clone(), rings.recorder());
     let server = Server::start(config, pipeline, Some(tls))
         .map_err(|err| NodeError::Listen(format!("proxy_listen: {err}")))?;

@@ -18,6 +18,12 @@ impl Revision {
     pub fn next(self) -> Revision {
         Revision(self.0 + 1)
     }
+
+    /// Of zero: zero.
+    #[must_use]
+    pub fn before(self) -> Revision {
+        Revision(self.0.saturating_sub(1))
+    }
 }
 
 impl std::fmt::Display for Revision {

@@ -1,5 +1,6 @@
 //! Typed views of rows: what the data plane compiles. A field that is absent was null.
 
+use super::Healthchecks;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -53,6 +54,9 @@ pub struct Route {
     pub headers: Headers,
     #[serde(default)]
     pub snis: Vec<String>,
+    /// Instead of the matchers above, where the control plane's `router_flavor` allows it.
+    #[serde(default)]
+    pub expression: Option<String>,
     pub https_redirect_status_code: u16,
     #[serde(default)]
     pub regex_priority: i64,
@@ -92,6 +96,8 @@ pub struct Upstream {
     pub slots: Option<u32>,
     pub host_header: Option<String>,
     pub client_certificate: Option<Reference>,
+    #[serde(default)]
+    pub healthchecks: Healthchecks,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -101,6 +107,9 @@ pub struct Target {
     /// `host:port`, normalised by the control plane.
     pub target: String,
     pub weight: Option<u32>,
+    /// Epoch seconds.
+    #[serde(default)]
+    pub created_at: f64,
 }
 
 /// A certificate with its private key: never derive `Debug` here.

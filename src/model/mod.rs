@@ -8,6 +8,7 @@ mod config;
 pub mod declarative;
 mod digest;
 mod entities;
+mod healthchecks;
 mod kind;
 mod kind_set;
 mod row;
@@ -19,6 +20,10 @@ pub use digest::{Digest, Digests};
 pub use entities::{
     CaCertificate, Certificate, Consumer, Headers, KeyauthCredential, Plugin, Reference, Route,
     Service, Sni, Target, Upstream,
+};
+pub use healthchecks::{
+    ActiveHealthcheck, FailureCounts, Healthchecks, HealthyProbes, HealthyRequests,
+    PassiveHealthcheck, UnhealthyProbes, UnhealthyRequests,
 };
 pub use kind::Kind;
 pub use kind_set::KindSet;

@@ -210,6 +210,22 @@ impl Entity {
         shown
     }
 
+    /// The stored entity as a declarative document has it: as it is stored, `ttl` as remaining
+    /// seconds. None once it has expired.
+    pub fn exported(
+        &self,
+        mut stored: Map<String, Value>,
+        env: &Env<'_>,
+    ) -> Option<Map<String, Value>> {
+        let ttl = Ttl::stored(self, &stored);
+        match ttl {
+            Ttl::Until(until) if until <= env.now() => return None,
+            Ttl::Forever if self.ttl => drop(stored.shift_remove("ttl")),
+            _ => ttl.show(self, &mut stored, env),
+        }
+        Some(stored)
+    }
+
     /// Checks one value by itself, such as the key in a path.
     ///
     /// # Errors

@@ -1,8 +1,9 @@
-//! Whether the matchers of a route compile: they run as one expression.
+//! Whether the matchers of a route, or its own expression, compile: both run as one expression.
 //!
-//! The expression is written out only when one of its regular expressions is refused, to
+//! That of the matchers is written out only when one of their regular expressions is refused, to
 //! point at the place.
 
+use super::router_language::{self, Family};
 use regex::Regex;
 use serde_json::{Map, Value};
 
@@ -38,8 +39,8 @@ pub(super) fn check(route: &Map<String, Value>) -> Option<String> {
         if nonzero("regex_priority") {
             return Some("cannot set 'regex_priority' with 'expression' simultaneously".to_owned());
         }
-        // The expression itself is compiled by the router.
-        return None;
+        let expression = route.get("expression").and_then(Value::as_str);
+        return expression.and_then(|text| router_language::check(text, family(route)));
     }
     if classic && nonzero("priority") {
         return Some(format!(
@@ -66,10 +67,12 @@ pub(super) fn is_engine_limit(err: &regex::Error) -> bool {
     text.contains("look-around") || text.contains("backreferences are not supported")
 }
 
-/// A piece of the written expression; regular expressions are kept apart.
-enum Piece {
-    Text(String),
-    Regex(String),
+/// The routes of one protocol are those of its family.
+fn family(route: &Map<String, Value>) -> Family {
+    match texts(route.get("protocols")).next() {
+        Some("tcp" | "tls" | "udp" | "tls_passthrough") => Family::Stream,
+        _ => Family::Http,
+    }
 }
 
 fn first_refused(route: &Map<String, Value>) -> Option<String> {
@@ -77,51 +80,9 @@ fn first_refused(route: &Map<String, Value>) -> Option<String> {
     let err = patterns
         .iter()
         .find_map(|pattern| Regex::new(pattern).err())?;
-    // The error is placed by its pattern: the first piece that fails.
-    let mut written = String::new();
-    for piece in pieces(route) {
-        match piece {
-            Piece::Text(text) => written.push_str(&text),
-            Piece::Regex(pattern) => {
-                let text = literal(&pattern);
-                match Regex::new(&pattern) {
-                    Ok(_) => written.push_str(&text),
-                    Err(err) => {
-                        let column = written.chars().count();
-                        let length = text.chars().count();
-                        written.push_str(&text);
-                        written.push_str(&rest(route, &written));
-                        return Some(pointed(&written, column, length, &err));
-                    }
-                }
-            }
-        }
-    }
-    Some(err.to_string())
-}
-
-/// The rest of the expression after what is already written.
-fn rest(route: &Map<String, Value>, written: &str) -> String {
-    let whole: String = pieces(route)
-        .into_iter()
-        .map(|piece| match piece {
-            Piece::Text(text) => text,
-            Piece::Regex(pattern) => literal(&pattern),
-        })
-        .collect();
-    whole.get(written.len()..).unwrap_or_default().to_owned()
-}
-
-fn pointed(line: &str, column: usize, length: usize, err: &regex::Error) -> String {
-    let marker = match length {
-        0 | 1 => "^".to_owned(),
-        n => format!("^{}^", "-".repeat(n - 2)),
-    };
-    format!(
-        " --> 1:{}\n  |\n1 | {line}\n  | {}{marker}\n  |\n  = {err}",
-        column + 1,
-        " ".repeat(column),
-    )
+    // The parser says at which place.
+    let placed = router_language::parse(&written(route)).err();
+    Some(placed.unwrap_or_else(|| err.to_string()))
 }
 
 /// The regular expressions of a route: of its paths and of its headers.
@@ -159,81 +120,51 @@ fn literal(text: &str) -> String {
     }
 }
 
-fn pieces(route: &Map<String, Value>) -> Vec<Piece> {
-    let mut parts: Vec<Vec<Piece>> = Vec::new();
+/// The matchers as one expression.
+fn written(route: &Map<String, Value>) -> String {
+    let mut parts = Vec::new();
     let snis: Vec<String> = texts(route.get("snis")).map(sni).collect();
     if !snis.is_empty() {
-        let stream = texts(route.get("protocols"))
-            .next()
-            .is_some_and(|protocol| matches!(protocol, "tcp" | "tls" | "udp" | "tls_passthrough"));
-        let tls = if stream { "tls" } else { "https" };
-        parts.push(vec![Piece::Text(format!(
-            "(net.protocol != r#\"{tls}\"# || ({}))",
-            snis.join(" || ")
-        ))]);
+        let tls = match family(route) {
+            Family::Http => "https",
+            Family::Stream => "tls",
+        };
+        let any = snis.join(" || ");
+        parts.push(format!("(net.protocol != r#\"{tls}\"# || ({any}))"));
     }
-    let methods: Vec<String> = texts(route.get("methods"))
-        .map(|method| format!("http.method == {}", literal(method)))
-        .collect();
-    if !methods.is_empty() {
-        parts.push(vec![Piece::Text(format!("({})", methods.join(" || ")))]);
-    }
-    let hosts: Vec<String> = texts(route.get("hosts")).map(host).collect();
-    if !hosts.is_empty() {
-        parts.push(vec![Piece::Text(format!("({})", hosts.join(" || ")))]);
-    }
-    let paths: Vec<Piece> =
-        separated(
-            texts(route.get("paths")).map(|path| match path.strip_prefix('~') {
-                Some(pattern) => (
-                    "http.path ~ ".to_owned(),
-                    Piece::Regex(path_pattern(pattern)),
-                ),
-                None => (
-                    format!("http.path ^= {}", literal(path)),
-                    Piece::Text(String::new()),
-                ),
-            }),
-        );
-    if !paths.is_empty() {
-        parts.push(paths);
-    }
+    let methods = texts(route.get("methods"));
+    parts.extend(any_of(
+        methods.map(|method| format!("http.method == {}", literal(method))),
+    ));
+    parts.extend(any_of(texts(route.get("hosts")).map(host)));
+    parts.extend(any_of(texts(route.get("paths")).map(path)));
     let headers = route.get("headers").and_then(Value::as_object);
     for (name, values) in headers.into_iter().flatten() {
-        let field = name.to_lowercase().replace('-', "_");
-        let field = format!("any(lower(http.headers.{field}))");
-        parts.push(separated(texts(Some(values)).map(
-            |value| match value.strip_prefix("~*") {
-                Some(pattern) => (format!("{field} ~ "), Piece::Regex(pattern.to_lowercase())),
-                None => (
-                    format!("{field} == {}", literal(&value.to_lowercase())),
-                    Piece::Text(String::new()),
-                ),
-            },
-        )));
+        parts.extend(any_of(texts(Some(values)).map(|value| header(name, value))));
     }
-    let mut all = Vec::new();
-    for (at, part) in parts.into_iter().enumerate() {
-        if at > 0 {
-            all.push(Piece::Text(" && ".to_owned()));
-        }
-        all.extend(part);
-    }
-    all
+    parts.join(" && ")
 }
 
-/// `(a || b)`.
-fn separated(alternatives: impl Iterator<Item = (String, Piece)>) -> Vec<Piece> {
-    let mut pieces = Vec::new();
-    for (at, (text, piece)) in alternatives.enumerate() {
-        let before = if at == 0 { "(" } else { " || " };
-        pieces.push(Piece::Text(format!("{before}{text}")));
-        pieces.push(piece);
+/// `(a || b)`, or nothing.
+fn any_of(alternatives: impl Iterator<Item = String>) -> Option<String> {
+    let all: Vec<String> = alternatives.collect();
+    (!all.is_empty()).then(|| format!("({})", all.join(" || ")))
+}
+
+fn path(path: &str) -> String {
+    match path.strip_prefix('~') {
+        Some(pattern) => format!("http.path ~ {}", literal(&path_pattern(pattern))),
+        None => format!("http.path ^= {}", literal(path)),
     }
-    if !pieces.is_empty() {
-        pieces.push(Piece::Text(")".to_owned()));
+}
+
+fn header(name: &str, value: &str) -> String {
+    let field = name.to_lowercase().replace('-', "_");
+    let field = format!("any(lower(http.headers.{field}))");
+    match value.strip_prefix("~*") {
+        Some(pattern) => format!("{field} ~ {}", literal(&pattern.to_lowercase())),
+        None => format!("{field} == {}", literal(&value.to_lowercase())),
     }
-    pieces
 }
 
 fn sni(name: &str) -> String {

@@ -1,4 +1,5 @@
-//! The Lua patterns of the schema file, translated to regular expressions over bytes.
+//! The Lua patterns of the schema file, translated to regular expressions: over bytes to be
+//! matched here, over characters to be shown to clients.
 //!
 //! Only what the file uses is understood: classes, sets, anchors and the four
 //! quantifiers. Balanced matches, captures and frontiers are not.
@@ -7,7 +8,19 @@ use regex::bytes::Regex;
 
 /// A compiled pattern.
 #[derive(Clone, Debug)]
-pub(super) struct Pattern(Regex);
+pub(super) struct Pattern {
+    lua: Box<str>,
+    compiled: Regex,
+}
+
+/// Who reads the translation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    /// This program.
+    Bytes,
+    /// JSON Schema, which has ECMA-262's expressions; only what Python and Rust read alike.
+    Ecma,
+}
 
 impl Pattern {
     /// Compiles a Lua pattern.
@@ -15,19 +28,26 @@ impl Pattern {
     /// # Errors
     /// The translation, when it is no valid regular expression.
     pub fn new(lua: &str) -> Result<Pattern, String> {
-        let translated = translate(lua);
-        Regex::new(&translated)
-            .map(Pattern)
-            .map_err(|err| format!("pattern {lua:?}: {err}"))
+        let translated = format!("(?s-u){}", translate(lua, Dialect::Bytes));
+        let compiled = Regex::new(&translated).map_err(|err| format!("pattern {lua:?}: {err}"))?;
+        Ok(Pattern {
+            lua: lua.into(),
+            compiled,
+        })
     }
 
     pub fn is_match(&self, text: &str) -> bool {
-        self.0.is_match(text.as_bytes())
+        self.compiled.is_match(text.as_bytes())
+    }
+
+    /// The pattern for the `pattern` of a JSON Schema.
+    pub fn ecma(&self) -> String {
+        translate(&self.lua, Dialect::Ecma)
     }
 }
 
-fn translate(lua: &str) -> String {
-    let mut out = String::from("(?s-u)");
+fn translate(lua: &str, dialect: Dialect) -> String {
+    let mut out = String::new();
     let mut chars = lua.chars().peekable();
     let mut in_set = false;
     let mut at_start = true;
@@ -35,7 +55,7 @@ fn translate(lua: &str) -> String {
     while let Some(c) = chars.next() {
         match c {
             '%' => {
-                push_class(&mut out, chars.next().unwrap_or('%'), in_set);
+                push_class(&mut out, chars.next().unwrap_or('%'), in_set, dialect);
                 has_item = true;
             }
             '[' if !in_set => {
@@ -69,7 +89,11 @@ fn translate(lua: &str) -> String {
                 has_item = false;
             }
             '.' => {
-                out.push('.');
+                out.push_str(match dialect {
+                    Dialect::Bytes => ".",
+                    // A dot of theirs is no end of a line.
+                    Dialect::Ecma => "[\\s\\S]",
+                });
                 has_item = true;
             }
             _ => {
@@ -82,31 +106,35 @@ fn translate(lua: &str) -> String {
     out
 }
 
-fn push_class(out: &mut String, class: char, in_set: bool) {
-    let name = match class.to_ascii_lowercase() {
-        'a' => "alpha",
-        'c' => "cntrl",
-        'd' => "digit",
-        'l' => "lower",
-        'p' => "punct",
-        's' => "space",
-        'u' => "upper",
-        'w' => "alnum",
-        'x' => "xdigit",
+fn push_class(out: &mut String, class: char, in_set: bool, dialect: Dialect) {
+    let (name, members) = match class.to_ascii_lowercase() {
+        'a' => ("alpha", "A-Za-z"),
+        'c' => ("cntrl", r"\x00-\x1f\x7f"),
+        'd' => ("digit", "0-9"),
+        'l' => ("lower", "a-z"),
+        'p' => ("punct", r"!-/:-@\[-`{-~"),
+        's' => ("space", r"\t-\r "),
+        'u' => ("upper", "A-Z"),
+        'w' => ("alnum", "A-Za-z0-9"),
+        'x' => ("xdigit", "A-Fa-f0-9"),
         _ => return push_literal(out, class, in_set),
     };
     let negated = if class.is_ascii_uppercase() { "^" } else { "" };
-    let named = format!("[:{negated}{name}:]");
-    if in_set {
-        out.push_str(&named);
-    } else {
-        out.push_str(&format!("[{named}]"));
-    }
+    let item = match (dialect, in_set) {
+        (Dialect::Bytes, true) => format!("[:{negated}{name}:]"),
+        (Dialect::Bytes, false) => format!("[[:{negated}{name}:]]"),
+        // The file has no complement inside a set, which ECMA-262 could not say.
+        (Dialect::Ecma, true) => members.to_owned(),
+        (Dialect::Ecma, false) => format!("[{negated}{members}]"),
+    };
+    out.push_str(&item);
 }
 
 fn push_literal(out: &mut String, c: char, in_set: bool) {
+    // What a set of the `regex` crate gives a meaning when it is doubled stands there alone, so
+    // that escapes which ECMA-262 does not know are not needed.
     let special = if in_set {
-        matches!(c, '\\' | ']' | '[' | '^' | '-' | '&' | '~')
+        matches!(c, '\\' | ']' | '[' | '^' | '-')
     } else {
         regex_syntax_special(c)
     };
@@ -119,23 +147,7 @@ fn push_literal(out: &mut String, c: char, in_set: bool) {
 fn regex_syntax_special(c: char) -> bool {
     matches!(
         c,
-        '\\' | '.'
-            | '+'
-            | '*'
-            | '?'
-            | '('
-            | ')'
-            | '|'
-            | '['
-            | ']'
-            | '{'
-            | '}'
-            | '^'
-            | '$'
-            | '#'
-            | '&'
-            | '-'
-            | '~'
+        '\\' | '.' | '+' | '*' | '?' | '(' | ')' | '|' | '[' | ']' | '{' | '}' | '^' | '$'
     )
 }
 
@@ -148,6 +160,9 @@ mod tests {
         let check = |pattern: &str, text: &str, expected: bool| {
             let compiled = Pattern::new(pattern).expect("compiles");
             assert_eq!(compiled.is_match(text), expected, "{pattern} on {text:?}");
+            let shown = compiled.ecma();
+            let shown = regex::Regex::new(&shown).expect("a regular expression");
+            assert_eq!(shown.is_match(text), expected, "{shown} on {text:?}");
         };
         let vault = "^[a-z][a-z%d-]-[a-z%d]+$";
         for good in ["ab", "a-b", "my-vault-1"] {

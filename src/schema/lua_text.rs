@@ -22,7 +22,15 @@ fn one_line_value(value: &Value) -> String {
     match value {
         Value::Object(map) => one_line(map),
         Value::Array(items) => {
-            let items: Vec<String> = items.iter().map(one_line_value).collect();
+            // Lua lists end at the first hole; what follows has its index.
+            let dense = items.iter().take_while(|item| !item.is_null()).count();
+            let items: Vec<String> = (items.iter().enumerate())
+                .filter(|(_, item)| !item.is_null())
+                .map(|(at, item)| match at < dense {
+                    true => one_line_value(item),
+                    false => format!("[{}]={}", at + 1, one_line_value(item)),
+                })
+                .collect();
             format!("{{{}}}", items.join(","))
         }
         Value::String(text) => format!("{text:?}"),

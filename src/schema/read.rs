@@ -2,7 +2,7 @@
 
 use super::definition::{Field, FieldKind, Record};
 use super::env::Env;
-use super::fill;
+use super::{fill, number};
 use serde_json::{Map, Value};
 
 /// How stored values are completed.
@@ -72,6 +72,8 @@ fn value_of(field: &Field, value: Value, form: Form, env: &Env<'_>) -> Value {
                 .map(|(key, item)| (key, value_of(values, item, form, env)))
                 .collect(),
         ),
+        // Databases and files have times as floats.
+        (_, Value::Number(number)) if form == Form::Shown => number::normalize(number).into(),
         (_, value) => value,
     }
 }

@@ -116,6 +116,32 @@ impl Shorthand {
         Ok(())
     }
 
+    /// The fields of its record that it gives a value.
+    pub fn fills(&self) -> Vec<&str> {
+        match &self.effect {
+            Effect::Moved(paths) => paths.iter().map(|path| &*path.parts[0]).collect(),
+            Effect::Renamed(name) => vec![name],
+            Effect::Dropped => Vec::new(),
+            Effect::ServiceUrl => vec!["protocol", "host", "port", "path"],
+            Effect::Algorithm | Effect::HashOn => vec!["algorithm", "hash_on"],
+            Effect::SameSite => vec!["cookie_same_site"],
+            Effect::IdleTime => vec!["idling_timeout"],
+        }
+    }
+
+    /// Whether it is an old name, kept for those who still write it.
+    pub fn is_deprecated(&self) -> bool {
+        !matches!(
+            self.effect,
+            Effect::ServiceUrl | Effect::Algorithm | Effect::HashOn
+        )
+    }
+
+    /// Whether responses show it.
+    pub fn is_shown(&self) -> bool {
+        matches!(self.effect, Effect::Moved(_))
+    }
+
     /// The alias' value for a response; `None` when responses do not show it.
     pub fn shown<'v>(&self, data: &'v Map<String, Value>) -> Option<&'v Value> {
         match &self.effect {

@@ -416,6 +416,16 @@ fn anything() -> impl Strategy<Value = Value> {
     })
 }
 
+/// Databases keep the times of targets as floats, and one in a thousand is a whole second.
+#[test]
+fn whole_numbers_are_shown_without_a_fraction() {
+    let targets = entity("targets").expect("an entity");
+    let stored = object(&json!({ "created_at": 1_795_323_993.0, "updated_at": 1.5 }));
+    let shown = targets.read(stored, &env());
+    let times = [&shown["created_at"], &shown["updated_at"]].map(Value::to_string);
+    assert_eq!(times, ["1795323993", "1.5"]);
+}
+
 proptest! {
     #[test]
     fn any_input_gets_an_answer_that_stays_true(

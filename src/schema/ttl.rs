@@ -7,7 +7,8 @@ use super::entity::Entity;
 use super::env::Env;
 use serde_json::{Map, Value, json};
 
-const LONGEST: u64 = 100_000_000;
+/// The longest lifetime that a request may ask for, in seconds.
+pub(super) const LONGEST: u64 = 100_000_000;
 
 /// The lifetime in a request or a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

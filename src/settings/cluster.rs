@@ -188,16 +188,10 @@ pub(super) fn check_role(
                 "cluster_use_proxy is turned on but no proxy_server is configured",
             ),
         ],
-        Role::Traditional => &[
-            (
-                has_labels,
-                "cluster_dp_labels can only be used when role = \"data_plane\"",
-            ),
-            (
-                database == "off",
-                "database = off can not be used yet when role = \"traditional\"",
-            ),
-        ],
+        Role::Traditional => &[(
+            has_labels,
+            "cluster_dp_labels can only be used when role = \"data_plane\"",
+        )],
     };
     for (broken, sentence) in rules {
         if *broken {

@@ -102,6 +102,12 @@ impl Settings {
         };
         problems.finish(settings)
     }
+
+    /// Whether the node lives from declarative configuration, without a control plane's database.
+    #[must_use]
+    pub fn is_dbless(&self) -> bool {
+        self.node.role == Role::Traditional && matches!(self.database, Database::Off)
+    }
 }
 
 #[cfg(test)]

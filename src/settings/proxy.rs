@@ -5,6 +5,7 @@ use super::problems::Problems;
 use super::response_headers::{self, ResponseHeaders};
 use super::units;
 use super::values::Values;
+use crate::schema::RouterFlavor;
 use std::time::Duration;
 
 /// The order among routes that match.
@@ -36,6 +37,8 @@ pub enum RealIp {
 /// Settings of the request path.
 #[derive(Debug, Clone)]
 pub struct Proxy {
+    /// How routes may be written.
+    pub router_flavor: RouterFlavor,
     pub route_match_calculation: RouteMatchCalculation,
     pub error_default_type: ErrorType,
     pub headers: ResponseHeaders,
@@ -90,7 +93,9 @@ const MAX_HEAD_SIZE: u64 = 16 << 20;
 
 impl Proxy {
     pub(super) fn resolve(values: &Values, problems: &mut Problems) -> Proxy {
+        let flavor = values.text("router_flavor").and_then(RouterFlavor::parse);
         Proxy {
+            router_flavor: flavor.unwrap_or_default(),
             route_match_calculation: match values.text("route_match_calculation") {
                 Some("strict") => RouteMatchCalculation::Strict,
                 _ => RouteMatchCalculation::Original,

@@ -72,13 +72,13 @@ fn the_database_depends_on_the_role() {
         (CP, "sqlite"),
         (DP, "off"),
         ("database = postgres", "postgres"),
+        ("database = off", "off"),
     ] {
         let settings = settings(text);
         assert_eq!(settings.database.as_str(), expected);
         assert_eq!(settings.report()["database"], expected);
+        assert_eq!(settings.is_dbless(), text == "database = off");
     }
-    let refused = "database = off can not be used yet when role = \"traditional\"";
-    check_violations("database = off", &[refused]);
 }
 
 #[test]

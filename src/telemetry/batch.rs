@@ -79,7 +79,7 @@ struct Envelope {
 /// Encodes one batch as one frame.
 ///
 /// # Errors
-/// Only when the encoder fails, which a record cannot make it do.
+/// [`BatchError::TooLarge`]: nobody would read it. Nothing else of a record makes it fail.
 pub fn encode_batch<'a>(
     key: BatchKey,
     dropped: u64,
@@ -92,7 +92,11 @@ pub fn encode_batch<'a>(
         dropped,
         records: body::encode(records)?,
     };
-    encode(&envelope)
+    let frame = encode(&envelope)?;
+    match frame.len() {
+        bytes if bytes > MAX_FRAME_BYTES => Err(BatchError::TooLarge { bytes }),
+        _ => Ok(frame),
+    }
 }
 
 /// Decodes a batch's envelope; its records stay as they are.

@@ -4,6 +4,7 @@
 //! two ways for both ends to prove themselves: `shared` compares whole certificates, `pki`
 //! verifies chains. A peer that fails is refused inside the handshake: no byte of HTTP is read.
 
+mod any;
 mod certificate;
 mod cluster;
 mod generate;
@@ -17,6 +18,7 @@ mod self_signed;
 mod shared;
 mod signature;
 
+pub use any::AnyServerVerifier;
 pub use certificate::{CertificateFacts, expiry, facts, fingerprint};
 pub use cluster::{
     CLUSTER_SERVER_NAME, ClusterTrust, cluster_client_config, cluster_server_config, server_name,

@@ -116,6 +116,21 @@ fn shared_certificates_of_both_versions_connect_over_both_versions_of_tls() {
 }
 
 #[test]
+fn a_server_that_is_not_verified_may_show_a_certificate_of_any_version() {
+    let trust = ClusterTrust::Shared;
+    for identity in [v1(), own(1, SystemTime::now())] {
+        for version in [&TLS12, &TLS13] {
+            let server = cluster_server_config(&identity, &trust).unwrap();
+            let mut client = client_config(&identity, &trust, &[version]).unwrap();
+            let mut dangerous = client.dangerous();
+            dangerous.set_certificate_verifier(Arc::new(AnyServerVerifier));
+            let name = server_name(&trust, None, "any.example").unwrap();
+            handshake(server, client, name).unwrap();
+        }
+    }
+}
+
+#[test]
 fn another_certificate_is_refused_by_either_side() {
     let (ours, other) = (own(1095, SystemTime::now()), own(1095, SystemTime::now()));
     for version in [&TLS12, &TLS13] {

@@ -4,7 +4,7 @@ use crate::harness::{Cluster, Database, PostgresDatabase, call, eventually, get,
 use serde_json::{Value, json};
 
 /// A cluster of two control planes, each with a data plane of its own.
-fn two_control_planes() -> Cluster {
+pub fn two_control_planes() -> Cluster {
     let database = Database::fresh_postgres();
     let mut cluster = Cluster::without_data_planes(database.clone());
     cluster.add_control_plane(database);
@@ -210,4 +210,30 @@ fn overlapping_writers_never_break_the_configuration() {
     cluster.wait_until_connected(fresh);
     let read = cluster.wait_until_in_sync(0, fresh)["config_hash"].clone();
     assert_eq!(followed, read);
+}
+
+/// Who has gone is known once the database takes it again: nobody would say it a second time.
+#[test]
+fn presence_is_written_after_the_database_has_refused_it() {
+    let postgres = PostgresDatabase::create();
+    let mut cluster = Cluster::start(Database::Postgres(postgres.clone()), 1);
+    postgres.sql("ALTER TABLE data_planes RENAME TO away");
+    cluster.data_planes[0].kill();
+    eventually("presence is refused", || {
+        let refused = "presence of data planes was not written";
+        match cluster.control_planes[0].events(refused).is_empty() {
+            true => Err("not yet".into()),
+            false => Ok(()),
+        }
+    });
+    postgres.sql("ALTER TABLE away RENAME TO data_planes");
+    eventually("the data plane is gone", || {
+        let row = cluster.row(0, 0)?;
+        match row["connected"] == false {
+            true => Ok(()),
+            false => Err(row.to_string()),
+        }
+    });
+    cluster.data_planes[0].restart();
+    cluster.wait_until_connected(0);
 }

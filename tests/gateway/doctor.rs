@@ -278,3 +278,31 @@ fn what_is_wrong_with_a_control_plane() {
     );
     assert!(!fresh.exists(), "it changed something");
 }
+
+/// The ports of a node that runs are its own, however little it says of itself.
+#[test]
+fn a_running_node_that_hides() {
+    let mut cluster = Cluster::without_data_planes(Database::Sqlite);
+    cluster.add_data_plane(&[("status_listen", "off"), ("headers", "off")]);
+    cluster.wait_until_connected(0);
+    let (code, findings) = doctor(&cluster.data_planes[0]);
+    assert_eq!(code, Some(0), "{findings:#?}");
+    expect(&findings, "ok", "proxy_listen", &["this node is running"]);
+
+    let control = &mut cluster.control_planes[0];
+    control.stop(libc::SIGTERM);
+    control.set("status_listen", "off");
+    control.set("headers", "off");
+    control.restart();
+    cluster.wait_until_connected(0);
+    let (code, findings) = doctor(&cluster.control_planes[0]);
+    assert_eq!(code, Some(0), "{findings:#?}");
+    expect(&findings, "ok", "admin_listen", &["this node is running"]);
+    // Something else that answers HTTP is not.
+    let upstream = cluster.upstream.address.to_string();
+    cluster.control_planes[0].stop(libc::SIGTERM);
+    cluster.control_planes[0].set("admin_listen", &upstream);
+    let (code, findings) = doctor(&cluster.control_planes[0]);
+    assert_eq!(code, Some(1), "{findings:#?}");
+    expect(&findings, "error", "admin_listen", &[&upstream, "is taken"]);
+}

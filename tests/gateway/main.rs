@@ -2,13 +2,17 @@
 
 mod cache;
 mod change;
+mod config_commands;
 mod control_planes;
 mod crash;
+mod dbless;
 mod docs;
 mod doctor;
 mod entities;
+mod expressions;
 mod fleet_status;
 mod harness;
+mod health_checks;
 mod link;
 mod logs;
 mod metrics;
@@ -19,3 +23,4 @@ mod size;
 mod startup;
 mod status;
 mod telemetry;
+mod transactions;

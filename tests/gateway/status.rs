@@ -1,6 +1,10 @@
 //! What a node says of itself.
 
-use crate::harness::{Cluster, Database, call, eventually, get};
+use crate::harness::{Cluster, Database, call, eventually, get, post};
+use serde_json::{Value, json};
+use std::io::Write;
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 #[test]
 fn both_roles_answer_on_their_status_listener() {
@@ -68,6 +72,127 @@ fn metrics_move_with_traffic() {
         !text.contains("kong_http_requests_total"),
         "the control plane would be summed twice"
     );
+}
+
+/// Says stop when it goes, also when a test fails.
+struct StopAtTheEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtTheEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Sends the beginning of a request and keeps the connection.
+fn begin_request(address: &str) -> TcpStream {
+    let mut connection = TcpStream::connect(address).expect("a connection");
+    let head = b"GET /status HTTP/1.1\r\nHost: x\r\n";
+    connection.write_all(head).expect("is sent");
+    connection
+}
+
+#[test]
+fn numbers_of_a_control_plane_move_under_load() {
+    const WRITERS: u64 = 8;
+    const IDLE: u64 = 10;
+    let cluster = Cluster::start(Database::Sqlite, 0);
+    let ask = |path: &str| get(&cluster.admin(0, path)).map(|answer| answer.expect(200));
+    let documents = ["/", "/timers", "/status?unit=b"];
+    let before = documents.map(|path| (path, ask(path).expect("an answer")));
+    let admin = cluster.control_planes[0].setting("admin_listen");
+    let idle: Vec<_> = (0..IDLE).map(|_| begin_request(admin)).collect();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let _stop = StopAtTheEnd(&stop);
+        for writer in 0..WRITERS {
+            let (stop, url) = (&stop, cluster.admin(0, "/consumers"));
+            scope.spawn(move || {
+                for n in 0.. {
+                    if stop.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let consumer = json!({ "username": format!("{writer}-{n}") });
+                    post(&url, &consumer).expect("an answer").expect(201);
+                }
+            });
+        }
+        let number = |document: &Value, pointer: &str| {
+            let found = document.pointer(pointer).and_then(Value::as_u64);
+            found.unwrap_or_else(|| panic!("{pointer}: {document}"))
+        };
+        let moves = |path: &str, pointer: &str, least: u64| {
+            let (_, before) = before.iter().find(|(of, _)| *of == path).expect("a path");
+            let from = number(before, pointer);
+            eventually(&format!("{path}: {pointer} moves"), || {
+                let now = number(&ask(path)?, pointer);
+                (now >= from + least)
+                    .then_some(())
+                    .ok_or(format!("{from}, {now}"))
+            });
+        };
+        for (path, pointer, least) in [
+            ("/", "/timers/running", 1),
+            ("/", "/timers/pending", 1),
+            ("/timers", "/stats/sys/total", IDLE + 1),
+            ("/timers", "/stats/sys/running", 1),
+            ("/timers", "/stats/sys/pending", 1),
+            ("/timers", "/stats/sys/waiting", IDLE),
+            ("/timers", "/stats/sys/runs", 100),
+            (
+                "/status?unit=b",
+                "/memory/workers_lua_vms/0/http_allocated_gc",
+                1,
+            ),
+            ("/status?unit=b", "/server/connections_accepted", 100),
+            ("/status?unit=b", "/server/connections_active", IDLE + 1),
+            ("/status?unit=b", "/server/connections_handled", 100),
+            ("/status?unit=b", "/server/connections_waiting", IDLE),
+            ("/status?unit=b", "/server/connections_writing", 1),
+            ("/status?unit=b", "/server/total_requests", 100),
+        ] {
+            moves(path, pointer, least);
+        }
+    });
+    // And they come down again.
+    drop(idle);
+    eventually("the work is done", || {
+        let sys = &ask("/timers")?["stats"]["sys"];
+        let done = sys["pending"] == 0 && sys["waiting"].as_u64() < Some(IDLE);
+        done.then_some(()).ok_or(sys.to_string())
+    });
+    post(
+        &cluster.admin(0, "/plugins"),
+        &json!({"name": "correlation-id"}),
+    )
+    .expect("an answer")
+    .expect(201);
+    let root = ask("/").expect("an answer");
+    assert_eq!(
+        root["plugins"]["enabled_in_cluster"],
+        json!(["correlation-id"])
+    );
+}
+
+#[test]
+fn a_data_plane_counts_the_heads_that_it_reads() {
+    let cluster = Cluster::start(Database::Sqlite, 1);
+    let data = &cluster.data_planes[0];
+    let reading = || {
+        let status = get(&cluster.status_url(data, "/status"))?.expect(200);
+        Ok(status["server"]["connections_reading"].clone())
+    };
+    assert_eq!(reading(), Ok::<_, String>(json!(0)));
+    let proxy = data.setting("proxy_listen").split(',').next();
+    let begun = begin_request(proxy.expect("an address"));
+    eventually("one is read", || {
+        let now = reading()?;
+        (now == 1).then_some(()).ok_or(now.to_string())
+    });
+    drop(begun);
+    eventually("none is read", || {
+        let now = reading()?;
+        (now == 0).then_some(()).ok_or(now.to_string())
+    });
 }
 
 #[test]

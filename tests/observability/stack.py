@@ -1,86 +1,52 @@
-"""A real control plane, two real data planes, an upstream and a real Prometheus with the project's
-rules, on addresses of their own."""
+"""A real control plane on PostgreSQL, two real data planes, an upstream and a real Prometheus with
+the project's rules, on addresses of their own. Every link passes a relay."""
 
-import http.client
 import http.server
-import json
 import os
-import pathlib
 import shutil
-import socket
 import subprocess
-import tempfile
+import sys
 import threading
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 
 import yaml
 
 from files import PROMETHEUS, ROOT, read_yaml
+from relay import Relay
 
-# How long a condition may take on a loaded machine; nothing is concluded from how long it took.
-PATIENCE = 60
+sys.path.insert(0, str(ROOT / "tests" / "support"))
+from nodes import Nodes, call, free_ports, postgres  # noqa: E402  (found by the line above)
+
 SCRAPE_INTERVAL = "1s"
+# A control plane waits 2 s for its database before it says that it cannot be reached.
+CONTROL_PLANE_SCRAPE_INTERVAL = "3s"
 
 
-def binary():
-    """The built binary: LANGUR_BINARY, or where cargo puts it."""
-    target = os.environ.get("CARGO_TARGET_DIR", ROOT / "target")
-    path = pathlib.Path(os.environ.get("LANGUR_BINARY", pathlib.Path(target) / "debug" / "langur"))
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: build it first, or name one in LANGUR_BINARY")
-    return path
+class Locked:
+    """Nobody writes to a table of a database; reading goes on."""
 
+    def __init__(self, database, table):
+        url = urllib.parse.urlsplit(os.environ["LANGUR_TEST_POSTGRES"])
+        url = url._replace(path=f"/{database}").geturl()
+        self.psql = subprocess.Popen(["psql", url, "--quiet"], stdin=subprocess.PIPE, text=True)
+        self.psql.stdin.write(f"BEGIN; LOCK TABLE {table} IN EXCLUSIVE MODE;\n")
+        self.psql.stdin.flush()
 
-def eventually(what, ask, patience=PATIENCE):
-    """Asks until there is no exception, and returns the answer."""
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            return ask()
-        except Exception as why:
-            if time.monotonic() > deadline:
-                raise AssertionError(f"never: {what}: {why}") from why
-        time.sleep(0.1)
-
-
-def free_ports(count):
-    """Ports that nobody listens on now; all different."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
-
-
-def call(method, url, document=None, headers=None):
-    """(status, document) of a request; an answer that is no JSON is None."""
-    body = None if document is None else json.dumps(document).encode()
-    request = urllib.request.Request(url, body, headers or {}, method=method)
-    if body is not None:
-        request.add_header("Content-Type", "application/json")
-    try:
-        with urllib.request.urlopen(request, timeout=10) as reply:
-            status, text = reply.status, reply.read()
-    except urllib.error.HTTPError as reply:
-        status, text = reply.code, reply.read()
-    try:
-        return status, json.loads(text)
-    except ValueError:
-        return status, None
+    def release(self):
+        """The transaction ends with its connection."""
+        self.psql.stdin.close()
+        self.psql.wait()
 
 
 class Upstream(http.server.BaseHTTPRequestHandler):
-    """Fails where the path says so."""
+    """Fails, or is slow, where the path says so."""
 
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
+        if self.path.startswith("/slow"):
+            time.sleep(0.5)
         body = b"x" * 512
         self.send_response(503 if self.path.startswith("/fail") else 200)
         self.send_header("Content-Length", str(len(body)))
@@ -91,72 +57,70 @@ class Upstream(http.server.BaseHTTPRequestHandler):
         pass
 
 
-class Stack:
+class Stack(Nodes):
     def __init__(self):
-        self.binary = binary()
         for tool in ("prometheus", "promtool"):
             if shutil.which(tool) is None:
                 raise FileNotFoundError(f"{tool} is not installed: run scripts/setup.sh")
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="langur-observability-"))
-        self.processes = {}
+        super().__init__("observability")
+        self.relays = {}
         self.upstream = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
         self.upstream.daemon_threads = True
         threading.Thread(target=self.upstream.serve_forever, daemon=True).start()
         self.upstream_url = f"http://127.0.0.1:{self.upstream.server_port}"
 
     def start(self):
-        ports = iter(free_ports(9))
-        subprocess.run(
-            [self.binary, "hybrid", "gen_cert", self.folder], check=True, capture_output=True
-        )
-        admin, status, cluster, telemetry = (f"127.0.0.1:{next(ports)}" for _ in range(4))
-        self.admin_url = f"http://{admin}"
-        control = {
-            "role": "control_plane",
-            "admin_listen": admin,
-            "status_listen": status,
-            "cluster_listen": cluster,
-            "cluster_telemetry_listen": telemetry,
-        }
-        self.node("control-plane", control)
+        ports = iter(free_ports(5))
+        self.certificates()
+        database = postgres()
+        self.database = database["pg_database"]
+        port = self.relay("database", f"{database['pg_host']}:{database['pg_port']}")
+        through = {"pg_host": "127.0.0.1", "pg_port": port}
+        listens = self.control_plane("control-plane", **database | through)
+        cluster = self.relay("cluster", listens["cluster_listen"])
+        telemetry = self.relay("telemetry", listens["cluster_telemetry_listen"])
+        self.admin_url = f"http://{listens['admin_listen']}"
         self.proxies, self.data_status = [], []
-        # The second one lacks a plugin and keeps few records: what fails is provoked there.
-        for name, extra in (
-            ("data-plane-1", {}),
-            (
-                "data-plane-2",
-                {"plugins": "key-auth,correlation-id", "analytics_buffer_size_limit": "10"},
-            ),
-        ):
+        # Both lack a plugin. The second one keeps fewer records than come in a second; the first
+        # one as many as it takes to lose some when no control plane takes them.
+        for name, records in (("data-plane-1", 100), ("data-plane-2", 10)):
             proxy, listen = (f"127.0.0.1:{next(ports)}" for _ in range(2))
             settings = {
                 "role": "data_plane",
                 "proxy_listen": proxy,
                 "status_listen": listen,
-                "cluster_control_plane": cluster,
-                "cluster_telemetry_endpoint": telemetry,
+                "cluster_control_plane": f"127.0.0.1:{cluster}",
+                "cluster_telemetry_endpoint": f"127.0.0.1:{telemetry}",
                 "metrics_per_consumer": "on",
                 "metrics_upstream_health": "on",
-                **extra,
+                "plugins": "key-auth,correlation-id",
+                "analytics_buffer_size_limit": records,
             }
             self.node(name, settings)
             self.proxies.append(f"http://{proxy}")
             self.data_status.append(listen)
-        self.start_prometheus(next(ports), {"control": [status], "data": self.data_status})
+        status = {"control": [listens["status_listen"]], "data": self.data_status}
+        self.start_prometheus(next(ports), status)
 
-    def node(self, name, settings):
-        prefix = self.folder / name
-        prefix.mkdir()
-        settings = {
-            "prefix": prefix,
-            "cluster_cert": self.folder / "cluster.crt",
-            "cluster_cert_key": self.folder / "cluster.key",
-            "nginx_worker_processes": "1",
-            **settings,
-        }
-        file = prefix / "langur.conf"
-        file.write_text("".join(f"{key} = {value}\n" for key, value in settings.items()))
-        self.spawn(name, [self.binary, "start", "-c", file])
+    def relay(self, name, target):
+        """The port of a relay in front of this address."""
+        host, port = target.split(":")
+        self.relays[name] = Relay((host, int(port)))
+        return self.relays[name].port
+
+    def renew_certificate(self):
+        """The one that nodes read at their next start."""
+        for name in ("cluster.crt", "cluster.key"):
+            (self.folder / name).unlink()
+        self.certificates()
+
+    def keep_database(self):
+        """A copy of the database, to which nobody may be connected meanwhile; its name."""
+        copy = f"{self.database}_older"
+        statement = f"CREATE DATABASE {copy} TEMPLATE {self.database}"
+        command = ["psql", os.environ["LANGUR_TEST_POSTGRES"], "-qc", statement]
+        subprocess.run(command, check=True, capture_output=True)
+        return copy
 
     def start_prometheus(self, port, targets):
         """With the project's configuration: only targets and intervals are this test's."""
@@ -174,6 +138,8 @@ class Stack:
             "prometheus": [own],
         }
         for job in config["scrape_configs"]:
+            if job["job_name"] == "langur-control-plane":
+                job["scrape_interval"] = job["scrape_timeout"] = CONTROL_PLANE_SCRAPE_INTERVAL
             job.pop("dns_sd_configs", None)
             job["static_configs"] = [{"targets": place[job["job_name"]]}]
         file = self.folder / "prometheus.yml"
@@ -187,30 +153,10 @@ class Stack:
         flags = [f"--{key}={value}" for key, value in arguments.items()]
         self.spawn("prometheus", ["prometheus", *flags])
 
-    def spawn(self, name, command):
-        log = (self.folder / f"{name}.log").open("ab")
-        with log:
-            process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        self.processes[name] = process
-
-    def kill(self, name):
-        process = self.processes.pop(name)
-        process.kill()
-        process.wait()
-
     def stop(self, keep):
-        """Ends all processes and removes the folder; a second time there is nothing left to do."""
-        for process in self.processes.values():
-            process.kill()
-        for process in self.processes.values():
-            process.wait()
+        super().stop(keep)
         self.upstream.shutdown()
         self.upstream.server_close()
-        if keep:
-            for log in sorted(self.folder.glob("*.log")):
-                print(f"--- {log.name}, its last lines")
-                print("\n".join(log.read_text(errors="replace").splitlines()[-30:]))
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def admin(self, method, path, document=None, expect=(200, 201, 204)):
         status, answer = call(method, self.admin_url + path, document)
@@ -228,60 +174,3 @@ class Stack:
 
     def instant(self, expression):
         return self.api("query", query=expression)["result"]
-
-    def range(self, expression, start, end):
-        parameters = {"query": expression, "start": start, "end": end, "step": SCRAPE_INTERVAL}
-        return self.api("query_range", **parameters)["result"]
-
-
-class Load:
-    """Requests and writes from one thread each, until it is stopped."""
-
-    def __init__(self, stack, requests):
-        self.stack, self.requests = stack, requests
-        self.stopping = threading.Event()
-        self.trouble = []
-        self.threads = [
-            threading.Thread(target=self.guard, args=[self.write], daemon=True),
-            *(
-                threading.Thread(target=self.guard, args=[self.request, proxy], daemon=True)
-                for proxy in stack.proxies
-            ),
-        ]
-        for thread in self.threads:
-            thread.start()
-
-    def guard(self, work, *arguments):
-        try:
-            work(*arguments)
-        except Exception as err:
-            self.trouble.append(err)
-
-    def request(self, proxy):
-        address = urllib.parse.urlsplit(proxy)
-        connection = http.client.HTTPConnection(address.hostname, address.port, timeout=10)
-        while not self.stopping.is_set():
-            for path, headers in self.requests:
-                connection.request("GET", path, headers=headers)
-                connection.getresponse().read()
-            self.stopping.wait(0.02)
-        connection.close()
-
-    def write(self):
-        n = 0
-        while not self.stopping.wait(0.2):
-            n += 1
-            admin = self.stack.admin
-            admin("POST", "/consumers", {"username": f"c{n}"})
-            admin("PATCH", f"/consumers/c{n}", {"tags": ["seen"]})
-            admin("PUT", f"/consumers/p{n}", {"username": f"p{n}"})
-            admin("DELETE", f"/consumers/c{n}")
-            # Refused: there is one of this name.
-            admin("POST", "/consumers", {"username": "ann"}, expect=(409,))
-
-    def stop(self):
-        self.stopping.set()
-        for thread in self.threads:
-            thread.join()
-        if self.trouble:
-            raise self.trouble[0]

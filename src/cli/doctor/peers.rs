@@ -1,13 +1,14 @@
 //! The control planes of a data plane: found, reached, believed, of a fitting version, and of the
 //! same time.
 
-use super::finding::Finding;
+use super::finding::{Finding, Level};
 use crate::cli::ask::{Deadlined, connect_tls, exchange, resolve};
 use crate::settings::{HostPort, Settings};
 use crate::tls::{self, ClusterTrust};
 use crate::wire::check_version;
 use rustls::{AlertDescription, CertificateError, ClientConfig};
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -40,6 +41,7 @@ pub fn examine(settings: &Settings, patience: Duration) -> Vec<Finding> {
         let peer = Peer {
             setting: CONFIGURATION,
             address,
+            one_of_several: None,
             name,
             config: &config,
             trust: &trust,
@@ -56,6 +58,7 @@ pub fn examine(settings: &Settings, patience: Duration) -> Vec<Finding> {
         let peer = Peer {
             setting: TELEMETRY,
             address,
+            one_of_several: None,
             name: name.or(cluster.server_name.as_deref()),
             config: &config,
             trust: &trust,
@@ -70,6 +73,7 @@ pub fn examine(settings: &Settings, patience: Duration) -> Vec<Finding> {
 struct Peer<'a> {
     setting: &'static str,
     address: &'a HostPort,
+    one_of_several: Option<IpAddr>,
     name: Option<&'a str>,
     config: &'a Arc<ClientConfig>,
     trust: &'a ClusterTrust,
@@ -77,27 +81,57 @@ struct Peer<'a> {
 }
 
 impl Peer<'_> {
+    /// What is called so: the address of the settings, and which one of several it stands for.
+    fn place(&self) -> String {
+        match self.one_of_several {
+            Some(ip) => format!("{} ({ip})", self.address),
+            None => self.address.to_string(),
+        }
+    }
+
     fn error(&self, text: &str, advice: &str) -> Finding {
-        Finding::error(self.setting, format!("{}: {text}", self.address), advice)
+        Finding::error(self.setting, format!("{}: {text}", self.place()), advice)
     }
 
     fn examine(&self) -> Vec<Finding> {
-        let deadline = Instant::now() + self.patience;
-        let address = match resolve(self.address) {
-            Ok(address) => address,
+        match resolve(self.address) {
+            Ok(addresses) => self.examine_all(&addresses),
             Err(error) => {
                 let text = format!("the name is not found: {error}");
                 let advice = "correct the name, or make it known to this machine's resolver";
-                return vec![self.error(&text, advice)];
+                vec![self.error(&text, advice)]
             }
-        };
-        let stream = match Deadlined::connect(address, deadline) {
-            Ok(stream) => stream,
-            Err(error) => {
-                let (text, advice) = unreachable(&error);
-                return vec![self.error(&text, advice)];
+        }
+    }
+
+    /// All addresses of the name: a data plane tries one after the other, so that one that cannot
+    /// be reached is an error only when no other can.
+    fn examine_all(&self, addresses: &[SocketAddr]) -> Vec<Finding> {
+        let (mut findings, mut lost) = (Vec::new(), Vec::new());
+        for address in addresses {
+            let peer = Peer {
+                one_of_several: (addresses.len() > 1).then(|| address.ip()),
+                ..*self
+            };
+            let deadline = Instant::now() + self.patience;
+            match Deadlined::connect(*address, deadline) {
+                Ok(stream) => findings.extend(peer.examine_one(stream)),
+                Err(error) => {
+                    let (text, advice) = unreachable(&error);
+                    lost.push(peer.error(&text, advice));
+                }
             }
-        };
+        }
+        if !findings.is_empty() {
+            for one in &mut lost {
+                one.level = Level::Warning;
+            }
+        }
+        findings.extend(lost);
+        findings
+    }
+
+    fn examine_one(&self, stream: Deadlined) -> Vec<Finding> {
         let name = match tls::server_name(self.trust, self.name, &self.address.host) {
             Ok(name) => name,
             Err(error) => {
@@ -121,7 +155,7 @@ impl Peer<'_> {
         let date = date.and_then(|date| httpdate::parse_http_date(date).ok());
         findings.extend(date.and_then(|date| self.clock(date, SystemTime::now())));
         if findings.is_empty() {
-            let text = format!("{} answers and accepts the certificate", self.address);
+            let text = format!("{} answers and accepts the certificate", self.place());
             findings.push(Finding::ok(self.setting, text));
         }
         findings
@@ -147,7 +181,7 @@ impl Peer<'_> {
         let apart = apart.as_secs();
         let text = format!(
             "{}: its clock and this one are {apart} s apart",
-            self.address
+            self.place()
         );
         let advice = "synchronise both clocks (NTP)";
         if apart > SKEW_ERROR {
@@ -247,7 +281,8 @@ fn is_about_certificates(alert: AlertDescription) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::doctor::finding::Level;
+    use std::net::TcpListener;
+    use std::{io::Write as _, thread};
 
     fn judged<T>(judge: impl FnOnce(&Peer<'_>) -> T) -> T {
         let address: HostPort = "cp:8005".parse().unwrap();
@@ -260,11 +295,56 @@ mod tests {
         judge(&Peer {
             setting: CONFIGURATION,
             address: &address,
+            one_of_several: None,
             name: None,
             config: &config,
             trust: &trust,
             patience: Duration::from_secs(1),
         })
+    }
+
+    #[test]
+    fn every_address_of_a_name() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let there = listener.local_addr().unwrap();
+        let gone = TcpListener::bind("127.0.0.2:0").unwrap();
+        let nobody = gone.local_addr().unwrap();
+        drop(gone);
+        let served = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.write_all(b"SSH-2.0-and-no-TLS\r\n").unwrap();
+        });
+        let check = |addresses: &[SocketAddr], expected: &[(Level, &str)]| {
+            let found = judged(|peer| peer.examine_all(addresses));
+            let found: Vec<_> = found.iter().map(|one| (one.level, &*one.text)).collect();
+            assert_eq!(found.len(), expected.len(), "{found:?}");
+            for ((level, text), (expected, part)) in found.iter().zip(expected) {
+                assert_eq!(level, expected, "{text}");
+                assert!(text.contains(part), "{text}");
+            }
+        };
+        check(
+            &[nobody, there],
+            &[
+                (
+                    Level::Error,
+                    "cp:8005 (127.0.0.1): what listens there does not speak TLS",
+                ),
+                (Level::Warning, "cp:8005 (127.0.0.2): nothing listens there"),
+            ],
+        );
+        served.join().unwrap();
+        check(
+            &[nobody, there],
+            &[
+                (Level::Error, "cp:8005 (127.0.0.2): nothing listens there"),
+                (Level::Error, "cp:8005 (127.0.0.1): nothing listens there"),
+            ],
+        );
+        check(
+            &[nobody],
+            &[(Level::Error, "cp:8005: nothing listens there")],
+        );
     }
 
     #[test]

@@ -5,10 +5,14 @@ use crate::cli::CliError;
 use crate::cli::ask::Listener;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
+use std::io;
 use std::time::Instant;
 
-/// Pages of a thousand that are asked for.
-const MOST_PAGES: usize = 100;
+/// Rows that are asked for at a time; fewer, when so many are more than is read.
+const PAGE: usize = 1000;
+/// Answers that are waited for.
+const MOST_PAGES: usize = 1000;
+const PATH: &str = "/clustering/data-planes";
 
 /// All data planes, and where the configuration stands.
 pub struct Fleet {
@@ -108,9 +112,25 @@ impl Fleet {
             revision: None,
             data_planes: Vec::new(),
         };
-        let mut path = "/clustering/data-planes?size=1000".to_owned();
+        let (mut size, mut next) = (PAGE, None::<String>);
         for _ in 0..MOST_PAGES {
-            let answer = admin.ask(&path, deadline)?;
+            let path = match &next {
+                // Only the offset: the size that was asked for stays.
+                Some(next) => format!("{next}&size={size}"),
+                None => format!("{PATH}?size={size}"),
+            };
+            let answer = match admin.get(&path, deadline) {
+                Ok(answer) => answer,
+                // Rows are long where much is quarantined.
+                Err(error) if error.kind() == io::ErrorKind::FileTooLarge && size > 1 => {
+                    size /= 10;
+                    continue;
+                }
+                Err(error) => {
+                    let name = &admin.name;
+                    return Err(CliError::Unavailable(format!("{name}: {error}")));
+                }
+            };
             let body = answer.json();
             let rows = match (answer.status, body["data"].as_array()) {
                 (200, Some(rows)) => rows,
@@ -128,10 +148,9 @@ impl Fleet {
             let revision = answer.header("x-langur-revision");
             fleet.revision = revision.and_then(|revision| revision.parse().ok());
             fleet.data_planes.extend(rows.iter().map(DataPlane::of));
-            match body["next"].as_str() {
-                // Only the offset: the size that was asked for stays.
-                Some(next) => path = format!("{next}&size=1000"),
-                None => break,
+            next = body["next"].as_str().map(str::to_owned);
+            if next.is_none() {
+                break;
             }
         }
         Ok(fleet)
@@ -249,6 +268,11 @@ impl Fleet {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::HostPort;
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::net::TcpListener;
+    use std::thread;
+    use std::time::Duration;
 
     fn row(connected: bool, revision: Option<u64>, sync_status: &str) -> Value {
         json!({
@@ -264,6 +288,59 @@ mod tests {
             "quarantined": [],
             "cert_details": {"expiry_timestamp": 1_000 + 86_400 * 40},
         })
+    }
+
+    /// Answers requests one by one, and returns their first lines.
+    fn serve(answers: Vec<String>) -> (HostPort, thread::JoinHandle<Vec<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let served = thread::spawn(move || {
+            let answer = |body: &String| {
+                let (stream, _) = listener.accept().unwrap();
+                let mut lines = BufReader::new(&stream).lines().map(Result::unwrap);
+                let first = lines.next().unwrap();
+                lines.find(String::is_empty).unwrap();
+                // Whoever reads no more has closed.
+                let _ = write!(&stream, "HTTP/1.1 200 OK\r\n\r\n{body}");
+                first
+            };
+            answers.iter().map(answer).collect()
+        });
+        (address.parse().unwrap(), served)
+    }
+
+    #[test]
+    fn an_answer_that_is_too_long_is_asked_for_in_parts() {
+        let long = format!("{{\"data\":[\"{}\"]}}", "x".repeat(17 << 20));
+        let page = |next: Value| {
+            let row = row(true, Some(7), "normal");
+            json!({"data": [row], "next": next}).to_string()
+        };
+        let next = json!("/clustering/data-planes?offset=abc");
+        let (address, served) = serve(vec![long, page(next), page(Value::Null)]);
+        let listener = Listener::plain(&address).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let fleet = Fleet::ask(&listener, deadline).unwrap();
+        assert_eq!(fleet.data_planes.len(), 2);
+        assert_eq!(
+            served.join().unwrap(),
+            [
+                "GET /clustering/data-planes?size=1000 HTTP/1.0",
+                "GET /clustering/data-planes?size=100 HTTP/1.0",
+                "GET /clustering/data-planes?offset=abc&size=100 HTTP/1.0",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_answer_that_is_no_end_says_so() {
+        let long = "x".repeat(17 << 20);
+        let (address, served) = serve(vec![long; 4]);
+        let listener = Listener::plain(&address).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let error = Fleet::ask(&listener, deadline).err().unwrap().to_string();
+        assert!(error.contains("the answer has more than 16 MiB"), "{error}");
+        assert_eq!(served.join().unwrap().len(), 4);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //! entities.
 
 use super::error::ApiError;
-use crate::control_plane::config_store::{ConfigStoreHandle, Document, Key};
+use crate::control_plane::CurrentDocument;
+use crate::control_plane::config_store::{ConfigStoreHandle, Document, Key, Transaction};
 use crate::model::{Kind, RequestId};
 use crate::schema::{self, Entity, Env, Role, RouterFlavor, SystemRandom};
 use serde_json::{Value, json};
@@ -15,6 +16,8 @@ use uuid::Uuid;
 #[derive(Clone)]
 pub struct Api {
     pub store: ConfigStoreHandle,
+    /// On a node that lives from a declarative document, which is all that can be written there.
+    pub document: Option<Arc<CurrentDocument>>,
     pub role: Role,
     pub router_flavor: RouterFlavor,
     /// The enabled plugins; `None` enables every bundled one.
@@ -56,6 +59,15 @@ impl Api {
         }
     }
 
+    /// The same inside of a transaction.
+    #[must_use]
+    pub fn inside(&self, transaction: Arc<Transaction>) -> Api {
+        Api {
+            store: self.store.inside(transaction),
+            ..self.clone()
+        }
+    }
+
     pub fn env(&self) -> Env<'_> {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -71,12 +83,22 @@ impl Api {
 
     /// An entity as answers show it.
     pub async fn show(&self, kind: Kind, document: Document) -> Result<Value, ApiError> {
-        let mut shown = schema_of(kind)?.read(document, &self.env());
+        let mut shown = self.shown(kind, document)?;
         if kind == Kind::Certificates {
             let snis = self.sni_names(id_of(&shown)?).await?;
             shown.insert("snis".to_owned(), json!(snis));
         }
         Ok(Value::Object(shown))
+    }
+
+    /// The fields of an entity as answers show them. Without a database, as in Kong, there is no
+    /// lifetime that never ends.
+    pub fn shown(&self, kind: Kind, document: Document) -> Result<Document, ApiError> {
+        let mut shown = schema_of(kind)?.read(document, &self.env());
+        if self.document.is_some() && shown.get("ttl").is_some_and(Value::is_null) {
+            shown.shift_remove("ttl");
+        }
+        Ok(shown)
     }
 
     /// The store's key for a key in a path.
@@ -136,7 +158,7 @@ impl Api {
     /// The entity with a key of a path.
     pub async fn find(&self, kind: Kind, key: &str) -> Result<Option<Document>, ApiError> {
         let lookup = self.lookup(kind, key)?;
-        Ok(self.store.store().find(kind, &lookup).await?)
+        Ok(self.store.entities().find(kind, &lookup).await?)
     }
 
     /// The entity with a key of a path, or 404.
@@ -147,7 +169,7 @@ impl Api {
     /// The entity with an id, or 404.
     pub async fn by_id(&self, kind: Kind, id: Uuid) -> Result<Document, ApiError> {
         self.store
-            .store()
+            .entities()
             .get(kind, &Key::Id(id))
             .await?
             .ok_or(ApiError::NotFound)

@@ -110,7 +110,7 @@ impl Api {
     /// The certificate that an SNI belongs to.
     async fn sni_owner(&self, name: &str) -> Result<Option<Uuid>, ApiError> {
         let key = Key::Unique("name", json!(name));
-        let sni = self.store.store().get(Kind::Snis, &key).await?;
+        let sni = self.store.entities().get(Kind::Snis, &key).await?;
         let owner = sni
             .as_ref()
             .and_then(|sni| sni.get("certificate")?.get("id")?.as_str());
@@ -146,7 +146,7 @@ impl Api {
                 tags: None,
                 filter: Some((field, parent)),
             };
-            let page = self.store.store().page(child, &request).await?;
+            let page = self.store.entities().page(child, &request).await?;
             found.extend(page.documents);
             match page.next {
                 Some(next) => after = Some(next),

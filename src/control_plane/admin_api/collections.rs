@@ -2,10 +2,12 @@
 //! beside their child.
 
 use super::api::{Api, Lookup, as_id, id_of, schema_of};
+use super::endpoint::Endpoint;
 use super::error::ApiError;
 use super::paging::{self, PageQuery};
 use super::reply::Answer;
 use super::request::Body;
+use super::writes::name_in;
 use crate::control_plane::config_store::{Document, Key, PageRequest};
 use crate::model::Kind;
 use serde_json::{Value, json};
@@ -17,6 +19,52 @@ fn is_read(method: &str) -> bool {
 }
 
 impl Api {
+    /// An endpoint that holds entities.
+    ///
+    /// # Errors
+    /// What the endpoint refuses; 404 for one that holds none.
+    pub async fn entity_endpoint(
+        &self,
+        endpoint: Endpoint,
+        method: &str,
+        arguments: &[(String, String)],
+        body: Body,
+    ) -> Result<Answer, ApiError> {
+        match endpoint {
+            Endpoint::Collection(kind) => self.collection(kind, method, arguments, body).await,
+            Endpoint::Entity(kind, key) => self.entity(kind, &key, method, body).await,
+            Endpoint::Children {
+                parent,
+                key,
+                child,
+                field,
+            } => {
+                self.children((parent, &key), (child, field), method, arguments, body)
+                    .await
+            }
+            Endpoint::Child {
+                parent,
+                key,
+                child,
+                field,
+                child_key,
+            } => {
+                self.child((parent, &key), (child, field), &child_key, method, body)
+                    .await
+            }
+            Endpoint::Parent {
+                child,
+                key,
+                field,
+                parent,
+            } => {
+                self.parent((child, &key), (field, parent), method, body)
+                    .await
+            }
+            _ => Err(ApiError::NotFound),
+        }
+    }
+
     /// `/services`.
     pub async fn collection(
         &self,
@@ -51,7 +99,7 @@ impl Api {
         };
         let key = Key::Unique("custom_id", json!(custom_id));
         let mut data = Vec::new();
-        if let Some(found) = self.store.store().get(Kind::Consumers, &key).await? {
+        if let Some(found) = self.store.entities().get(Kind::Consumers, &key).await? {
             data.push(self.show(Kind::Consumers, found).await?);
         }
         Ok(Answer::Json(200, json!({"data": data, "next": null})))
@@ -73,17 +121,17 @@ impl Api {
             tags: query.tags.clone().filter(|_| parent.is_none()),
             filter: parent,
         };
-        let page = self.store.store().page(kind, &request).await?;
+        let page = self.store.entities().page(kind, &request).await?;
+        let mut next = page.next;
+        // Without a database, as in Kong, a full page does not know that it is the last.
+        if self.document.is_some() && page.documents.len() == query.size {
+            next = page.documents.last().map(id_of).transpose()?;
+        }
         let mut data = Vec::with_capacity(page.documents.len());
         for document in page.documents {
             data.push(self.show(kind, document).await?);
         }
-        Ok(paging::page(
-            path,
-            data,
-            page.next.map(paging::token),
-            suffix,
-        ))
+        Ok(paging::page(path, data, next.map(paging::token), suffix))
     }
 
     /// `/services/{key}`.
@@ -104,17 +152,19 @@ impl Api {
                 Ok(Answer::Json(200, replaced))
             }
             "PATCH" => match self.find(kind, key).await? {
-                Some(found) => Ok(Answer::Json(
-                    200,
-                    self.update(kind, id_of(&found)?, body, &[]).await?,
-                )),
+                Some(found) => {
+                    let by = name_in(&self.lookup(kind, key)?);
+                    let updated = self.update(kind, id_of(&found)?, body, &[], by).await?;
+                    Ok(Answer::Json(200, updated))
+                }
                 // A plugin's name is needed to read the body, so it is looked for first.
                 None if kind == Kind::Plugins => Err(ApiError::NotFound),
                 None => Err(self.missing(kind, key)?),
             },
             "DELETE" => {
                 if let Some(found) = self.find(kind, key).await? {
-                    self.delete(kind, id_of(&found)?).await?;
+                    let by = name_in(&self.lookup(kind, key)?);
+                    self.delete(kind, id_of(&found)?, by).await?;
                 }
                 Ok(Answer::NoContent)
             }
@@ -153,7 +203,7 @@ impl Api {
                 self.replace(kind, &by_id(id), body, &[]).await?,
             )),
             "DELETE" => {
-                self.delete(kind, id).await?;
+                self.delete(kind, id, None).await?;
                 Ok(Answer::NoContent)
             }
             _ => {
@@ -163,7 +213,8 @@ impl Api {
                 if is_read(method) {
                     return Ok(Answer::Json(200, self.show(kind, found).await?));
                 }
-                Ok(Answer::Json(200, self.update(kind, id, body, &[]).await?))
+                let updated = self.update(kind, id, body, &[], None).await?;
+                Ok(Answer::Json(200, updated))
             }
         }
     }
@@ -234,7 +285,7 @@ impl Api {
             return self.target(parent_id, child_key, method, body).await;
         }
         let lookup = self.child_lookup(child, (field, parent_id), child_key)?;
-        let found = self.store.store().find(child, &lookup).await?;
+        let found = self.store.entities().find(child, &lookup).await?;
         let own = found.filter(|found| points_to(found, field, parent_id));
         let pointer = [(field, json!({ "id": parent_id }))];
         match method {
@@ -244,14 +295,13 @@ impl Api {
             )),
             "PATCH" => {
                 let own = own.ok_or(ApiError::NotFound)?;
-                Ok(Answer::Json(
-                    200,
-                    self.update(child, id_of(&own)?, body, &pointer).await?,
-                ))
+                let id = id_of(&own)?;
+                let updated = self.update(child, id, body, &pointer, None).await?;
+                Ok(Answer::Json(200, updated))
             }
             "DELETE" => {
                 let own = own.ok_or(ApiError::NotFound)?;
-                self.delete(child, id_of(&own)?).await?;
+                self.delete(child, id_of(&own)?, None).await?;
                 Ok(Answer::NoContent)
             }
             _ => {
@@ -283,7 +333,10 @@ impl Api {
                 200,
                 self.replace(parent, &by_id(id), body, &[]).await?,
             )),
-            ("PATCH", Some(id)) => Ok(Answer::Json(200, self.update(parent, id, body, &[]).await?)),
+            ("PATCH", Some(id)) => {
+                let updated = self.update(parent, id, body, &[], None).await?;
+                Ok(Answer::Json(200, updated))
+            }
             ("DELETE", Some(_)) => Err(ApiError::MethodNotAllowed),
             (_, Some(id)) => {
                 let found = self.by_id(parent, id).await?;

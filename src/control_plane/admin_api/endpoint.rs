@@ -10,6 +10,8 @@ pub enum Endpoint {
     Root,
     Status,
     Endpoints,
+    /// `/openapi.json`.
+    OpenApi,
     Timers,
     Metrics,
     DebugActors,
@@ -74,6 +76,20 @@ pub enum Endpoint {
     /// `/upstreams/{u}/targets/all`.
     AllTargets(String),
     UpstreamHealth(String),
+    /// `/upstreams/{u}/targets/{t}/healthy` or `unhealthy`, or of one of the target's
+    /// addresses: what a data plane of the same process is told.
+    SetTargetHealth {
+        upstream: String,
+        target: String,
+        address: Option<String>,
+        healthy: bool,
+    },
+    Revisions,
+    /// `/revisions/{n}` and `/revisions/{a}..{b}`.
+    Revision(String),
+    /// `/revisions/{n}/rollback`.
+    Rollback(String),
+    Transactions,
 }
 
 impl Endpoint {
@@ -88,11 +104,14 @@ impl Endpoint {
             | Endpoint::Parent { .. }
             | Endpoint::Tag(_) => "DELETE, GET, HEAD, OPTIONS, PATCH, PUT",
             Endpoint::Validate(_) => "OPTIONS, POST",
-            Endpoint::SetLogLevel(_) | Endpoint::SetClusterLogLevel { .. } => "OPTIONS, PUT",
+            Endpoint::SetLogLevel(_)
+            | Endpoint::SetClusterLogLevel { .. }
+            | Endpoint::SetTargetHealth { .. } => "OPTIONS, PUT",
             Endpoint::Cache => "DELETE, OPTIONS",
             Endpoint::CacheEntry | Endpoint::ProxyCacheEntry => "DELETE, GET, HEAD, OPTIONS",
             Endpoint::Config => "GET, HEAD, OPTIONS, POST",
             Endpoint::Acme => "OPTIONS, PATCH, POST",
+            Endpoint::Rollback(_) | Endpoint::Transactions => "OPTIONS, POST",
             _ => "GET, HEAD, OPTIONS",
         }
     }
@@ -101,8 +120,26 @@ impl Endpoint {
     pub fn is_there(&self, hybrid: bool) -> bool {
         match self {
             Endpoint::SetClusterLogLevel { hybrid: only, .. } => *only == hybrid,
+            Endpoint::SetTargetHealth { .. } => !hybrid,
             _ => true,
         }
+    }
+
+    /// Whether its writes are writes of entities.
+    pub fn holds_entities(&self) -> bool {
+        matches!(
+            self,
+            Endpoint::Collection(_)
+                | Endpoint::Entity(..)
+                | Endpoint::Children { .. }
+                | Endpoint::Child { .. }
+                | Endpoint::Parent { .. }
+        )
+    }
+
+    /// Whether its writes become revisions.
+    pub fn writes_revisions(&self) -> bool {
+        self.holds_entities() || matches!(self, Endpoint::Rollback(_) | Endpoint::Transactions)
     }
 
     /// Whether the method is one of [`Endpoint::methods`].
@@ -126,6 +163,7 @@ fn literal(parts: &[&str]) -> Option<Endpoint> {
         [] => Endpoint::Root,
         ["status"] => Endpoint::Status,
         ["endpoints"] => Endpoint::Endpoints,
+        ["openapi.json"] => Endpoint::OpenApi,
         ["timers"] => Endpoint::Timers,
         ["config"] => Endpoint::Config,
         ["status", "dns"] => Endpoint::DnsStatus,
@@ -173,6 +211,23 @@ fn literal(parts: &[&str]) -> Option<Endpoint> {
         ["clustering", "status"] => Endpoint::ClusterStatus,
         ["upstreams", key, "health"] => Endpoint::UpstreamHealth((*key).into()),
         ["upstreams", key, "targets", "all"] => Endpoint::AllTargets((*key).into()),
+        [
+            "upstreams",
+            upstream,
+            "targets",
+            target,
+            address @ ..,
+            health @ ("healthy" | "unhealthy"),
+        ] if address.len() <= 1 => Endpoint::SetTargetHealth {
+            upstream: (*upstream).into(),
+            target: (*target).into(),
+            address: address.first().map(|address| (*address).into()),
+            healthy: *health == "healthy",
+        },
+        ["transactions"] => Endpoint::Transactions,
+        ["revisions"] => Endpoint::Revisions,
+        ["revisions", name] => Endpoint::Revision((*name).into()),
+        ["revisions", name, "rollback"] => Endpoint::Rollback((*name).into()),
         _ => return None,
     })
 }
@@ -273,11 +328,15 @@ pub fn all_paths(hybrid: bool) -> Vec<String> {
         "/filter-chains/{filter_chains}/route",
         "/filter-chains/{filter_chains}/service",
         "/metrics",
+        "/openapi.json",
         "/plugins/enabled",
         "/plugins/schema/{name}",
         "/proxy-cache",
         "/proxy-cache/{cache_key}",
         "/proxy-cache/{plugin_id}/caches/{cache_key}",
+        "/revisions",
+        "/revisions/{revision}",
+        "/revisions/{revision}/rollback",
         "/routes/{routes}/filter-chains",
         "/routes/{routes}/filter-chains/{filter_chains}",
         "/routes/{routes}/filters/all",
@@ -302,15 +361,23 @@ pub fn all_paths(hybrid: bool) -> Vec<String> {
         "/tags",
         "/tags/{tags}",
         "/timers",
+        "/transactions",
         "/upstreams/{upstreams}/health",
         "/upstreams/{upstreams}/targets/all",
     ]
     .map(str::to_owned)
     .to_vec();
-    paths.push(match hybrid {
-        true => "/debug/cluster/control-planes-nodes/log-level/{log_level}".to_owned(),
-        false => "/debug/cluster/log-level/{log_level}".to_owned(),
-    });
+    let by_role: &[&str] = match hybrid {
+        true => &["/debug/cluster/control-planes-nodes/log-level/{log_level}"],
+        false => &[
+            "/debug/cluster/log-level/{log_level}",
+            "/upstreams/{upstreams}/targets/{targets}/healthy",
+            "/upstreams/{upstreams}/targets/{targets}/unhealthy",
+            "/upstreams/{upstreams}/targets/{targets}/{address}/healthy",
+            "/upstreams/{upstreams}/targets/{targets}/{address}/unhealthy",
+        ],
+    };
+    paths.extend(by_role.iter().map(|path| (*path).to_owned()));
     for kind in top_level() {
         let base = format!("/{}", path_name(kind));
         let entity = format!("{base}/{{{kind}}}");
@@ -401,6 +468,20 @@ mod tests {
                 parent: Kind::KeySets,
             }),
         );
+        let set = |address: Option<&str>, healthy| {
+            Some(Endpoint::SetTargetHealth {
+                upstream: key(),
+                target: "t:1".into(),
+                address: address.map(str::to_owned),
+                healthy,
+            })
+        };
+        check("/upstreams/k/targets/t:1/healthy", set(None, true));
+        check(
+            "/upstreams/k/targets/t:1/a:2/unhealthy",
+            set(Some("a:2"), false),
+        );
+        check("/upstreams/k/targets/t:1/a:2/b/healthy", None);
         check("/routes/k/filter-chains/f", Some(Endpoint::Wasm));
         check("/targets", None);
         check("/snis/k/certificate", None);

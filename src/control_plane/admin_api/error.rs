@@ -60,6 +60,22 @@ pub enum ApiError {
         option: &'static str,
         why: String,
     },
+    /// Code 12: on a node without a database. `by` is the field that named the entity, when that
+    /// was not its id.
+    ReadOnly {
+        verb: &'static str,
+        kind: String,
+        by: Option<&'static str>,
+    },
+    /// A 405 that is only a message.
+    NotAllowed(&'static str),
+    /// Code 14: a document that is refused. What is wrong, shaped like the document and, where
+    /// that was asked for, entity by entity; and every violation in words.
+    Declarative {
+        fields: Map<String, Value>,
+        flattened: Option<Vec<Value>>,
+        lines: Vec<String>,
+    },
     /// Code 13: parents given by a unique field that no parent has.
     Unresolved(Map<String, Value>),
     /// Code 19: a CA certificate that services still list.
@@ -67,6 +83,15 @@ pub enum ApiError {
         id: String,
         service: String,
     },
+    /// Operations of a transaction: `violations` has the place, the status and the body of each.
+    TransactionRefused {
+        asked: usize,
+        violations: Vec<Value>,
+    },
+    /// A 409 that is only a message.
+    Conflict(String),
+    /// A 410: what was once there is no more known.
+    Gone(String),
     /// The store's queue is full: try again.
     Busy,
     /// The database cannot be reached or failed; the cause is logged, not told.
@@ -77,8 +102,12 @@ impl ApiError {
     pub fn status(&self) -> u16 {
         match self {
             ApiError::NotFound | ApiError::NotFoundBecause(_) | ApiError::Missing { .. } => 404,
-            ApiError::MethodNotAllowed | ApiError::TraceNotAllowed => 405,
-            ApiError::Unique(_) => 409,
+            ApiError::MethodNotAllowed
+            | ApiError::TraceNotAllowed
+            | ApiError::ReadOnly { .. }
+            | ApiError::NotAllowed(_) => 405,
+            ApiError::Unique(_) | ApiError::Conflict(_) => 409,
+            ApiError::Gone(_) => 410,
             ApiError::TooLarge => 413,
             ApiError::UnsupportedMediaType => 415,
             ApiError::Internal => 500,
@@ -93,13 +122,30 @@ impl ApiError {
         let message = |text: &str| Some(json!({ "message": text }));
         match self {
             ApiError::NotFound => message("Not found"),
-            ApiError::NotFoundBecause(text) | ApiError::BadRequest(text) => message(text),
+            ApiError::NotFoundBecause(text)
+            | ApiError::BadRequest(text)
+            | ApiError::Conflict(text)
+            | ApiError::Gone(text) => message(text),
             ApiError::MethodNotAllowed => message("Method not allowed"),
+            ApiError::NotAllowed(text) => message(text),
             ApiError::UnsupportedMediaType | ApiError::TraceNotAllowed => None,
             ApiError::TooLarge => message("Payload too large"),
             ApiError::Busy => message("The control plane is busy, please try again"),
             ApiError::Internal => message("An unexpected error occurred"),
             ApiError::Schema(violations) => Some(violations.to_json()),
+            ApiError::TransactionRefused { asked, violations } => {
+                let refused = violations.len();
+                let were = if refused == 1 { "was" } else { "were" };
+                let operations = if *asked == 1 {
+                    "operation"
+                } else {
+                    "operations"
+                };
+                let text = format!(
+                    "{refused} of {asked} {operations} {were} refused, nothing was written"
+                );
+                Some(json!({"message": text, "violations": violations}))
+            }
             other => Some(other.coded()),
         }
     }
@@ -173,6 +219,29 @@ impl ApiError {
                     "message": format!("invalid option ({option}: {why})"),
                     "options": { *option: why },
                 });
+            }
+            ApiError::ReadOnly { verb, kind, by } => {
+                let by = by.map(|by| format!(" by '{by}'")).unwrap_or_default();
+                let text = format!("cannot {verb} '{kind}' entities{by} when not using a database");
+                (12, "operation unsupported".into(), text, None)
+            }
+            ApiError::Declarative {
+                fields,
+                flattened,
+                lines,
+            } => {
+                let mut body = json!({
+                    "code": 14,
+                    "name": "invalid declarative configuration",
+                    "message": format!("declarative config is invalid: {}", lua(fields)),
+                    "fields": fields,
+                    // Kong's answer names one kind of mistakes at a time, and not every one.
+                    "description": lines,
+                });
+                if let Some(flattened) = flattened {
+                    body["flattened_errors"] = json!(flattened);
+                }
+                return body;
             }
             ApiError::Unresolved(fields) => (
                 13,
@@ -256,6 +325,9 @@ impl From<StoreError> for ApiError {
                 ApiError::PrimaryKeyViolation(object([("id", json!(id))]))
             }
             StoreError::NotFound { .. } => ApiError::NotFound,
+            StoreError::NoSuchRevision { .. } => ApiError::NotFoundBecause(err.to_string()),
+            StoreError::OutOfReach(_) => ApiError::Gone(err.to_string()),
+            StoreError::Unrestorable { .. } => ApiError::Conflict(err.to_string()),
             StoreError::Malformed { field, reason, .. } => {
                 ApiError::Schema(Violations::of(&field, reason))
             }

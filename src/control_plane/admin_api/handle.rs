@@ -1,13 +1,17 @@
 //! One request: read with limits, resolved, dispatched, answered.
 
 use super::api::Api;
+use super::config::Submission;
 use super::endpoint::{self, Endpoint};
 use super::error::ApiError;
 use super::info::Node;
 use super::log_level;
+use super::openapi::Description;
 use super::paging;
-use super::reply::{self, Answer, AnswerHeaders};
+use super::reply::{self, About, Answer, AnswerHeaders};
 use super::request::{self, Body};
+use super::wait::{Effect, Wait};
+use super::work::Work;
 use crate::model::RequestId;
 use crate::settings::LogControl;
 use crate::telemetry::metrics;
@@ -30,6 +34,7 @@ pub struct Shared {
     /// `/status`, `/metrics` and `/debug/actors`, the same as on the status listener.
     pub status: web::Data<StatusContext>,
     pub log: LogControl,
+    pub openapi: Description,
     pub headers: AnswerHeaders,
     /// Bytes of a request body.
     pub max_body: usize,
@@ -45,17 +50,23 @@ pub async fn handle(
     let revisions = shared.api.store.store().revisions();
     // Of the highest level, so that it is there whatever is logged.
     let span = tracing::error_span!("admin_api", %request_id);
-    let answering = answer(&shared, request_id, &http, payload).instrument(span);
+    let answering = answer(&shared, request_id, &http, payload).instrument(span.clone());
     let result = answering.await;
-    let revision = *revisions.borrow();
-    let response = reply::respond(
-        &http,
-        &shared.headers,
-        result,
+    let (result, effect) = match result {
+        Ok((answer, wait)) => {
+            let effect = effect(&shared, wait).instrument(span).await;
+            (Ok(answer), effect)
+        }
+        Err(error) => (Err(error), None),
+    };
+    let newest = *revisions.borrow();
+    let about = About {
         request_id,
-        revision,
+        newest,
+        effect,
         started,
-    );
+    };
+    let response = reply::respond(&http, &shared.headers, result, &about);
     // Not the path: it may name a key.
     tracing::debug!(
         %request_id,
@@ -66,12 +77,21 @@ pub async fn handle(
     response
 }
 
+/// What a write that waits has come to.
+async fn effect(shared: &Shared, wait: Option<Wait>) -> Option<Effect> {
+    let store = shared.api.store.store();
+    // At least that of the write, which is committed.
+    let revision = *store.revisions().borrow();
+    Some(wait?.until_effective(store, revision).await)
+}
+
+/// The answer, and whether it is to be held back until it is in effect.
 async fn answer(
     shared: &Shared,
     request_id: RequestId,
     http: &HttpRequest,
     payload: web::Payload,
-) -> Result<Answer, ApiError> {
+) -> Result<(Answer, Option<Wait>), ApiError> {
     if http.method() == Method::TRACE {
         return Err(ApiError::TraceNotAllowed);
     }
@@ -88,26 +108,35 @@ async fn answer(
         return Err(ApiError::BadRequest(why.to_owned()));
     }
     if method == "OPTIONS" {
-        return Ok(Answer::Options(endpoint.methods()));
+        return Ok((Answer::Options(endpoint.methods()), None));
     }
     let arguments = request::arguments(http.query_string())?;
-    let body = match method {
-        "POST" | "PUT" | "PATCH" => {
-            if announced(http).is_some_and(|length| length > shared.max_body) {
-                return Err(ApiError::TooLarge);
-            }
-            let content_type = http.headers().get(header::CONTENT_TYPE);
-            // What is no text is no type that could be read.
-            let content_type = content_type.map(|value| value.to_str().unwrap_or_default());
-            let bytes = read(payload, shared.max_body).await?;
-            match content_type {
-                Some(kind) if endpoint == Endpoint::Config && request::is_yaml(kind) => Body::None,
-                kind => request::body(kind, &bytes)?,
-            }
-        }
-        _ => Body::None,
+    let wait = match endpoint.writes_revisions() && !matches!(method, "GET" | "HEAD") {
+        true => Wait::asked(&arguments)?,
+        false => None,
     };
-    dispatch(shared, request_id, endpoint, method, &arguments, body).await
+    let mut body = Body::None;
+    if matches!(method, "POST" | "PUT" | "PATCH") {
+        if announced(http).is_some_and(|length| length > shared.max_body) {
+            return Err(ApiError::TooLarge);
+        }
+        let content_type = http.headers().get(header::CONTENT_TYPE);
+        // What is no text is no type that could be read.
+        let content_type = content_type.map(|value| value.to_str().unwrap_or_default());
+        let bytes = read(payload, shared.max_body).await?;
+        let is_config = endpoint == Endpoint::Config;
+        if is_config && shared.api.document.is_some() {
+            let submission = Submission::of(content_type, &bytes, &arguments)?;
+            let api = shared.api.on_behalf_of(request_id);
+            return Ok((api.load_config(submission).await?, wait));
+        }
+        body = match content_type {
+            Some(kind) if is_config && request::is_yaml(kind) => Body::None,
+            kind => request::body(kind, &bytes)?,
+        };
+    }
+    let answer = dispatch(shared, request_id, endpoint, method, &arguments, body).await?;
+    Ok((answer, wait))
 }
 
 /// The length that a request announces for its body.
@@ -139,7 +168,7 @@ async fn dispatch(
 ) -> Result<Answer, ApiError> {
     let api = &shared.api.on_behalf_of(request_id);
     match endpoint {
-        Endpoint::Root => api.root(&shared.node).await,
+        Endpoint::Root => api.root(&shared.node, Work::now(shared)).await,
         Endpoint::Status => {
             let argument = |name| paging::argument(arguments, name);
             let scale = status::Scale::parse(argument("unit")?, argument("scale")?)
@@ -159,16 +188,16 @@ async fn dispatch(
         }
         Endpoint::DebugActors => Ok(Answer::Json(200, status::actors(&shared.status).await)),
         Endpoint::Endpoints => Ok(Api::endpoints(shared.hybrid)),
-        Endpoint::Timers => Ok(Api::timers()),
+        Endpoint::OpenApi => {
+            let text = shared.openapi.text(&api.env(), shared.hybrid);
+            Ok(Answer::Tagged(text.clone()))
+        }
+        Endpoint::Timers => Ok(Answer::Json(200, Work::now(shared).document())),
         // A control plane answers from its database: there is no cache to look into.
         Endpoint::Cache | Endpoint::CacheEntry if method == "DELETE" => Ok(Answer::NoContent),
         Endpoint::Cache | Endpoint::CacheEntry => Err(ApiError::NotFound),
         Endpoint::ProxyCacheEntry | Endpoint::Wasm => Err(ApiError::NotFound),
-        Endpoint::Config => {
-            let why =
-                "this endpoint is only available when Kong is configured to not use a database";
-            Err(ApiError::BadRequest(why.to_owned()))
-        }
+        Endpoint::Config => api.show_config().await,
         Endpoint::DnsStatus => Ok(Answer::Json(
             501,
             json!({"message": "not implemented with the legacy DNS client"}),
@@ -198,38 +227,31 @@ async fn dispatch(
             let done = log_level::set(shared, &level, true, arguments, &body).await?;
             Ok(message(&done))
         }
-        Endpoint::Collection(kind) => api.collection(kind, method, arguments, body).await,
-        Endpoint::Entity(kind, key) => api.entity(kind, &key, method, body).await,
-        Endpoint::Children {
-            parent,
-            key,
-            child,
-            field,
-        } => {
-            api.children((parent, &key), (child, field), method, arguments, body)
-                .await
-        }
-        Endpoint::Child {
-            parent,
-            key,
-            child,
-            field,
-            child_key,
-        } => {
-            api.child((parent, &key), (child, field), &child_key, method, body)
-                .await
-        }
-        Endpoint::Parent {
-            child,
-            key,
-            field,
-            parent,
-        } => {
-            api.parent((child, &key), (field, parent), method, body)
-                .await
-        }
+        Endpoint::Collection(_)
+        | Endpoint::Entity(..)
+        | Endpoint::Children { .. }
+        | Endpoint::Child { .. }
+        | Endpoint::Parent { .. } => api.entity_endpoint(endpoint, method, arguments, body).await,
+        Endpoint::Transactions => api.transact(arguments, body).await,
+        Endpoint::Revisions => api.revisions(arguments).await,
+        Endpoint::Revision(name) => api.changes(&name, arguments).await,
+        Endpoint::Rollback(name) => api.roll_back(&name).await,
         Endpoint::AllTargets(key) => api.all_targets(&key, arguments).await,
-        Endpoint::UpstreamHealth(key) => api.upstream_health(&key, arguments, shared.node.id).await,
+        Endpoint::UpstreamHealth(key) => {
+            let upstreams = shared.status.upstreams.as_deref();
+            api.upstream_health(&key, arguments, shared.node.id, upstreams)
+                .await
+        }
+        Endpoint::SetTargetHealth {
+            upstream,
+            target,
+            address,
+            healthy,
+        } => {
+            let target = (upstream.as_str(), target.as_str(), address.as_deref());
+            let upstreams = shared.status.upstreams.as_deref();
+            api.set_target_health(target, healthy, upstreams).await
+        }
     }
 }
 

@@ -1,10 +1,11 @@
-//! What the control plane says of itself: `/`, `/status`, `/endpoints`, `/timers`, schemas.
+//! What the control plane says of itself: `/`, `/status`, `/endpoints`, schemas.
 
 use super::api::Api;
 use super::endpoint;
 use super::error::ApiError;
 use super::reply::Answer;
 use super::request::Body;
+use super::work::Work;
 use crate::control_plane::config_store::PageRequest;
 use crate::model::Kind;
 use crate::schema::{self, Violations, describe};
@@ -27,7 +28,7 @@ pub struct Node {
 
 impl Api {
     /// `GET /`.
-    pub async fn root(&self, node: &Node) -> Result<Answer, ApiError> {
+    pub async fn root(&self, node: &Node, work: Work) -> Result<Answer, ApiError> {
         let available: Map<String, Value> = self
             .enabled_plugins()
             .map(|plugin| {
@@ -35,7 +36,6 @@ impl Api {
                 (plugin.name.to_owned(), about)
             })
             .collect();
-        let tasks = Tasks::now();
         Ok(Answer::Json(
             200,
             json!({
@@ -45,7 +45,7 @@ impl Api {
                 "langur": {"version": env!("CARGO_PKG_VERSION")},
                 "hostname": node.hostname,
                 "node_id": node.id,
-                "timers": {"running": tasks.running, "pending": tasks.pending},
+                "timers": work.summary(),
                 "plugins": {
                     "available_on_server": available,
                     "enabled_in_cluster": self.plugins_in_use().await?,
@@ -75,7 +75,7 @@ impl Api {
                 size: 1000,
                 ..PageRequest::default()
             };
-            let page = self.store.store().page(Kind::Plugins, &request).await?;
+            let page = self.store.entities().page(Kind::Plugins, &request).await?;
             let name =
                 |plugin: &Map<String, Value>| plugin.get("name")?.as_str().map(str::to_owned);
             names.extend(page.documents.iter().filter_map(name));
@@ -93,7 +93,7 @@ impl Api {
             return Err(ApiError::NotFound);
         }
         let why = "certificates are not ordered by this version";
-        Ok(Answer::Json(501, json!({ "message": why })))
+        Err(ApiError::BadRequest(why.to_owned()))
     }
 
     /// `GET /plugins/enabled`.
@@ -146,61 +146,12 @@ impl Api {
         Answer::Json(200, json!({ "data": endpoint::all_paths(hybrid) }))
     }
 
-    /// `GET /timers`. Kong counts the timers of a worker's event loop here; this counts the
-    /// tasks of the event loop that answers, which have no names.
-    pub fn timers() -> Answer {
-        let tasks = Tasks::now();
-        let sys = json!({
-            "total": tasks.running + tasks.pending + tasks.waiting,
-            "runs": tasks.runs,
-            "running": tasks.running,
-            "pending": tasks.pending,
-            "waiting": tasks.waiting,
-        });
-        let flamegraph = json!({"running": "", "pending": "", "elapsed_time": ""});
-        Answer::Json(
-            200,
-            json!({
-                "worker": {"id": 0, "count": 1},
-                "stats": {"flamegraph": flamegraph, "sys": sys, "timers": {}},
-            }),
-        )
-    }
-
     /// Writes to `/tags`.
     pub fn refuse_tags() -> ApiError {
         ApiError::Schema(Violations::of(
             "tags",
             "does not support insert/upsert/update/delete operations",
         ))
-    }
-}
-
-/// The tasks of the event loop that asks.
-struct Tasks {
-    /// At least the one that asks.
-    running: usize,
-    /// Woken and not yet run.
-    pending: usize,
-    /// Asleep.
-    waiting: usize,
-    /// How often the loop has gone to sleep after work, since its start.
-    runs: u64,
-}
-
-impl Tasks {
-    fn now() -> Tasks {
-        let metrics = tokio::runtime::Handle::current().metrics();
-        let workers = 0..metrics.num_workers();
-        let pending = metrics.global_queue_depth();
-        Tasks {
-            running: 1,
-            pending,
-            waiting: metrics.num_alive_tasks().saturating_sub(pending + 1),
-            runs: workers
-                .map(|worker| metrics.worker_park_count(worker))
-                .sum(),
-        }
     }
 }
 

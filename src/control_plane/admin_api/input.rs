@@ -2,7 +2,7 @@
 
 use super::error::ApiError;
 use super::request::Body;
-use crate::control_plane::config_store::{Key, Store};
+use crate::control_plane::config_store::{Entities, Key};
 use crate::model::Kind;
 use crate::schema::{self, Entity, Env, lua_text};
 use serde_json::{Map, Value, json};
@@ -27,7 +27,7 @@ pub fn document(
 /// # Errors
 /// Code 13 for each that no parent has.
 pub async fn resolve_parents(
-    store: &Store,
+    entities: &Entities<'_>,
     entity: &Entity,
     input: &mut Map<String, Value>,
     env: &Env<'_>,
@@ -43,7 +43,7 @@ pub async fn resolve_parents(
                 None => continue,
             };
         let key = Key::Unique(by, Value::String(lookup.value.clone()));
-        match store.get(parent, &key).await? {
+        match entities.get(parent, &key).await? {
             Some(found) => {
                 let id = found.get("id").cloned().unwrap_or_default();
                 input.insert(lookup.field.to_string(), json!({ "id": id }));

@@ -31,7 +31,8 @@ pub fn show(shared: &Shared) -> String {
 /// `PUT …/log-level/{level}?timeout=`: the answer's message.
 ///
 /// # Errors
-/// An unknown level or an impossible timeout; the others could not be told.
+/// An unknown level or an impossible timeout; the others could not be told. As in Kong, a node
+/// without a database has the level of its settings.
 pub async fn set(
     shared: &Shared,
     name: &str,
@@ -39,6 +40,10 @@ pub async fn set(
     arguments: &[(String, String)],
     body: &Body,
 ) -> Result<String, ApiError> {
+    if shared.api.document.is_some() {
+        let why = "cannot change log level when not using a database";
+        return Err(ApiError::NotAllowed(why));
+    }
     let unknown = || ApiError::BadRequest(format!("unknown log level: {name}"));
     let level = LogLevel::parse(name).ok_or_else(unknown)?;
     let timeout = timeout(arguments, body)?;

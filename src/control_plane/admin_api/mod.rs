@@ -4,6 +4,7 @@ mod api;
 mod certificates;
 mod clustering;
 mod collections;
+mod config;
 mod endpoint;
 mod error;
 mod handle;
@@ -11,12 +12,18 @@ mod info;
 mod input;
 mod log_level;
 mod multipart;
+mod openapi;
 mod paging;
 mod plugins;
 mod reply;
 mod request;
+mod revisions;
 mod tags;
 mod targets;
+mod transaction_request;
+mod transactions;
+mod wait;
+mod work;
 mod writes;
 
 #[cfg(test)]
@@ -26,6 +33,7 @@ pub use api::Api;
 pub use handle::Shared;
 pub use info::{KONG_VERSION, Node};
 pub use log_level::follow as follow_log_level;
+pub use openapi::Description;
 pub use reply::AnswerHeaders;
 
 use crate::actor::{Guarded, Observe};

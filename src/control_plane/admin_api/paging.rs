@@ -30,22 +30,24 @@ pub struct PageQuery {
     pub asked_tags: Option<String>,
 }
 
-/// The value of an argument of a query string.
+/// The value of an argument of a query string. Said again it is the same: clients follow `next`,
+/// which repeats their size, and add the size.
 ///
 /// # Errors
-/// It is given twice, and nobody could say which one is meant.
+/// It has two values, and nobody could say which one is meant.
 pub fn argument<'a>(
     arguments: &'a [(String, String)],
     name: &str,
 ) -> Result<Option<&'a str>, ApiError> {
-    let mut values = arguments.iter().filter(|(found, _)| found == name);
-    let value = values.next().map(|(_, value)| value.as_str());
-    match values.next() {
-        Some(_) => Err(ApiError::BadRequest(format!(
+    let found = arguments.iter().filter(|(found, _)| found == name);
+    let mut values = found.map(|(_, value)| value.as_str());
+    let first = values.next();
+    if values.any(|other| Some(other) != first) {
+        return Err(ApiError::BadRequest(format!(
             "{name} must be given only once"
-        ))),
-        None => Ok(value),
+        )));
     }
+    Ok(first)
 }
 
 /// The tag filter as it was written. Kong takes the first of several, and one that is written
@@ -70,6 +72,16 @@ pub fn page_query(arguments: &[(String, String)]) -> Result<PageQuery, ApiError>
         asked_size,
         asked_tags: asked_tags.map(str::to_owned),
     })
+}
+
+/// The `size` of a list that has no tag filter, and what its `next` repeats of it.
+///
+/// # Errors
+/// Code 9.
+pub fn asked_size(arguments: &[(String, String)]) -> Result<(usize, String), ApiError> {
+    let asked = argument(arguments, "size")?.map(size).transpose()?;
+    let suffix = asked.map(|size| format!("&size={size}"));
+    Ok((asked.unwrap_or(DEFAULT_SIZE), suffix.unwrap_or_default()))
 }
 
 /// `size`: an integer between 1 and 1000.
@@ -264,7 +276,8 @@ mod tests {
         let query_of = |text: &str| query(text).expect("a query");
         assert_eq!(suffix(&query_of("size=3&tags=a,b")), "&tags=a%2Cb&size=3");
         assert_eq!(query_of("sort_by=x&limit=1").size, DEFAULT_SIZE);
-        for text in ["size=3&size=4", "offset=a&offset=b"] {
+        assert_eq!(query_of("size=3&offset=WyJ4Il0&size=3").size, 3);
+        for text in ["size=3&size=4", "size=3&size=3&size=4", "offset=a&offset=b"] {
             assert_eq!(query(text).map_err(|err| err.status()), Err(400), "{text}");
         }
     }

@@ -1,15 +1,21 @@
 //! Answers with the headers that every Admin API answer carries.
 
 use super::error::ApiError;
+use super::openapi;
+use super::wait::{Effect, Reach};
 use crate::model::{RequestId, Revision};
 use actix_web::http::header::HeaderValue;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use serde_json::Value;
 use std::time::Instant;
+use uuid::Uuid;
 
 /// What Langur calls itself in `Server`.
 pub const SERVER: &str = concat!("langur/", env!("CARGO_PKG_VERSION"));
+
+/// Data planes named in a header; a few clients refuse headers of more than 4 KiB.
+const MOST_PENDING: usize = 50;
 
 /// Which headers answers carry, by the settings.
 #[derive(Clone, Debug)]
@@ -30,31 +36,46 @@ pub enum Answer {
         content_type: &'static str,
         body: String,
     },
+    /// JSON that seldom changes; a client that has it already is told so.
+    Tagged(openapi::Text),
     NoContent,
+    /// What the client has is what there is.
+    NotModified,
     /// The answer to OPTIONS: which methods there are.
     Options(&'static str),
 }
 
-/// Builds the response. `revision` is the newest committed one, so that a client can ask
-/// `/clustering/data-planes` whether what it wrote is in effect; by `request_id` the logs of
-/// both planes name what came of the request.
+/// What every answer says beside what it was asked.
+pub struct About {
+    /// By which the logs of both planes name what came of the request.
+    pub request_id: RequestId,
+    /// The newest committed revision, so that a client can ask `/clustering/data-planes` whether
+    /// what it wrote is in effect.
+    pub newest: Revision,
+    /// Of a write that was waited for: its revision is said instead.
+    pub effect: Option<Effect>,
+    pub started: Instant,
+}
+
+/// Builds the response.
 pub fn respond(
     request: &HttpRequest,
     headers: &AnswerHeaders,
     result: Result<Answer, ApiError>,
-    request_id: RequestId,
-    revision: Revision,
-    started: Instant,
+    about: &About,
 ) -> HttpResponse {
     let status = match &result {
         Ok(Answer::Json(status, _) | Answer::JsonWith(status, _, _)) => *status,
         Ok(Answer::Text { .. }) => 200,
+        Ok(Answer::Tagged(text)) if has_already(request, &text.tag) => 304,
+        Ok(Answer::Tagged(_)) => 200,
         Ok(Answer::NoContent | Answer::Options(_)) => 204,
+        Ok(Answer::NotModified) => 304,
         Err(error) => error.status(),
     };
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut builder = HttpResponse::build(status);
-    common_headers(&mut builder, headers, request_id, revision, started);
+    common_headers(&mut builder, headers, about);
     if !matches!(result, Err(ApiError::TraceNotAllowed)) {
         cors(&mut builder, headers, request);
     }
@@ -67,7 +88,16 @@ pub fn respond(
             json(&mut builder, &body)
         }
         Ok(Answer::Text { content_type, body }) => builder.content_type(content_type).body(body),
-        Ok(Answer::NoContent) => builder.finish(),
+        Ok(Answer::Tagged(text)) => {
+            builder.insert_header((header::ETAG, text.tag));
+            match status {
+                StatusCode::NOT_MODIFIED => builder.finish(),
+                _ => builder
+                    .content_type("application/json; charset=utf-8")
+                    .body(text.body),
+            }
+        }
+        Ok(Answer::NoContent | Answer::NotModified) => builder.finish(),
         Ok(Answer::Options(methods)) => options(&mut builder, request, methods),
         Err(error) => {
             if matches!(error, ApiError::Busy) {
@@ -81,23 +111,35 @@ pub fn respond(
     }
 }
 
-fn common_headers(
-    builder: &mut HttpResponseBuilder,
-    headers: &AnswerHeaders,
-    request_id: RequestId,
-    revision: Revision,
-    started: Instant,
-) {
+fn common_headers(builder: &mut HttpResponseBuilder, headers: &AnswerHeaders, about: &About) {
     if headers.server {
         builder.insert_header((header::SERVER, SERVER));
     }
     if headers.latency {
-        let latency = started.elapsed().as_millis().to_string();
+        let latency = about.started.elapsed().as_millis().to_string();
         builder.insert_header(("X-Kong-Admin-Latency", latency));
     }
+    let effect = about.effect.as_ref();
+    let revision = effect.map_or(about.newest, |effect| effect.revision);
     builder
-        .insert_header(("X-Kong-Admin-Request-ID", request_id.to_string()))
+        .insert_header(("X-Kong-Admin-Request-ID", about.request_id.to_string()))
         .insert_header(("X-Langur-Revision", revision.to_string()));
+    if let Some(effect) = effect {
+        reach(builder, &effect.reach);
+    }
+}
+
+/// Where the revision is in effect, and where not yet.
+fn reach(builder: &mut HttpResponseBuilder, reach: &Reach) {
+    let everywhere = *reach == Reach::Everywhere;
+    builder.insert_header(("X-Langur-Effective", everywhere.to_string()));
+    if let Reach::Pending(pending) = reach {
+        let named = pending.iter().take(MOST_PENDING);
+        let ids: Vec<_> = named.map(Uuid::to_string).collect();
+        builder
+            .insert_header(("X-Langur-Pending", ids.join(", ")))
+            .insert_header(("X-Langur-Pending-Count", pending.len().to_string()));
+    }
 }
 
 /// The asking page's origin where it may use the Admin API, else the first that may.
@@ -118,6 +160,16 @@ fn cors(builder: &mut HttpResponseBuilder, headers: &AnswerHeaders, request: &Ht
     builder
         .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, origin))
         .insert_header((header::ACCESS_CONTROL_ALLOW_CREDENTIALS, "true"));
+}
+
+/// Whether one of the tags that the client has is this one (RFC 9110 §13.1.2).
+fn has_already(request: &HttpRequest, tag: &str) -> bool {
+    let known = request.headers().get_all(header::IF_NONE_MATCH);
+    known
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|list| list.split(','))
+        .map(|one| one.trim().trim_start_matches("W/"))
+        .any(|one| one == tag || one == "*")
 }
 
 /// An answer that says its status to people.

@@ -8,8 +8,10 @@ use super::request::Body;
 use crate::control_plane::config_store::Document;
 use crate::model::Kind;
 use crate::schema::normalize_target;
+use crate::telemetry::status::{SetHealth, SetHealthError, Upstreams, health_page};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use uuid::Uuid;
 
 impl Api {
@@ -43,10 +45,7 @@ impl Api {
         path: &str,
         arguments: &[(String, String)],
     ) -> Result<Answer, ApiError> {
-        let size = paging::argument(arguments, "size")?
-            .map(paging::size)
-            .transpose()?
-            .unwrap_or(100);
+        let (size, _) = paging::asked_size(arguments)?;
         let token = paging::argument(arguments, "offset")?;
         let start = match token {
             None => 0,
@@ -85,32 +84,68 @@ impl Api {
         Ok(Answer::Json(200, page))
     }
 
-    /// `GET /upstreams/{u}/health`. A control plane runs no balancer: targets as they are.
+    /// `GET /upstreams/{u}/health`: the targets with what `upstreams` knows of them. Where
+    /// nothing is balanced, as on a control plane, targets as they are.
     pub async fn upstream_health(
         &self,
         key: &str,
         arguments: &[(String, String)],
         node: Uuid,
+        upstreams: Option<&dyn Upstreams>,
     ) -> Result<Answer, ApiError> {
         let upstream = self.parent_id(Kind::Upstreams, key).await?;
-        if paging::argument(arguments, "balancer_health")? == Some("1") {
-            return Ok(Answer::Json(200, json!({"next": null, "node_id": node})));
-        }
-        let data = self.targets(upstream).await?;
-        Ok(Answer::Json(
-            200,
-            json!({"data": data, "next": null, "node_id": node}),
-        ))
+        let known = match upstreams {
+            Some(upstreams) => upstreams.upstream(upstream, self.revision()).await,
+            None => None,
+        };
+        let targets = self.targets(upstream).await?;
+        let of_balancer = paging::argument(arguments, "balancer_health")? == Some("1");
+        let page = health_page(targets, known.as_ref(), of_balancer, node);
+        Ok(Answer::Json(200, page))
     }
 
-    /// `/upstreams/{u}/targets/{id or host:port}`.
-    pub async fn target(
+    /// `PUT /upstreams/{u}/targets/{t}[/{address}]/healthy|unhealthy`.
+    ///
+    /// # Errors
+    /// 404 for what is not there, 400 when the upstream has no health checks.
+    pub async fn set_target_health(
         &self,
-        upstream: Uuid,
-        key: &str,
-        method: &str,
-        body: Body,
+        (upstream, target, address): (&str, &str, Option<&str>),
+        healthy: bool,
+        upstreams: Option<&dyn Upstreams>,
     ) -> Result<Answer, ApiError> {
+        let upstream = self.parent_id(Kind::Upstreams, upstream).await?;
+        let target = id_of(&self.find_target(upstream, target).await?)?;
+        let address = address.map(|address| {
+            let parsed = address.parse::<SocketAddr>();
+            parsed.map_err(|_| ApiError::BadRequest("invalid address: expected ip:port".into()))
+        });
+        let setting = SetHealth {
+            upstream,
+            target,
+            address: address.transpose()?,
+            healthy,
+            revision: self.revision(),
+        };
+        let none = SetHealthError::NoBalancer(upstream);
+        let done = match upstreams {
+            Some(upstreams) => upstreams.set_health(setting).await,
+            None => Err(none),
+        };
+        match done {
+            Ok(()) => Ok(Answer::NoContent),
+            Err(SetHealthError::NoAddress) => Err(ApiError::NotFound),
+            Err(other) => Err(ApiError::BadRequest(other.to_string())),
+        }
+    }
+
+    /// The newest revision: what health is asked of is at least that.
+    fn revision(&self) -> u64 {
+        self.store.store().revisions().borrow().0
+    }
+
+    /// A target by its id or its `host:port`, or 404.
+    async fn find_target(&self, upstream: Uuid, key: &str) -> Result<Document, ApiError> {
         let pointer = ("upstream", json!({ "id": upstream }));
         let by = match as_id(key) {
             Some(id) => ("id", json!(id)),
@@ -121,18 +156,29 @@ impl Api {
         };
         let found = self
             .store
-            .store()
+            .entities()
             .find(Kind::Targets, &[by, pointer])
             .await?;
-        let found = found.ok_or(ApiError::NotFound)?;
+        found.ok_or(ApiError::NotFound)
+    }
+
+    /// `/upstreams/{u}/targets/{id or host:port}`.
+    pub async fn target(
+        &self,
+        upstream: Uuid,
+        key: &str,
+        method: &str,
+        body: Body,
+    ) -> Result<Answer, ApiError> {
+        let found = self.find_target(upstream, key).await?;
         match method {
             "PUT" | "PATCH" => Ok(Answer::Json(
                 200,
-                self.update(Kind::Targets, id_of(&found)?, body, &[])
+                self.update(Kind::Targets, id_of(&found)?, body, &[], None)
                     .await?,
             )),
             "DELETE" => {
-                self.delete(Kind::Targets, id_of(&found)?).await?;
+                self.delete(Kind::Targets, id_of(&found)?, None).await?;
                 Ok(Answer::NoContent)
             }
             _ => Ok(Answer::Json(200, self.show(Kind::Targets, found).await?)),

@@ -30,6 +30,7 @@ impl Api {
     ) -> Result<Value, ApiError> {
         let input = self.input(schema_of(kind)?, body, None, forced).await?;
         let (document, more) = self.insertion(kind, input).await?;
+        self.check_writable("create", kind, None)?;
         let mut writes = vec![Write::Insert { kind, document }];
         writes.extend(more);
         let result = self.store.write(writes).await;
@@ -52,11 +53,12 @@ impl Api {
         let input = self.input(schema_of(kind)?, body, None, &forced).await?;
         for _ in 0..ATTEMPTS {
             let mut input = input.clone();
-            let existing = self.store.store().find(kind, lookup).await?;
+            let existing = self.store.entities().find(kind, lookup).await?;
             if let Some(found) = &existing {
                 input.insert("id".to_owned(), json!(id_of(found)?));
             }
             let (document, more) = self.replacement(kind, input).await?;
+            self.check_writable("create or update", kind, name_in(lookup))?;
             let mut writes = vec![Write::Upsert { kind, document }];
             writes.extend(more);
             match self.store.write(writes).await {
@@ -70,7 +72,8 @@ impl Api {
     }
 
     /// Changes some fields of an entity; concurrent changes of others are kept. `meant` are the
-    /// fields that the path gives where the body does not.
+    /// fields that the path gives where the body does not, `by` the one by which it names the
+    /// entity when that is not its id.
     ///
     /// # Errors
     /// As [`Api::create`]; 503 when others kept changing the entity.
@@ -80,6 +83,7 @@ impl Api {
         id: Uuid,
         body: Body,
         meant: Forced<'_>,
+        by: Option<&'static str>,
     ) -> Result<Value, ApiError> {
         let entity = schema_of(kind)?;
         let mut stored = self.by_id(kind, id).await?;
@@ -102,6 +106,7 @@ impl Api {
             if kind == Kind::Plugins {
                 self.check_plugin_protocols(&document).await?;
             }
+            self.check_writable("update", kind, by)?;
             let mut writes = vec![Write::Update {
                 kind,
                 document,
@@ -132,6 +137,7 @@ impl Api {
         let forced = [("id", id.clone())];
         let input = self.input(schema_of(parent)?, body, None, &forced).await?;
         let (document, more) = self.insertion(parent, input).await?;
+        self.check_writable("create", parent, None)?;
         let pointer = json!({ field: { "id": id } });
         let patch = pointer.as_object().cloned().unwrap_or_default();
         let linked = schema_of(child)?
@@ -151,13 +157,37 @@ impl Api {
         self.shown_first(parent, result).await
     }
 
-    /// Deletes what there is, with all that cannot be without it.
+    /// Deletes what there is, with all that cannot be without it. `by` as for an update.
     ///
     /// # Errors
     /// Something else still needs it.
-    pub async fn delete(&self, kind: Kind, id: Uuid) -> Result<(), ApiError> {
+    pub async fn delete(
+        &self,
+        kind: Kind,
+        id: Uuid,
+        by: Option<&'static str>,
+    ) -> Result<(), ApiError> {
+        self.check_writable("remove", kind, by)?;
         self.store.write(vec![Write::Delete { kind, id }]).await?;
         Ok(())
+    }
+
+    /// Refuses single writes on a node that lives from a document, where Kong does: only what is
+    /// valid and would change something gets this far.
+    fn check_writable(
+        &self,
+        verb: &'static str,
+        kind: Kind,
+        by: Option<&'static str>,
+    ) -> Result<(), ApiError> {
+        match self.document {
+            None => Ok(()),
+            Some(_) => Err(ApiError::ReadOnly {
+                verb,
+                kind: kind.to_string(),
+                by,
+            }),
+        }
     }
 
     /// The fields of a body, before validation: normalised, parents by id. `name` is the stored
@@ -178,7 +208,7 @@ impl Api {
             why: err.text.to_owned(),
         })?;
         entity.prepare(&mut input).map_err(ApiError::Schema)?;
-        input::resolve_parents(self.store.store(), entity, &mut input, &self.env()).await?;
+        input::resolve_parents(&self.store.entities(), entity, &mut input, &self.env()).await?;
         Ok(input)
     }
 
@@ -241,6 +271,14 @@ impl Api {
     ) -> Result<Value, ApiError> {
         let first = result?.documents.into_iter().next().flatten();
         self.show(kind, first.ok_or(ApiError::Internal)?).await
+    }
+}
+
+/// The one field of a lookup, unless that is the id.
+pub fn name_in(lookup: &[(&'static str, Value)]) -> Option<&'static str> {
+    match lookup {
+        [(field, _)] if *field != "id" => Some(field),
+        _ => None,
     }
 }
 

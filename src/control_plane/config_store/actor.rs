@@ -1,12 +1,13 @@
 //! The ConfigStore actor: queues writes, follows other control planes, keeps the database tidy.
 
 use super::measure::{Asked, WriteMetrics};
-use super::{Batch, Committed, Retention, Store, StoreError, Write};
+use super::read::Entities;
+use super::transaction::{End, Transaction};
+use super::{Batch, Committed, Document, Extent, Retention, Store, StoreError, Write};
 use crate::actor::{Guarded, Observe, Refused, Registry, RestartPolicy, Slot, guard};
-use crate::model::{Op, RequestId};
+use crate::model::{Kind, Op, RequestId, Revision};
 use crate::telemetry::metrics::Metrics;
 use actix::prelude::*;
-use sea_orm::DbErr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -93,9 +94,36 @@ impl Drop for ConfigStore {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct WriteConfig {
-    batch: Batch,
+    work: Work,
+    request_id: Option<RequestId>,
     reply: oneshot::Sender<Result<Committed, StoreError>>,
     /// The place in the queue, given back when the write has been answered.
+    slot: OwnedSemaphorePermit,
+    taken: Instant,
+}
+
+/// What becomes a revision.
+enum Work {
+    Write(Batch),
+    RollBack(Revision),
+}
+
+impl Work {
+    /// What the metrics count; a document, and a rollback, only when it is known what differed.
+    fn asked(&self) -> Option<Asked> {
+        match self {
+            Work::Write(batch) if batch.extent == Extent::Changes => Some(Asked::of(&batch.writes)),
+            Work::Write(_) | Work::RollBack(_) => None,
+        }
+    }
+}
+
+/// Opens a transaction: see [`ConfigStoreHandle::begin`].
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct BeginTransaction {
+    request_id: Option<RequestId>,
+    reply: oneshot::Sender<Result<Transaction, StoreError>>,
     slot: OwnedSemaphorePermit,
     taken: Instant,
 }
@@ -116,12 +144,24 @@ impl Handler<WriteConfig> for ConfigStore {
             if message.reply.is_closed() {
                 return;
             }
-            let asked = Asked::of(&message.batch.writes);
-            let request_id = message.batch.request_id;
-            let result = tokio::time::timeout(WRITE_TIMEOUT, store.write(message.batch)).await;
-            let result = result.unwrap_or_else(|_| Err(unanswered()));
+            let (asked, request_id) = (message.work.asked(), message.request_id);
+            let doing = async {
+                match message.work {
+                    Work::Write(batch) => {
+                        let batch = Batch {
+                            request_id,
+                            ..batch
+                        };
+                        store.write(batch).await
+                    }
+                    Work::RollBack(to) => store.roll_back(to, request_id).await,
+                }
+            };
+            let result = tokio::time::timeout(WRITE_TIMEOUT, doing).await;
+            let result = result.unwrap_or_else(|_| Err(StoreError::unanswered()));
             match &result {
                 Ok(done) => {
+                    let asked = asked.unwrap_or_else(|| Asked::of_declared(&done.ops));
                     measure.committed(&asked, &done.ops, message.taken.elapsed());
                     log(done, request_id);
                 }
@@ -133,6 +173,54 @@ impl Handler<WriteConfig> for ConfigStore {
         };
         // No other message is taken meanwhile: the queue is the mailbox, and it is bounded.
         ctx.wait(write.into_actor(self));
+    }
+}
+
+impl Handler<BeginTransaction> for ConfigStore {
+    type Result = ();
+
+    fn handle(&mut self, message: BeginTransaction, ctx: &mut Self::Context) {
+        self.writes += 1;
+        let (store, measure) = (self.store.clone(), Arc::clone(&self.measure));
+        let transact = async move {
+            if message.reply.is_closed() {
+                return;
+            }
+            let opening = tokio::time::timeout(WRITE_TIMEOUT, store.open_revision()).await;
+            let open = match opening.unwrap_or_else(|_| Err(StoreError::unanswered())) {
+                Ok(open) => open,
+                Err(err) => {
+                    measure.failed(&err);
+                    let _ = message.reply.send(Err(err));
+                    return;
+                }
+            };
+            let (transaction, ended) = Transaction::new(store.clone(), open);
+            // Whoever asked has gone, now or later: all of it is undone.
+            let _ = message.reply.send(Ok(transaction));
+            let Ok(End { open, made, reply }) = ended.await else {
+                return;
+            };
+            let now = store.now();
+            let sealing = store.seal(open, made.steps, message.request_id, now);
+            let sealed = tokio::time::timeout(WRITE_TIMEOUT, sealing).await;
+            let result = sealed.unwrap_or_else(|_| Err(StoreError::unanswered()));
+            let result = result.map(|(revision, ops)| Committed {
+                revision,
+                ops,
+                documents: Vec::new(),
+            });
+            match &result {
+                Ok(done) => {
+                    measure.committed(&made.asked, &done.ops, message.taken.elapsed());
+                    log(done, message.request_id);
+                }
+                Err(err) => measure.failed(err),
+            }
+            let _ = reply.send(result);
+            drop(message.slot);
+        };
+        ctx.wait(transact.into_actor(self));
     }
 }
 
@@ -182,12 +270,6 @@ fn log(committed: &Committed, request_id: Option<RequestId>) {
     );
 }
 
-/// Whether the write was made is not known.
-fn unanswered() -> StoreError {
-    let reason = "no answer in time".to_owned();
-    StoreError::Unavailable(Arc::new(DbErr::Custom(reason)))
-}
-
 /// The way to the actor: what AdminApi and others hold.
 #[derive(Clone)]
 pub struct ConfigStoreHandle {
@@ -196,6 +278,8 @@ pub struct ConfigStoreHandle {
     slots: Arc<Semaphore>,
     measure: Arc<WriteMetrics>,
     request_id: Option<RequestId>,
+    /// What is read and written is read and written there.
+    transaction: Option<Arc<Transaction>>,
 }
 
 impl ConfigStoreHandle {
@@ -218,6 +302,7 @@ impl ConfigStoreHandle {
             slots: Arc::new(Semaphore::new(MAILBOX)),
             measure,
             request_id: None,
+            transaction: None,
         }
     }
 
@@ -230,7 +315,26 @@ impl ConfigStoreHandle {
         }
     }
 
-    /// For reads, which need no queue.
+    /// The same inside of a transaction: it reads what that has written, and what it writes
+    /// becomes part of that.
+    #[must_use]
+    pub fn inside(&self, transaction: Arc<Transaction>) -> ConfigStoreHandle {
+        ConfigStoreHandle {
+            transaction: Some(transaction),
+            ..self.clone()
+        }
+    }
+
+    /// The entities there are. To read needs no queue.
+    #[must_use]
+    pub fn entities(&self) -> Entities<'_> {
+        match &self.transaction {
+            Some(transaction) => transaction.entities(),
+            None => self.store.entities(),
+        }
+    }
+
+    /// For reads of what is no entity.
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.store
@@ -255,22 +359,76 @@ impl ConfigStoreHandle {
     /// [`StoreError::Unavailable`] when it gave up or stopped in the middle, which leaves open
     /// whether the write was made; otherwise those of [`Store::write`].
     pub async fn write(&self, writes: Vec<Write>) -> Result<Committed, StoreError> {
+        match &self.transaction {
+            Some(transaction) => transaction.write(writes).await,
+            None => self.submit(Work::Write(Batch::from(writes))).await,
+        }
+    }
+
+    /// Queues for a transaction and waits for its turn. Until it is committed, rolled back or
+    /// dropped, all other writes wait: its holder owes it a deadline.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] when the queue is full or the actor is being restarted, and when the
+    /// database fails.
+    pub async fn begin(&self) -> Result<Transaction, StoreError> {
         let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
             return Err(self.busy());
         };
         let (reply, answer) = oneshot::channel();
-        let batch = Batch {
-            writes,
+        let message = BeginTransaction {
             request_id: self.request_id,
-        };
-        let message = WriteConfig {
-            batch,
             reply,
             slot,
             taken: Instant::now(),
         };
         match self.actor.try_send(message) {
-            Ok(()) => answer.await.unwrap_or_else(|_| Err(unanswered())),
+            Ok(()) => answer.await.unwrap_or_else(|_| Err(self.busy())),
+            Err(Refused::Full(_) | Refused::Absent(_)) => Err(self.busy()),
+        }
+    }
+
+    /// Queues a rollback and waits for its commit, which has no documents.
+    ///
+    /// # Errors
+    /// As [`ConfigStoreHandle::write`], otherwise those of [`Store::roll_back`].
+    pub async fn roll_back(&self, to: Revision) -> Result<Committed, StoreError> {
+        self.submit(Work::RollBack(to)).await
+    }
+
+    /// The same for a whole configuration: what is not in it is deleted, see [`Extent::Whole`].
+    /// Gives the revision, and the entities as stored.
+    ///
+    /// # Errors
+    /// As [`ConfigStoreHandle::write`].
+    pub async fn replace(
+        &self,
+        entities: impl IntoIterator<Item = (Kind, Document)>,
+    ) -> Result<(Revision, Vec<(Kind, Document)>), StoreError> {
+        let batch = Batch::declared(Extent::Whole, entities);
+        let kinds: Vec<Kind> = batch.writes.iter().map(Write::kind).collect();
+        let done = self.submit(Work::Write(batch)).await?;
+        let stored = kinds.into_iter().zip(done.documents);
+        let stored = stored.filter_map(|(kind, document)| Some((kind, document?)));
+        Ok((done.revision, stored.collect()))
+    }
+
+    async fn submit(&self, work: Work) -> Result<Committed, StoreError> {
+        let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
+            return Err(self.busy());
+        };
+        let (reply, answer) = oneshot::channel();
+        let message = WriteConfig {
+            work,
+            request_id: self.request_id,
+            reply,
+            slot,
+            taken: Instant::now(),
+        };
+        match self.actor.try_send(message) {
+            Ok(()) => answer
+                .await
+                .unwrap_or_else(|_| Err(StoreError::unanswered())),
             Err(Refused::Full(_) | Refused::Absent(_)) => Err(self.busy()),
         }
     }

@@ -5,22 +5,24 @@
 
 use super::StoreError;
 use super::filter::Filter;
+use super::journal::Step;
 use super::read::id_of;
 use super::tables::{OnDelete, TABLES, children, table};
-use crate::model::{Kind, Op};
+use crate::model::{Kind, Op, Row};
 use sea_orm::DatabaseExecutor;
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
 /// Parents in one question to the database.
-const CHUNK: usize = 500;
+pub(super) const CHUNK: usize = 500;
 
-/// Deletes the entity and its dependants and returns their ops; none when there is no such entity.
+/// Deletes the entity and its dependants and returns their steps; none when there is no such
+/// entity.
 pub(super) async fn delete(
     db: &DatabaseExecutor<'_>,
     kind: Kind,
     id: Uuid,
-) -> Result<Vec<Op>, StoreError> {
+) -> Result<Vec<Step>, StoreError> {
     let exists = vec![Filter::In("id", vec![id])];
     if table(kind).rows.count(db, exists).await? == 0 {
         return Ok(Vec::new());
@@ -28,15 +30,23 @@ pub(super) async fn delete(
     let doomed = with_dependants(db, kind, id).await?;
     refuse_when_needed(db, &doomed).await?;
     refuse_when_listed(db, kind, id).await?;
+    let mut steps = Vec::with_capacity(doomed.len());
     // `Kind` orders parents before children.
     for kind in Kind::ALL.into_iter().rev() {
         let ids = ids_of(&doomed, kind);
-        if !ids.is_empty() {
-            table(kind).rows.delete(db, &ids).await?;
+        for some in ids.chunks(CHUNK) {
+            let these = vec![Filter::In("id", some.to_vec())];
+            for document in table(kind).rows.select(db, these, None).await? {
+                let id = id_of(kind, &document)?;
+                steps.push(Step {
+                    op: Op::Delete { kind, id },
+                    replaced: Some(Row::from_json(&document)),
+                });
+            }
+            table(kind).rows.delete(db, some).await?;
         }
     }
-    let op = |(kind, id): (Kind, Uuid)| Op::Delete { kind, id };
-    Ok(doomed.into_iter().map(op).collect())
+    Ok(steps)
 }
 
 /// The entity and all that would cascade, at any depth.
@@ -88,7 +98,7 @@ async fn refuse_when_needed(
 }
 
 /// Ids in arrays have no foreign key: this check is all that guards them.
-async fn refuse_when_listed(
+pub(super) async fn refuse_when_listed(
     db: &DatabaseExecutor<'_>,
     kind: Kind,
     id: Uuid,
@@ -109,7 +119,8 @@ async fn refuse_when_listed(
     Ok(())
 }
 
-fn ids_of(doomed: &BTreeSet<(Kind, Uuid)>, kind: Kind) -> Vec<Uuid> {
+/// Those of one kind.
+pub(super) fn ids_of(doomed: &BTreeSet<(Kind, Uuid)>, kind: Kind) -> Vec<Uuid> {
     doomed
         .range((kind, Uuid::nil())..=(kind, Uuid::max()))
         .map(|(_, id)| *id)

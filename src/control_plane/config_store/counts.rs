@@ -6,6 +6,7 @@ use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter};
 use std::collections::BTreeMap;
+use std::ops::AddAssign;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -34,7 +35,7 @@ pub struct Dimensions {
     pub data_plane: Uuid,
 }
 
-/// A sum over requests.
+/// A sum over requests: how many, and the bytes read from and written to their clients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
     pub requests: u64,
@@ -42,6 +43,15 @@ pub struct Count {
     pub request_bytes: u64,
     /// Bytes.
     pub response_bytes: u64,
+}
+
+impl AddAssign for Count {
+    /// Sums stop at the largest number instead of wrapping: the sizes come from elsewhere.
+    fn add_assign(&mut self, other: Count) {
+        self.requests = self.requests.saturating_add(other.requests);
+        self.request_bytes = self.request_bytes.saturating_add(other.request_bytes);
+        self.response_bytes = self.response_bytes.saturating_add(other.response_bytes);
+    }
 }
 
 /// Whether a batch was new.
@@ -53,23 +63,30 @@ pub enum Counted {
 }
 
 impl Store {
-    /// Adds a batch to the counts, once: position and counts commit together, for all control
-    /// planes on the database. Acknowledge the batch after this returned.
+    /// Adds batches to the counts, each once: positions and counts commit together, for all
+    /// control planes on the database. Acknowledge the batches after this returned.
     ///
     /// # Errors
-    /// When the database fails; the batch may be sent again.
+    /// When the database fails; the batches may be sent again.
     pub async fn ingest(
         &self,
-        key: BatchKey,
-        counts: &BTreeMap<Dimensions, Count>,
-    ) -> Result<Counted, StoreError> {
+        batches: &[(BatchKey, BTreeMap<Dimensions, Count>)],
+    ) -> Result<Vec<Counted>, StoreError> {
         let (_turn, transaction) = self.begin_bookkeeping().await?;
-        if !self.advance(&transaction, key).await? {
-            transaction.rollback().await?;
-            return Ok(Counted::AlreadyCounted);
+        let mut results = Vec::with_capacity(batches.len());
+        let mut sums = BTreeMap::new();
+        for (key, counts) in batches {
+            if !self.advance(&transaction, *key).await? {
+                results.push(Counted::AlreadyCounted);
+                continue;
+            }
+            results.push(Counted::Counted);
+            for (by, count) in counts {
+                *sums.entry(*by).or_default() += *count;
+            }
         }
         // Ordered by the map, so that two control planes never wait for each other in a circle.
-        let rows: Vec<_> = counts.iter().map(row).collect();
+        let rows: Vec<_> = sums.iter().map(row).collect();
         for chunk in rows.chunks(CHUNK) {
             telemetry_counts::Entity::insert_many(chunk.iter().cloned())
                 .on_conflict(add_up())
@@ -77,7 +94,7 @@ impl Store {
                 .await?;
         }
         transaction.commit().await?;
-        Ok(Counted::Counted)
+        Ok(results)
     }
 
     /// Moves the position of the incarnation to this batch; false when it is there already.

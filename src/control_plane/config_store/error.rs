@@ -1,7 +1,7 @@
 //! What a store answers when it does not do what it was asked.
 
 use super::Document;
-use crate::model::Kind;
+use crate::model::{Kind, Revision};
 use sea_orm::{DbErr, RuntimeErr};
 use sqlx::error::ErrorKind;
 use std::sync::Arc;
@@ -52,6 +52,18 @@ pub enum StoreError {
     /// A constraint of the database that has no case of its own here, such as a range.
     #[error("the database refused a row: {0}")]
     Refused(String),
+    /// There is no such revision yet.
+    #[error("revision {revision} does not exist, the latest is {latest}")]
+    NoSuchRevision {
+        revision: Revision,
+        latest: Revision,
+    },
+    /// The journal does not say enough to know the configuration at this revision.
+    #[error("revision {0} is out of reach: the journal does not go back so far")]
+    OutOfReach(Revision),
+    /// The constraints of the database do not allow the configuration of this revision.
+    #[error("revision {revision} cannot be restored: {reason}")]
+    Unrestorable { revision: Revision, reason: String },
     /// Too much is waiting already: try again later.
     #[error("the store is busy")]
     Busy,
@@ -64,6 +76,14 @@ pub enum StoreError {
     /// What was read back is not what this program writes.
     #[error("the database holds what this version cannot read: {0}")]
     Unreadable(String),
+}
+
+impl StoreError {
+    /// Nothing was heard of a write: whether it was made is not known.
+    pub(super) fn unanswered() -> StoreError {
+        let reason = "no answer in time".to_owned();
+        StoreError::Unavailable(Arc::new(DbErr::Custom(reason)))
+    }
 }
 
 impl std::fmt::Debug for StoreError {

@@ -4,6 +4,7 @@ use super::filter::Filter;
 use super::read::id_of;
 use super::tables::{Unique, table};
 use super::{Document, StoreError, Write};
+use crate::model::Kind;
 use sea_orm::DatabaseExecutor;
 use serde_json::Value;
 
@@ -58,6 +59,36 @@ pub(super) async fn look(db: &DatabaseExecutor<'_>, write: &Write) -> Result<(),
         }
     }
     Ok(())
+}
+
+/// Holds what the tables say of two fields together, which the schema leaves open as soon as one
+/// of them is kept in a vault.
+///
+/// # Errors
+/// [`StoreError::Malformed`], with the second field.
+pub(super) fn check_pairs(kind: Kind, document: &Document) -> Result<(), StoreError> {
+    let is_set = |field: &str| document.get(field).is_some_and(|value| !value.is_null());
+    let (field, holds, reason) = match kind {
+        Kind::Certificates => (
+            "key_alt",
+            is_set("cert_alt") == is_set("key_alt"),
+            "must be set together with 'cert_alt'",
+        ),
+        Kind::Keys => (
+            "pem",
+            is_set("jwk") != is_set("pem"),
+            "one of 'jwk' and 'pem' must be set, and not both",
+        ),
+        _ => return Ok(()),
+    };
+    match holds {
+        true => Ok(()),
+        false => Err(StoreError::Malformed {
+            kind,
+            field: field.to_owned(),
+            reason: reason.to_owned(),
+        }),
+    }
 }
 
 /// The values of a unique key, null for fields the document lacks, in the key's order.

@@ -8,7 +8,10 @@ use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, Order, QueryFilter, QueryOrder,
     QuerySelect,
 };
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
+use uuid::Uuid;
 
 /// Rows in one INSERT.
 const CHUNK: usize = 500;
@@ -32,6 +35,30 @@ pub struct JournalEntry {
     pub ops: Vec<Op>,
     /// The request that wrote it; none when the control plane did by itself.
     pub request_id: Option<RequestId>,
+}
+
+/// An op of a revision, and what it replaced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Step {
+    pub op: Op,
+    /// The entity before the revision; none when there was none.
+    pub replaced: Option<Row>,
+}
+
+impl Step {
+    /// Many steps in order as one per entity, sorted by key: what the first one replaced, and the
+    /// last op. An entity that was there neither before nor after is left out.
+    pub fn coalesce(steps: impl IntoIterator<Item = Step>) -> Vec<Step> {
+        let mut by_key = BTreeMap::<_, Step>::new();
+        for step in steps {
+            match by_key.entry(step.op.key()) {
+                Entry::Vacant(place) => drop(place.insert(step)),
+                Entry::Occupied(mut earlier) => earlier.get_mut().op = step.op,
+            }
+        }
+        let is_change = |step: &Step| step.replaced.is_some() || matches!(step.op, Op::Put { .. });
+        by_key.into_values().filter(is_change).collect()
+    }
 }
 
 /// How much of the journal is kept. A data plane that is further behind gets the whole.
@@ -68,17 +95,28 @@ impl Store {
             return Ok(Changes::OutOfReach);
         }
         let last = Revision(revision.0.saturating_add(limit.max(1)));
-        let rows = config_journal::Entity::find()
+        let rows: Vec<Recorded> = config_journal::Entity::find()
+            .select_only()
+            // Not what was replaced: nobody who follows needs it.
+            .columns([
+                config_journal::Column::Revision,
+                config_journal::Column::Kind,
+                config_journal::Column::Id,
+                config_journal::Column::Row,
+                config_journal::Column::RequestId,
+            ])
             .filter(config_journal::Column::Revision.gt(stored(revision)))
             .filter(config_journal::Column::Revision.lte(stored(last)))
             .order_by(config_journal::Column::Revision, Order::Asc)
             .order_by(config_journal::Column::Seq, Order::Asc)
+            .into_tuple()
             .all(self.db())
             .await?;
         let mut entries: Vec<JournalEntry> = Vec::new();
-        for row in rows {
-            let request_id = row.request_id.map(RequestId);
-            let (revision, op) = (revision_from(row.revision)?, op_from(row)?);
+        for (revision, kind, id, row, request_id) in rows {
+            let revision = revision_from(revision)?;
+            let op = op_from(kind_from(&kind)?, id, row);
+            let request_id = request_id.map(RequestId);
             match entries.last_mut() {
                 Some(entry) if entry.revision == revision => entry.ops.push(op),
                 _ => entries.push(JournalEntry {
@@ -140,19 +178,23 @@ impl Store {
     }
 }
 
-/// Writes the ops of a revision, inside its transaction.
+/// A row of the journal: revision, kind, id, the entity, the request.
+type Recorded = (i64, String, Uuid, Option<Vec<u8>>, Option<Uuid>);
+
+/// Writes the steps of a revision, inside its transaction.
 pub(super) async fn append(
     db: &impl ConnectionTrait,
     revision: Revision,
-    ops: &[Op],
+    steps: &[Step],
     request_id: Option<RequestId>,
     committed_at: i64,
 ) -> Result<(), StoreError> {
-    for (chunk, first) in ops.chunks(CHUNK).zip((0i64..).step_by(CHUNK)) {
-        let rows = chunk.iter().zip(first..).map(|(op, seq)| {
-            let (kind, id) = op.key();
-            let row = match op {
-                Op::Put { row, .. } => Some(row.as_bytes().to_vec()),
+    for (chunk, first) in steps.chunks(CHUNK).zip((0i64..).step_by(CHUNK)) {
+        let rows = chunk.iter().zip(first..).map(|(step, seq)| {
+            let (kind, id) = step.op.key();
+            let bytes = |row: &Row| row.as_bytes().to_vec();
+            let row = match &step.op {
+                Op::Put { row, .. } => Some(bytes(row)),
                 Op::Delete { .. } => None,
             };
             config_journal::ActiveModel {
@@ -163,6 +205,8 @@ pub(super) async fn append(
                 row: Set(row),
                 committed_at: Set(committed_at),
                 request_id: Set(request_id.map(|id| id.0)),
+                // No entity has no bytes.
+                replaced: Set(Some(step.replaced.as_ref().map(bytes).unwrap_or_default())),
             }
         });
         config_journal::Entity::insert_many(rows)
@@ -172,20 +216,22 @@ pub(super) async fn append(
     Ok(())
 }
 
-fn op_from(row: config_journal::Model) -> Result<Op, StoreError> {
-    let kind = Kind::parse(&row.kind)
-        .ok_or_else(|| StoreError::Unreadable(format!("journal of kind {}", row.kind)))?;
-    Ok(match row.row {
+pub(super) fn kind_from(name: &str) -> Result<Kind, StoreError> {
+    Kind::parse(name).ok_or_else(|| StoreError::Unreadable(format!("journal of kind {name}")))
+}
+
+fn op_from(kind: Kind, id: Uuid, row: Option<Vec<u8>>) -> Op {
+    match row {
         Some(bytes) => Op::Put {
             kind,
-            id: row.id,
+            id,
             row: Row::from_bytes(&bytes),
         },
-        None => Op::Delete { kind, id: row.id },
-    })
+        None => Op::Delete { kind, id },
+    }
 }
 
 /// A revision as the database holds it; beyond i64 there are none.
-fn stored(revision: Revision) -> i64 {
+pub(super) fn stored(revision: Revision) -> i64 {
     i64::try_from(revision.0).unwrap_or(i64::MAX)
 }

@@ -30,6 +30,7 @@ impl Operation {
 }
 
 /// What was asked for, apart from deletions: how many those are only the commit tells.
+#[derive(Default)]
 pub(super) struct Asked(Vec<(Kind, Operation)>);
 
 impl Asked {
@@ -41,6 +42,19 @@ impl Asked {
             Write::Delete { .. } => None,
         };
         Asked(writes.iter().filter_map(operation).collect())
+    }
+
+    pub fn add(&mut self, more: Asked) {
+        self.0.extend(more.0);
+    }
+
+    /// Of a whole document, or of a rollback: what differed.
+    pub fn of_declared(ops: &[Op]) -> Asked {
+        let upsert = |op: &Op| match op {
+            Op::Put { kind, .. } => Some((*kind, Operation::Upsert)),
+            Op::Delete { .. } => None,
+        };
+        Asked(ops.iter().filter_map(upsert).collect())
     }
 }
 

@@ -14,9 +14,11 @@ mod announced;
 mod cascade;
 mod connection;
 mod counts;
+mod declare;
 mod error;
 mod filter;
 mod follow;
+mod history;
 mod inspect;
 mod integrity;
 mod journal;
@@ -24,9 +26,11 @@ mod measure;
 mod notice;
 mod presence;
 mod read;
+mod rollback;
 mod rows;
 mod settings;
 mod tables;
+mod transaction;
 mod write;
 
 #[cfg(test)]
@@ -35,15 +39,17 @@ mod tests;
 pub use actor::{ConfigStore, ConfigStoreHandle, Maintain, WriteConfig};
 pub use counts::{BatchKey, Count, Counted, Dimensions};
 pub use error::StoreError;
+pub use history::{Delta, Difference, Part, RevisionSummary};
 pub use inspect::{InspectError, Inspection, inspect};
 pub use journal::{Changes, JournalEntry, Retention};
 pub use migration::Step as MigrationStep;
 pub use presence::{ControlPlanePresence, DataPlanePresence};
-pub use read::{Key, Page, PageRequest, TagFilter};
+pub use read::{Entities, Key, Page, PageRequest, TagFilter};
 pub use settings::{
     DatabaseSettings, PostgresSettings, PostgresTls, PostgresTlsMode, SqliteSettings,
 };
-pub use write::{Batch, Committed, Write};
+pub use transaction::Transaction;
+pub use write::{Batch, Committed, Extent, Write};
 
 use crate::model::Revision;
 use announced::Announced;
@@ -54,7 +60,7 @@ use sea_orm::{
 use sqlx::postgres::PgConnectOptions;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::sync::{Mutex, MutexGuard, broadcast, watch};
+use tokio::sync::{Mutex, MutexGuard, OwnedMutexGuard, broadcast, watch};
 
 /// An entity in its stored shape.
 pub type Document = serde_json::Map<String, serde_json::Value>;
@@ -79,7 +85,7 @@ struct Inner {
     notices: broadcast::Sender<String>,
     /// One writer of this process at a time: on SQLite so that nobody spins on a busy file, on
     /// PostgreSQL so that waiting writers do not use up the pool.
-    writing: Mutex<()>,
+    writing: Arc<Mutex<()>>,
     tempo: Tempo,
 }
 
@@ -104,7 +110,7 @@ impl Store {
             latest: watch::Sender::new(Revision::default()),
             announced: Announced::default(),
             notices: broadcast::Sender::new(notice::BACKLOG),
-            writing: Mutex::new(()),
+            writing: Arc::default(),
             tempo,
         })))
     }
@@ -190,8 +196,8 @@ impl Store {
     }
 
     /// A transaction that writes configuration.
-    async fn begin_write(&self) -> Result<(MutexGuard<'_, ()>, DatabaseTransaction), StoreError> {
-        let turn = self.0.writing.lock().await;
+    async fn begin_write(&self) -> Result<(OwnedMutexGuard<()>, DatabaseTransaction), StoreError> {
+        let turn = Arc::clone(&self.0.writing).lock_owned().await;
         let transaction = self.db().begin_with_options(self.write_options()).await?;
         Ok((turn, transaction))
     }

@@ -1,6 +1,7 @@
 //! Rows by which all control planes on one database show the same fleet.
 
 use super::{Store, StoreError, unix_seconds};
+use crate::model::Revision;
 use entity::{control_planes, data_planes};
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
@@ -70,6 +71,26 @@ impl Store {
         Ok(data_planes::Entity::find()
             .filter(data_planes::Column::Ttl.gt(now))
             .order_by(data_planes::Column::Id, Order::Asc)
+            .all(self.db())
+            .await?)
+    }
+
+    /// The connected data planes, of whichever control plane, on which this revision is not yet in
+    /// effect, by ascending id. One that does not say what is in effect is among them.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn data_planes_before(&self, revision: Revision) -> Result<Vec<Uuid>, StoreError> {
+        let revision = i64::try_from(revision.0).unwrap_or(i64::MAX);
+        let held = data_planes::Column::Revision;
+        Ok(data_planes::Entity::find()
+            .select_only()
+            .column(data_planes::Column::Id)
+            .filter(data_planes::Column::Connected.eq(true))
+            .filter(data_planes::Column::Ttl.gt(unix_seconds(self.now())))
+            .filter(Condition::any().add(held.is_null()).add(held.lt(revision)))
+            .order_by(data_planes::Column::Id, Order::Asc)
+            .into_tuple()
             .all(self.db())
             .await?)
     }

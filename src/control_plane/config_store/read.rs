@@ -3,7 +3,7 @@
 use super::filter::Filter;
 use super::tables::{TABLES, table};
 use super::{Document, Store, StoreError, unix_seconds};
-use crate::model::{Config, Kind, Revision, Row};
+use crate::model::{Config, Kind, KindSet, Revision, Row};
 use entity::config_revision;
 use sea_orm::{
     AccessMode, ConnectionTrait, DatabaseExecutor, DbBackend, EntityTrait, IsolationLevel,
@@ -57,7 +57,20 @@ pub struct Page {
     pub next: Option<Uuid>,
 }
 
-impl Store {
+/// The entities there are: those that are committed or, inside a transaction, as it has left them
+/// so far.
+pub struct Entities<'a> {
+    db: DatabaseExecutor<'a>,
+    /// Epoch seconds: what has expired by then is gone already.
+    now: i64,
+}
+
+impl<'a> Entities<'a> {
+    pub(super) fn new(db: impl Into<DatabaseExecutor<'a>>, now: i64) -> Entities<'a> {
+        let db = db.into();
+        Entities { db, now }
+    }
+
     /// The entity with this key, or none. One that has expired is gone already.
     ///
     /// # Errors
@@ -76,7 +89,7 @@ impl Store {
     /// a target's upstream and address. Null asks for null; a reference is `{"id": …}` or an id.
     ///
     /// # Errors
-    /// As [`Store::get`].
+    /// As [`Entities::get`].
     pub async fn find(
         &self,
         kind: Kind,
@@ -88,15 +101,14 @@ impl Store {
                 .iter()
                 .map(|(field, value)| Filter::Is(field, value.clone())),
         );
-        let db = DatabaseExecutor::from(self.db());
-        let found = table(kind).rows.select(&db, filters, Some(1)).await?;
+        let found = table(kind).rows.select(&self.db, filters, Some(1)).await?;
         Ok(found.into_iter().next())
     }
 
     /// One page of a kind, or of a parent's children.
     ///
     /// # Errors
-    /// As [`Store::get`].
+    /// As [`Entities::get`].
     pub async fn page(&self, kind: Kind, request: &PageRequest) -> Result<Page, StoreError> {
         let size = request.size.max(1);
         let mut filters = vec![self.live()];
@@ -107,11 +119,10 @@ impl Store {
                 .filter
                 .map(|(field, id)| Filter::In(field, vec![id])),
         );
-        let db = DatabaseExecutor::from(self.db());
         // One more than asked for tells whether there is a next page.
         let mut documents = table(kind)
             .rows
-            .select(&db, filters, Some(size + 1))
+            .select(&self.db, filters, Some(size + 1))
             .await?;
         let is_last = documents.len() as u64 <= size;
         documents.truncate(usize::try_from(size).unwrap_or(usize::MAX));
@@ -127,8 +138,20 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn count(&self, kind: Kind) -> Result<u64, StoreError> {
-        let db = DatabaseExecutor::from(self.db());
-        table(kind).rows.count(&db, vec![self.live()]).await
+        table(kind).rows.count(&self.db, vec![self.live()]).await
+    }
+
+    /// Hides what has expired.
+    fn live(&self) -> Filter {
+        Filter::LiveAt(self.now)
+    }
+}
+
+impl Store {
+    /// The committed entities.
+    #[must_use]
+    pub fn entities(&self) -> Entities<'_> {
+        Entities::new(self.db(), unix_seconds(self.now()))
     }
 
     /// The whole configuration at its latest revision, read in one snapshot of the database.
@@ -136,6 +159,28 @@ impl Store {
     /// # Errors
     /// When the database fails or holds what this version cannot read.
     pub async fn config(&self) -> Result<Config, StoreError> {
+        let mut rows = Vec::new();
+        let revision = self
+            .each_kind(KindSet::ALL, |kind, documents| {
+                for document in documents {
+                    rows.push((kind, id_of(kind, &document)?, Row::from_json(&document)));
+                }
+                Ok::<_, StoreError>(())
+            })
+            .await?;
+        Ok(Config::from_rows(revision, rows))
+    }
+
+    /// Gives every entity of these kinds to `take`, kind by kind with parents before children,
+    /// read in one snapshot of the database; and says at which revision that was.
+    ///
+    /// # Errors
+    /// As [`Store::config`], and what `take` says.
+    pub async fn each_kind<E: From<StoreError>>(
+        &self,
+        kinds: KindSet,
+        mut take: impl FnMut(Kind, Vec<Document>) -> Result<(), E>,
+    ) -> Result<Revision, E> {
         let options = match self.engine() {
             DbBackend::Postgres => TransactionOptions {
                 isolation_level: Some(IsolationLevel::RepeatableRead),
@@ -145,18 +190,18 @@ impl Store {
             // In WAL mode a transaction reads the snapshot its first statement saw.
             _ => TransactionOptions::default(),
         };
-        let transaction = self.db().begin_with_options(options).await?;
+        let transaction = self
+            .db()
+            .begin_with_options(options)
+            .await
+            .map_err(StoreError::from)?;
         let db = DatabaseExecutor::from(&transaction);
         let revision = read_revision(&db).await?;
-        let mut rows = Vec::new();
-        for table in &TABLES {
-            for document in table.rows.select(&db, Vec::new(), None).await? {
-                let id = id_of(table.kind, &document)?;
-                rows.push((table.kind, id, Row::from_json(&document)));
-            }
+        for table in TABLES.iter().filter(|table| kinds.contains(table.kind)) {
+            take(table.kind, table.rows.select(&db, Vec::new(), None).await?)?;
         }
-        transaction.commit().await?;
-        Ok(Config::from_rows(revision, rows))
+        transaction.commit().await.map_err(StoreError::from)?;
+        Ok(revision)
     }
 
     /// The latest revision in the database, whoever committed it.
@@ -165,11 +210,6 @@ impl Store {
     /// When the database fails.
     pub async fn latest_revision(&self) -> Result<Revision, StoreError> {
         read_revision(self.db()).await
-    }
-
-    /// Hides what has expired.
-    fn live(&self) -> Filter {
-        Filter::LiveAt(unix_seconds(self.now()))
     }
 }
 

@@ -38,12 +38,12 @@ pub(super) trait Rows: Send + Sync {
         db: &'a DatabaseExecutor<'a>,
         documents: &'a [Document],
     ) -> Answer<'a, Vec<Document>>;
-    /// Inserts the row, or replaces the one with its id.
+    /// The same, replacing rows with the same ids. No two of the documents may have the same.
     fn upsert<'a>(
         &'a self,
         db: &'a DatabaseExecutor<'a>,
-        document: &'a Document,
-    ) -> Answer<'a, Document>;
+        documents: &'a [Document],
+    ) -> Answer<'a, Vec<Document>>;
     /// Replaces the row with this id; none when there is no such row.
     fn update<'a>(
         &'a self,
@@ -105,40 +105,19 @@ where
         db: &'a DatabaseExecutor<'a>,
         documents: &'a [Document],
     ) -> Answer<'a, Vec<Document>> {
-        async move {
-            let mut stored = HashMap::with_capacity(documents.len());
-            for chunk in documents.chunks(CHUNK) {
-                let rows: Vec<_> = chunk
-                    .iter()
-                    .map(|document| self.active(document))
-                    .collect::<Result<_, _>>()?;
-                for model in E::insert_many(rows).exec_with_returning(db).await? {
-                    let document = self.document(&model)?;
-                    stored.insert(document.get("id").cloned().unwrap_or_default(), document);
-                }
-            }
-            // Neither engine promises to return the rows in the order they were given.
-            let in_order = |document: &Document| stored.remove(document.get("id")?);
-            let returned: Option<Vec<_>> = documents.iter().map(in_order).collect();
-            returned.ok_or_else(|| unreadable(self.kind, "an insert did not return its row"))
-        }
-        .boxed()
+        self.put(db, documents, None).boxed()
     }
 
     fn upsert<'a>(
         &'a self,
         db: &'a DatabaseExecutor<'a>,
-        document: &'a Document,
-    ) -> Answer<'a, Document> {
+        documents: &'a [Document],
+    ) -> Answer<'a, Vec<Document>> {
         async move {
             let id = column::<E>(self.kind, "id")?;
             let others = E::Column::iter().filter(|column| column.as_str() != "id");
             let replace = OnConflict::column(id).update_columns(others).to_owned();
-            let model = E::insert(self.active(document)?)
-                .on_conflict(replace)
-                .exec_with_returning(db)
-                .await?;
-            self.document(&model)
+            self.put(db, documents, Some(replace)).await
         }
         .boxed()
     }
@@ -230,9 +209,37 @@ where
 impl<E> TypedRows<E>
 where
     E: EntityTrait,
-    E::Model: Serialize + DeserializeOwned + IntoActiveModel<E::ActiveModel>,
-    E::ActiveModel: ActiveModelBehavior,
+    E::Model: Serialize + DeserializeOwned + IntoActiveModel<E::ActiveModel> + Sync,
+    E::ActiveModel: ActiveModelBehavior + Send,
 {
+    /// Puts rows and returns them as the database holds them, in the order they were given.
+    async fn put(
+        &self,
+        db: &DatabaseExecutor<'_>,
+        documents: &[Document],
+        on_conflict: Option<OnConflict>,
+    ) -> Result<Vec<Document>, StoreError> {
+        let mut stored = HashMap::with_capacity(documents.len());
+        for chunk in documents.chunks(CHUNK) {
+            let rows: Vec<_> = chunk
+                .iter()
+                .map(|document| self.active(document))
+                .collect::<Result<_, _>>()?;
+            let mut insert = E::insert_many(rows);
+            if let Some(on_conflict) = &on_conflict {
+                insert = insert.on_conflict(on_conflict.clone());
+            }
+            for model in insert.exec_with_returning(db).await? {
+                let document = self.document(&model)?;
+                stored.insert(document.get("id").cloned().unwrap_or_default(), document);
+            }
+        }
+        // Neither engine promises to return the rows in the order they were given.
+        let in_order = |document: &Document| stored.remove(document.get("id")?);
+        let returned: Option<Vec<_>> = documents.iter().map(in_order).collect();
+        returned.ok_or_else(|| unreadable(self.kind, "a row that was put was not returned"))
+    }
+
     /// Every column set, so that an update writes them all.
     fn active(&self, document: &Document) -> Result<E::ActiveModel, StoreError> {
         let model: E::Model = serde_json::from_value(Value::Object(document.clone()))

@@ -2,22 +2,24 @@
 //!
 //! The first attempt trusts the caller and leaves checking to the constraints of the database.
 //! When one refuses, the transaction is rolled back and repeated step by step with a look before
-//! each, which tells exactly what is wrong.
+//! each, which tells exactly what is wrong. Whole documents go through `declare`.
 
 use super::filter::Filter;
-use super::integrity::{explain, look};
+use super::integrity::{check_pairs, explain, look};
+use super::journal::Step;
 use super::read::{id_of, revision_from};
 use super::tables::{TABLES, table};
 use super::{Document, Store, StoreError, cascade, journal, unix_seconds};
-use crate::model::{Change, Kind, Op, RequestId, Revision, Row};
+use crate::model::{Kind, Op, RequestId, Revision, Row};
 use entity::config_revision;
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
     ConnectionTrait, DatabaseExecutor, DatabaseTransaction, DbBackend, EntityTrait, Statement,
 };
 use serde_json::Value;
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::sync::MutexGuard;
+use tokio::sync::OwnedMutexGuard;
 use uuid::Uuid;
 
 /// The channel on which PostgreSQL tells control planes of a commit; the payload is the revision.
@@ -50,6 +52,19 @@ pub enum Write {
     },
 }
 
+impl Write {
+    /// What it is about.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Write::Insert { kind, .. }
+            | Write::Upsert { kind, .. }
+            | Write::Update { kind, .. }
+            | Write::Delete { kind, .. } => *kind,
+        }
+    }
+}
+
 impl std::fmt::Debug for Write {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Without the content: documents hold keys and secrets.
@@ -67,14 +82,44 @@ impl std::fmt::Debug for Write {
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     pub writes: Vec<Write>,
+    pub extent: Extent,
     pub request_id: Option<RequestId>,
+}
+
+/// What a batch says beyond its operations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Extent {
+    /// Nothing.
+    #[default]
+    Changes,
+    /// Its operations are upserts of entities that were declared: they keep timestamps that they
+    /// have, and one that differs from what is stored by its timestamps alone changes nothing.
+    Part,
+    /// The same, and what it does not name is deleted. The entities are complete in themselves:
+    /// every parent is among them, and no two are in each other's way.
+    Whole,
+}
+
+impl Batch {
+    /// Entities of a document in their stored shape, in any order.
+    pub fn declared(extent: Extent, entities: impl IntoIterator<Item = (Kind, Document)>) -> Batch {
+        // Parents before children.
+        let mut entities: Vec<_> = entities.into_iter().collect();
+        entities.sort_by_key(|(kind, _)| *kind);
+        let upsert = |(kind, document)| Write::Upsert { kind, document };
+        Batch {
+            writes: entities.into_iter().map(upsert).collect(),
+            extent,
+            request_id: None,
+        }
+    }
 }
 
 impl From<Vec<Write>> for Batch {
     fn from(writes: Vec<Write>) -> Batch {
         Batch {
             writes,
-            request_id: None,
+            ..Batch::default()
         }
     }
 }
@@ -86,7 +131,7 @@ pub struct Committed {
     pub revision: Revision,
     /// At most one per entity, sorted by key, cascades included; as in the journal.
     pub ops: Vec<Op>,
-    /// For each operation the entity as stored; none for a delete.
+    /// For each operation of the batch the entity as stored; none for a delete.
     pub documents: Vec<Option<Document>>,
 }
 
@@ -102,7 +147,7 @@ impl std::fmt::Debug for Committed {
 
 /// Whether to look before each step.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Attempt {
+pub(super) enum Attempt {
     Trusting,
     Explaining,
 }
@@ -116,7 +161,12 @@ impl Store {
         let mut batch = batch.into();
         let now = self.now();
         for write in &mut batch.writes {
-            prepare(write, now)?;
+            prepare(write, batch.extent, now)?;
+        }
+        match batch.extent {
+            Extent::Changes => {}
+            Extent::Part => self.leave_unchanged(&mut batch).await?,
+            Extent::Whole => return self.replace(batch, now).await,
         }
         match self.attempt(&batch, now, Attempt::Trusting).await {
             Err(StoreError::Refused(_)) => {}
@@ -133,33 +183,8 @@ impl Store {
     ) -> Result<Committed, StoreError> {
         let open = self.open_revision().await?;
         let db = DatabaseExecutor::from(&open.transaction);
-        let writes = &batch.writes;
-        let mut ops = Vec::with_capacity(writes.len());
-        let mut documents = Vec::with_capacity(writes.len());
-        let mut rest = writes.as_slice();
-        while let Some(first) = rest.first() {
-            let run = match (attempt, first) {
-                (Attempt::Trusting, Write::Insert { kind, .. }) => inserts_of(*kind, rest),
-                _ => Vec::new(),
-            };
-            if let (false, Write::Insert { kind, .. }) = (run.is_empty(), first) {
-                for document in table(*kind).rows.insert(&db, &run).await? {
-                    ops.push(put(*kind, &document)?);
-                    documents.push(Some(document));
-                }
-                rest = &rest[run.len()..];
-                continue;
-            }
-            if attempt == Attempt::Explaining {
-                look(&db, first).await?;
-            }
-            let document = step(&db, first, &mut ops)
-                .await
-                .map_err(|err| explain(first, err))?;
-            documents.push(document);
-            rest = &rest[1..];
-        }
-        let (revision, ops) = self.seal(open, ops, batch.request_id, now).await?;
+        let Done { steps, documents } = perform(&db, &batch.writes, attempt).await?;
+        let (revision, ops) = self.seal(open, steps, batch.request_id, now).await?;
         Ok(Committed {
             revision,
             ops,
@@ -190,18 +215,18 @@ impl Store {
         // Looked for again where nothing can be renewed meanwhile.
         let open = self.open_revision().await?;
         let db = DatabaseExecutor::from(&open.transaction);
-        let mut ops = Vec::new();
+        let mut steps = Vec::new();
         for table in tables() {
             for id in table.rows.ids(&db, expired()).await? {
-                ops.extend(cascade::delete(&db, table.kind, id).await?);
+                steps.extend(cascade::delete(&db, table.kind, id).await?);
             }
         }
-        let (revision, ops) = self.seal(open, ops, None, now).await?;
+        let (revision, ops) = self.seal(open, steps, None, now).await?;
         Ok((!ops.is_empty()).then_some((revision, ops)))
     }
 
     /// Begins a transaction and takes the next revision, which no one else gets until it ends.
-    async fn open_revision(&self) -> Result<OpenRevision<'_>, StoreError> {
+    pub(super) async fn open_revision(&self) -> Result<OpenRevision, StoreError> {
         let (turn, transaction) = self.begin_write().await?;
         let revision = next_revision(&transaction).await?;
         Ok(OpenRevision {
@@ -211,39 +236,94 @@ impl Store {
         })
     }
 
-    /// Writes the journal and commits; without ops the revision is given back.
-    async fn seal(
+    /// Writes the journal and commits, and returns what was done as the journal has it; if that is
+    /// nothing the revision is given back.
+    pub(super) async fn seal(
         &self,
-        open: OpenRevision<'_>,
-        ops: Vec<Op>,
+        open: OpenRevision,
+        steps: Vec<Step>,
         request_id: Option<RequestId>,
         now: SystemTime,
     ) -> Result<(Revision, Vec<Op>), StoreError> {
         let (transaction, revision) = (open.transaction, open.revision);
-        if ops.is_empty() {
+        let steps = Step::coalesce(steps);
+        if steps.is_empty() {
             transaction.rollback().await?;
-            return Ok((Revision(revision.0.saturating_sub(1)), ops));
+            return Ok((revision.before(), Vec::new()));
         }
-        let ops = Change::coalesce(ops);
-        journal::append(&transaction, revision, &ops, request_id, unix_seconds(now)).await?;
+        let committed_at = unix_seconds(now);
+        journal::append(&transaction, revision, &steps, request_id, committed_at).await?;
         if self.engine() == DbBackend::Postgres {
             notify(&transaction, CHANNEL, &revision.to_string()).await?;
         }
         transaction.commit().await?;
         self.announce(revision);
+        let ops = steps.into_iter().map(|step| step.op).collect();
         Ok((revision, ops))
     }
 }
 
 /// A transaction that holds the next revision.
-struct OpenRevision<'a> {
-    _turn: MutexGuard<'a, ()>,
-    transaction: DatabaseTransaction,
-    revision: Revision,
+pub(super) struct OpenRevision {
+    _turn: OwnedMutexGuard<()>,
+    pub transaction: DatabaseTransaction,
+    pub revision: Revision,
+}
+
+/// What came of operations, inside their transaction.
+#[derive(Default)]
+pub(super) struct Done {
+    pub steps: Vec<Step>,
+    pub documents: Vec<Option<Document>>,
+}
+
+/// Does the operations one after the other, inserts and upserts of one kind that stand together at
+/// once.
+pub(super) async fn perform(
+    db: &DatabaseExecutor<'_>,
+    writes: &[Write],
+    attempt: Attempt,
+) -> Result<Done, StoreError> {
+    let mut done = Done::default();
+    let mut rest = writes;
+    while let Some(first) = rest.first() {
+        if attempt == Attempt::Trusting
+            && let Some(run) = Run::at_the_beginning_of(rest)
+        {
+            rest = &rest[run.documents.len()..];
+            let rows = table(run.kind).rows;
+            let (stored, mut replaced) = match run.replaces {
+                false => (rows.insert(db, &run.documents).await?, HashMap::new()),
+                true => {
+                    let replaced = current(db, run.kind, &run.ids()?).await?;
+                    (rows.upsert(db, &run.documents).await?, replaced)
+                }
+            };
+            for document in stored {
+                let replaced = replaced.remove(&id_of(run.kind, &document)?);
+                done.steps.push(put(run.kind, &document, replaced)?);
+                done.documents.push(Some(document));
+            }
+            continue;
+        }
+        if attempt == Attempt::Explaining {
+            look(db, first).await?;
+        }
+        let document = step(db, first, &mut done.steps)
+            .await
+            .map_err(|err| explain(first, err))?;
+        done.documents.push(document);
+        rest = &rest[1..];
+    }
+    Ok(done)
 }
 
 /// Sets the timestamps and refuses what no engine may be given.
-fn prepare(write: &mut Write, now: SystemTime) -> Result<(), StoreError> {
+pub(super) fn prepare(
+    write: &mut Write,
+    extent: Extent,
+    now: SystemTime,
+) -> Result<(), StoreError> {
     let (kind, document, is_new) = match write {
         Write::Insert { kind, document } | Write::Upsert { kind, document } => {
             (*kind, document, true)
@@ -259,11 +339,13 @@ fn prepare(write: &mut Write, now: SystemTime) -> Result<(), StoreError> {
             reason: "must not contain a NUL character".to_owned(),
         });
     }
+    check_pairs(kind, document)?;
     let has = |field| table(kind).rows.column(field).is_some();
     if is_new && has("created_at") && document.get("created_at").is_none_or(Value::is_null) {
         document.insert("created_at".to_owned(), timestamp(kind, now));
     }
-    if has("updated_at") {
+    let is_declared = extent != Extent::Changes && document.contains_key("updated_at");
+    if has("updated_at") && !is_declared {
         document.insert("updated_at".to_owned(), timestamp(kind, now));
     }
     Ok(())
@@ -291,13 +373,50 @@ fn has_nul(value: &Value) -> bool {
     }
 }
 
-/// The documents of the inserts of one kind with which `writes` begins.
-fn inserts_of(kind: Kind, writes: &[Write]) -> Vec<Document> {
-    let document = |write: &Write| match write {
-        Write::Insert { kind: of, document } if *of == kind => Some(document.clone()),
-        _ => None,
-    };
-    writes.iter().map_while(document).collect()
+/// Inserts, or upserts, of one kind that are done together.
+struct Run {
+    kind: Kind,
+    replaces: bool,
+    documents: Vec<Document>,
+}
+
+impl Run {
+    /// The run with which `writes` begins; none when they begin with something else.
+    fn at_the_beginning_of(writes: &[Write]) -> Option<Run> {
+        let put = |write: &Write| match write {
+            Write::Insert { kind, document } => Some((*kind, false, document.clone())),
+            Write::Upsert { kind, document } => Some((*kind, true, document.clone())),
+            Write::Update { .. } | Write::Delete { .. } => None,
+        };
+        let (kind, replaces, first) = put(writes.first()?)?;
+        // No statement can replace a row twice.
+        let mut ids = BTreeSet::from([first.get("id").map(Value::to_string)]);
+        let mut documents = vec![first];
+        for write in &writes[1..] {
+            match put(write) {
+                Some((of, same, document))
+                    if of == kind
+                        && same == replaces
+                        && ids.insert(document.get("id").map(Value::to_string)) =>
+                {
+                    documents.push(document);
+                }
+                _ => break,
+            }
+        }
+        Some(Run {
+            kind,
+            replaces,
+            documents,
+        })
+    }
+
+    fn ids(&self) -> Result<Vec<Uuid>, StoreError> {
+        let documents = self.documents.iter();
+        documents
+            .map(|document| id_of(self.kind, document))
+            .collect()
+    }
 }
 
 async fn next_revision(db: &impl ConnectionTrait) -> Result<Revision, StoreError> {
@@ -329,65 +448,76 @@ pub(super) async fn notify(
     Ok(())
 }
 
-/// Does one operation and adds its ops.
+/// Does one operation and adds its steps.
 async fn step(
     db: &DatabaseExecutor<'_>,
     write: &Write,
-    ops: &mut Vec<Op>,
+    steps: &mut Vec<Step>,
 ) -> Result<Option<Document>, StoreError> {
-    let (kind, stored) = match write {
+    let (kind, stored, replaced) = match write {
         Write::Insert { kind, document } => {
             let rows = table(*kind).rows.insert(db, std::slice::from_ref(document));
-            (*kind, rows.await?.pop())
+            (*kind, rows.await?.pop(), None)
         }
         Write::Upsert { kind, document } => {
-            (*kind, Some(table(*kind).rows.upsert(db, document).await?))
+            let id = id_of(*kind, document)?;
+            let replaced = current(db, *kind, &[id]).await?.remove(&id);
+            let rows = table(*kind).rows.upsert(db, std::slice::from_ref(document));
+            (*kind, rows.await?.pop(), replaced)
         }
         Write::Update {
             kind,
             document,
             read,
         } => {
-            let id = id_of(*kind, document)?;
-            if let Some(read) = read {
-                expect(db, *kind, id, read).await?;
+            let (kind, id) = (*kind, id_of(*kind, document)?);
+            let found = current(db, kind, &[id]).await?.remove(&id);
+            let found = found.ok_or(StoreError::NotFound { kind, id })?;
+            if read.as_ref().is_some_and(|read| *read != found) {
+                return Err(StoreError::Conflict { kind, id });
             }
-            let stored = table(*kind).rows.update(db, document).await?;
-            let missing = StoreError::NotFound { kind: *kind, id };
-            (*kind, Some(stored.ok_or(missing)?))
+            let stored = table(kind).rows.update(db, document).await?;
+            let stored = stored.ok_or(StoreError::NotFound { kind, id })?;
+            (kind, Some(stored), Some(found))
         }
         Write::Delete { kind, id } => {
-            ops.extend(cascade::delete(db, *kind, *id).await?);
+            steps.extend(cascade::delete(db, *kind, *id).await?);
             return Ok(None);
         }
     };
     if let Some(document) = &stored {
-        ops.push(put(kind, document)?);
+        steps.push(put(kind, document, replaced)?);
     }
     Ok(stored)
 }
 
 /// The journal has what the database returned, not what it was given: the two may differ in
 /// the form of a number, and the tables must equal the journal.
-fn put(kind: Kind, stored: &Document) -> Result<Op, StoreError> {
-    Ok(Op::Put {
+pub(super) fn put(
+    kind: Kind,
+    stored: &Document,
+    replaced: Option<Row>,
+) -> Result<Step, StoreError> {
+    let op = Op::Put {
         kind,
         id: id_of(kind, stored)?,
         row: Row::from_json(stored),
-    })
+    };
+    Ok(Step { op, replaced })
 }
 
-async fn expect(
+/// The entities with these ids as they are before a step.
+async fn current(
     db: &DatabaseExecutor<'_>,
     kind: Kind,
-    id: Uuid,
-    read: &Row,
-) -> Result<(), StoreError> {
-    let filter = Filter::In("id", vec![id]);
-    let found = table(kind).rows.select(db, vec![filter], Some(1)).await?;
-    let found = found.first().ok_or(StoreError::NotFound { kind, id })?;
-    if Row::from_json(found) != *read {
-        return Err(StoreError::Conflict { kind, id });
+    ids: &[Uuid],
+) -> Result<HashMap<Uuid, Row>, StoreError> {
+    let mut found = HashMap::new();
+    for some in ids.chunks(cascade::CHUNK) {
+        let these = vec![Filter::In("id", some.to_vec())];
+        for document in table(kind).rows.select(db, these, None).await? {
+            found.insert(id_of(kind, &document)?, Row::from_json(&document));
+        }
     }
-    Ok(())
+    Ok(found)
 }

@@ -1,9 +1,9 @@
 //! From records to counts: one batch, added up.
 
+use crate::control_plane::config_store::Count;
 use crate::telemetry::record::{Named, Record};
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
-use std::ops::AddAssign;
 use uuid::Uuid;
 
 /// What requests are counted by; the data plane comes with the batch.
@@ -15,23 +15,6 @@ pub struct CountKey {
     pub consumer: Option<Uuid>,
     /// The status sent to the client.
     pub status: u16,
-}
-
-/// Requests and the bytes read from and written to their clients.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Count {
-    pub requests: u64,
-    pub request_bytes: u64,
-    pub response_bytes: u64,
-}
-
-impl AddAssign for Count {
-    /// Sums stop at the largest number instead of wrapping: the sizes come from elsewhere.
-    fn add_assign(&mut self, other: Count) {
-        self.requests = self.requests.saturating_add(other.requests);
-        self.request_bytes = self.request_bytes.saturating_add(other.request_bytes);
-        self.response_bytes = self.response_bytes.saturating_add(other.response_bytes);
-    }
 }
 
 /// What a batch adds to the totals of its data plane.

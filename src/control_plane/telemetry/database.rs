@@ -1,46 +1,51 @@
 //! Counts in the control plane's database.
 
 use super::store::{Ingested, StoreFailure, StoreFuture, TelemetryStore};
-use super::{Count, Counts};
+use super::{CountKey, Counts};
 use crate::control_plane::config_store as store;
 use crate::telemetry::batch::BatchKey;
 use std::collections::BTreeMap;
 
 impl TelemetryStore for store::Store {
-    fn ingest<'a>(&'a self, key: BatchKey, counts: &'a Counts) -> StoreFuture<'a> {
-        let rows: BTreeMap<_, _> = counts
-            .by_key
+    fn ingest<'a>(&'a self, batches: &'a [(BatchKey, Counts)]) -> StoreFuture<'a> {
+        let batches: Vec<_> = batches
             .iter()
-            .map(|(by, count)| {
-                let dimensions = store::Dimensions {
-                    service: by.service,
-                    route: by.route,
-                    consumer: by.consumer,
-                    status: by.status,
-                    data_plane: key.node_id,
-                };
-                (dimensions, row(*count))
-            })
+            .map(|(key, counts)| (batch_key(key), rows(key, counts)))
             .collect();
         Box::pin(async move {
-            let key = store::BatchKey {
-                node: key.node_id,
-                incarnation: key.incarnation,
-                sequence: key.sequence,
-            };
-            match store::Store::ingest(self, key, &rows).await {
-                Ok(store::Counted::Counted) => Ok(Ingested::Counted),
-                Ok(store::Counted::AlreadyCounted) => Ok(Ingested::AlreadyCounted),
-                Err(err) => Err(StoreFailure(Box::new(err))),
-            }
+            let results = store::Store::ingest(self, &batches)
+                .await
+                .map_err(|err| StoreFailure(Box::new(err)))?;
+            Ok(results.into_iter().map(ingested).collect())
         })
     }
 }
 
-fn row(count: Count) -> store::Count {
-    store::Count {
-        requests: count.requests,
-        request_bytes: count.request_bytes,
-        response_bytes: count.response_bytes,
+fn batch_key(key: &BatchKey) -> store::BatchKey {
+    store::BatchKey {
+        node: key.node_id,
+        incarnation: key.incarnation,
+        sequence: key.sequence,
+    }
+}
+
+fn rows(key: &BatchKey, counts: &Counts) -> BTreeMap<store::Dimensions, store::Count> {
+    let row = |(by, count): (&CountKey, &store::Count)| {
+        let dimensions = store::Dimensions {
+            service: by.service,
+            route: by.route,
+            consumer: by.consumer,
+            status: by.status,
+            data_plane: key.node_id,
+        };
+        (dimensions, *count)
+    };
+    counts.by_key.iter().map(row).collect()
+}
+
+fn ingested(result: store::Counted) -> Ingested {
+    match result {
+        store::Counted::Counted => Ingested::Counted,
+        store::Counted::AlreadyCounted => Ingested::AlreadyCounted,
     }
 }

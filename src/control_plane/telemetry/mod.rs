@@ -11,7 +11,8 @@ mod fleet;
 mod ingest;
 mod store;
 
-pub use counts::{Count, CountKey, Counts};
+pub use super::config_store::Count;
+pub use counts::{CountKey, Counts};
 pub use fleet::FleetMetrics;
 pub use ingest::{IngestError, Ingestor};
 pub use store::{Ingested, StoreFailure, StoreFuture, TelemetryStore};

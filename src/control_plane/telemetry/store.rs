@@ -20,15 +20,16 @@ pub enum Ingested {
 pub struct StoreFailure(#[source] pub Box<dyn std::error::Error + Send + Sync>);
 
 pub type StoreFuture<'a> =
-    Pin<Box<dyn Future<Output = Result<Ingested, StoreFailure>> + Send + 'a>>;
+    Pin<Box<dyn Future<Output = Result<Vec<Ingested>, StoreFailure>> + Send + 'a>>;
 
 /// Where counts are kept, for all control planes of a cluster.
 pub trait TelemetryStore: Send + Sync {
-    /// In one transaction: if the last sequence of (node, incarnation) is smaller than the
-    /// key's, adds the counts and makes the key's sequence the last one; otherwise changes
-    /// nothing. Sequences may have gaps. Two control planes may do so at the same time.
+    /// All batches in one transaction, in this order. Of each: if the last sequence of (node,
+    /// incarnation) is smaller than the key's, adds the counts and makes the key's sequence the
+    /// last one; otherwise changes nothing. Sequences may have gaps. Two control planes may do so
+    /// at the same time.
     ///
     /// # Errors
     /// Nothing is committed.
-    fn ingest<'a>(&'a self, key: BatchKey, counts: &'a Counts) -> StoreFuture<'a>;
+    fn ingest<'a>(&'a self, batches: &'a [(BatchKey, Counts)]) -> StoreFuture<'a>;
 }

@@ -1,8 +1,18 @@
-//! The address a request can be sent to.
+//! Where requests can be sent, as it was configured.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use uuid::Uuid;
+
+/// A target of an upstream.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    pub address: TargetAddress,
+    /// Of each of its addresses; with 0 none is used.
+    pub weight: u16,
+    /// Epoch seconds.
+    pub created_at: f64,
+}
 
 /// Host and port of a target or of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]

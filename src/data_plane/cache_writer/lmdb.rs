@@ -100,6 +100,20 @@ impl From<heed::Error> for Unfit {
     }
 }
 
+/// Whether a process uses the cache in this directory. Nothing is made or changed; a process that
+/// starts in this very moment may find the cache in use.
+#[must_use]
+pub fn is_cache_in_use(path: &Path) -> bool {
+    let in_use = |file: File| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
+    File::open(lock_file(path)).is_ok_and(in_use)
+}
+
+fn lock_file(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    name.into()
+}
+
 impl LmdbCache {
     /// A cache in the directory `path`, usually `<prefix>/dbless.lmdb`. `map_size` in bytes
     /// bounds how large it can grow (`lmdb_map_size`).
@@ -129,8 +143,7 @@ impl LmdbCache {
     /// Makes this process the only user. The lock file stands beside the directory, so that a
     /// damaged directory can be moved and a good one copied.
     fn lock(&self) -> Result<File, CacheError> {
-        let mut name = self.path.clone().into_os_string();
-        name.push(".lock");
+        let name = lock_file(&self.path);
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)

@@ -10,7 +10,7 @@ mod memory;
 mod writer;
 
 pub use inspect::Damage;
-pub use lmdb::{LmdbCache, MovedAside};
+pub use lmdb::{LmdbCache, MovedAside, is_cache_in_use};
 #[cfg(test)]
 pub use memory::{Disk, MemoryCache};
 pub use writer::{CacheWriter, Write};

@@ -3,7 +3,7 @@
 use super::connection;
 use super::pipeline::{Connection, Pipeline, TlsInfo};
 use super::worker::{DriverSettings, Phase, Worker};
-use crate::data_plane::upstream::{Client, Names, PoolLimits, Resolver};
+use crate::data_plane::upstream::{Client, PoolLimits, Resolver};
 use crate::settings::Listen;
 use crate::telemetry::counters::ConnectionCounters;
 use actix_server::ServerHandle as ActixHandle;
@@ -39,8 +39,6 @@ pub struct ServerConfig {
     pub driver: DriverSettings,
     pub pool: PoolLimits,
     pub counters: Arc<ConnectionCounters>,
-    /// What the workers learn of upstreams' names.
-    pub names: Names,
 }
 
 impl Default for ServerConfig {
@@ -52,7 +50,6 @@ impl Default for ServerConfig {
             driver: DriverSettings::default(),
             pool: PoolLimits::default(),
             counters: Arc::default(),
-            names: Names::default(),
         }
     }
 }
@@ -251,10 +248,7 @@ impl<F> Shared<F> {
             return worker;
         }
         let index = self.next_worker.fetch_add(1, Ordering::Relaxed) as usize;
-        let upstreams = Client::new(
-            self.config.pool,
-            Resolver::system(self.config.names.clone()),
-        );
+        let upstreams = Client::new(self.config.pool, Resolver::system());
         let worker = Rc::new(Worker::new(
             (self.pipeline)(index),
             upstreams,

@@ -6,9 +6,11 @@ use super::facts::raw_host;
 use super::retry::{Attempted, Next, next, status_of};
 use super::settings::ProxySettings;
 use super::upstream_tls::TlsProfiles;
-use crate::data_plane::balancer::{Destination, TargetAddress};
+use crate::data_plane::balancer::{Peer, TargetAddress};
 use crate::data_plane::listener::pipeline::{Address, Attempt, AttemptError, UpstreamTls};
-use crate::data_plane::router::{CompiledService, Matched, Protocol, Snapshot};
+use crate::data_plane::router::{
+    CompiledService, CompiledUpstream, Destination, Matched, Protocol, Snapshot,
+};
 use crate::http::{Reply, host_without_port};
 use std::io::Write;
 use std::sync::Arc;
@@ -49,46 +51,72 @@ fn attempt_with(
         return Err(own_error(exchange, 500, UNEXPECTED));
     };
     let snapshot = &*current.snapshot;
-    let destination = snapshot.destination(service);
-    let balanced = matches!(destination, Destination::Balanced(_));
+    let upstream = match snapshot.destination(service) {
+        Destination::Balanced(upstream) => Some(upstream),
+        Destination::Host(_) => None,
+    };
     // A target without an address was never tried: it costs none of the retries.
-    let passed_over = balanced && failed == Some(AttemptError::Resolve);
+    let passed_over = upstream.is_some() && failed == Some(AttemptError::Resolve);
     match failed {
         Some(_) if passed_over => exchange.tries.count -= 1,
         Some(failed) => check_retry(exchange, matched, service, failed, settings)?,
         None => {}
     }
-    let picked = destination.pick(&exchange.tries.targets);
-    let is_new = |target: &&TargetAddress| !exchange.tries.targets.contains(&target.id);
-    let Some(target) = picked.filter(|target| !passed_over || is_new(target)) else {
-        exchange.proxied = exchange.tries.count > 0;
-        return Err(match exchange.proxied {
-            false => own_error(exchange, 503, NO_PEER),
-            true => engine_error(exchange, 503, settings),
-        });
+    let peer = match upstream {
+        None => None,
+        Some(upstream) => match next_peer(exchange, upstream, passed_over) {
+            None => return Err(no_peer(exchange, settings)),
+            found => found,
+        },
     };
-    write_host(exchange, matched, service, snapshot, target, balanced);
+    let (host, address) = match &peer {
+        Some(peer) => (&peer.host, &peer.target.address),
+        None => (&service.address.host, &service.address),
+    };
+    write_host(exchange, matched, service, upstream, address);
     let tls = match service.is_tls() {
         true => Some(tls_for(exchange, service, snapshot, settings, profiles)?),
         false => None,
     };
-    if balanced {
-        exchange.tries.targets.push(target.id);
-    }
+    let address = Address {
+        host: Arc::clone(host),
+        port: address.port,
+    };
+    exchange.tries.peers.extend(peer);
     exchange.tries.count += 1;
     exchange.tries.http2 = matches!(service.protocol, Protocol::Grpc | Protocol::Grpcs);
     exchange.proxied = true;
     Ok(Attempt {
-        address: Address {
-            host: Arc::clone(&target.host),
-            port: target.port,
-        },
+        address,
         tls,
         connect_timeout: service.connect_timeout,
         write_timeout: service.write_timeout,
         read_timeout: service.read_timeout,
         request_buffering: matched.route.request_buffering,
     })
+}
+
+/// The next address of an upstream; one that was passed over is not tried again.
+fn next_peer(
+    exchange: &mut Exchange,
+    upstream: &CompiledUpstream,
+    passed_over: bool,
+) -> Option<Arc<Peer>> {
+    let tries = &mut exchange.tries;
+    tries.observed = upstream.spec.checks.passive.are_on();
+    let pool = upstream.pool();
+    let is_new = |peer: &&Arc<Peer>| !tries.peers.iter().any(|tried| tried.is(peer));
+    let picked = pool.pick(&tries.peers);
+    picked.filter(|peer| !passed_over || is_new(peer)).cloned()
+}
+
+/// The answer when an upstream has no address to try.
+fn no_peer(exchange: &mut Exchange, settings: &ProxySettings) -> Reply {
+    exchange.proxied = exchange.tries.count > 0;
+    match exchange.proxied {
+        false => own_error(exchange, 503, NO_PEER),
+        true => engine_error(exchange, 503, settings),
+    }
 }
 
 /// The answer to a request whose attempt failed and that cannot be sent again.
@@ -127,9 +155,8 @@ fn write_host(
     exchange: &mut Exchange,
     matched: &Matched,
     service: &CompiledService,
-    snapshot: &Snapshot,
+    upstream: Option<&Arc<CompiledUpstream>>,
     target: &TargetAddress,
-    balanced: bool,
 ) {
     let out = &mut exchange.tries.host;
     out.clear();
@@ -138,10 +165,6 @@ fn write_host(
         out.extend_from_slice(client_host);
         return;
     }
-    let upstream = match balanced {
-        true => snapshot.upstream(&service.address.host),
-        false => None,
-    };
     match upstream.and_then(|upstream| upstream.spec.host_header.as_deref()) {
         Some(host) => out.extend_from_slice(host.as_bytes()),
         None if target.host.contains(':') => {

@@ -2,13 +2,13 @@
 
 use super::facts::Client;
 use super::request_id::RequestId;
+use crate::data_plane::balancer;
 use crate::data_plane::router::{CompiledService, Matched, PluginInstance, Protocol, Snapshot};
 use crate::http::{HeaderEdits, RequestHead};
 use crate::plugins::{EntityRef, Identity, Peer, Timestamp};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use uuid::Uuid;
 
 /// What `begin` found out and `access` acts on.
 #[derive(Debug, Default)]
@@ -36,8 +36,10 @@ pub struct Times {
 #[derive(Debug, Default)]
 pub struct Tries {
     pub count: u32,
-    /// The ids of the targets that were tried.
-    pub targets: Vec<Uuid>,
+    /// The addresses of an upstream that were tried, the current one last.
+    pub peers: Vec<Arc<balancer::Peer>>,
+    /// The current address gets passive health checks.
+    pub observed: bool,
     /// Host for the current attempt.
     pub host: Vec<u8>,
     /// The target's scheme is HTTP/2 (gRPC).
@@ -105,7 +107,7 @@ impl Exchange {
         self.query = None;
         self.uri.clear();
         self.tries.count = 0;
-        self.tries.targets.clear();
+        self.tries.observed = false;
         self.tries.host.clear();
         self.tries.http2 = false;
         self.times = Times::default();
@@ -117,6 +119,7 @@ impl Exchange {
     /// Lets go of what an idle connection must not keep alive.
     pub fn release(&mut self) {
         self.current = None;
+        self.tries.peers.clear();
         self.plugins.clear();
         self.identity = Identity::default();
         self.body = None;

@@ -13,6 +13,7 @@ mod failure_log;
 mod gates;
 mod hop_by_hop;
 mod negotiation;
+mod passive;
 mod plugin_run;
 mod record;
 mod request_headers;
@@ -257,6 +258,9 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
         exchange: &mut Exchange,
         failed: Option<AttemptError>,
     ) -> Result<Attempt, Reply> {
+        if let Some(failed) = failed {
+            passive::attempt_failed(exchange, failed);
+        }
         let profiles = &mut self.worker.borrow_mut().profiles;
         let attempt = attempts::next_attempt(exchange, failed, &self.settings, profiles);
         let now = self.clock.monotonic_us();
@@ -266,6 +270,9 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
                 Ok(attempt)
             }
             Err(reply) => {
+                if reply.status == 502 {
+                    passive::answered(exchange, reply.status);
+                }
                 self.log_failure(exchange, failed, reply.status, now);
                 Err(reply)
             }
@@ -273,7 +280,11 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
     }
 
     fn give_up(&self, exchange: &mut Exchange, failed: AttemptError) -> Reply {
+        passive::attempt_failed(exchange, failed);
         let reply = attempts::give_up(exchange, failed, &self.settings);
+        if reply.status == 502 {
+            passive::answered(exchange, reply.status);
+        }
         let now = self.clock.monotonic_us();
         self.log_failure(exchange, Some(failed), reply.status, now);
         reply
@@ -308,6 +319,7 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
     fn response(&self, exchange: &mut Exchange, head: &mut ResponseHead, edits: &mut HeaderEdits) {
         exchange.times.answered = self.clock.monotonic_us();
         exchange.upstream_status = head.status;
+        passive::answered(exchange, head.status);
         // What plugins wanted of the response before there was one.
         edits.clear();
         std::mem::swap(edits, &mut exchange.response_edits);

@@ -5,14 +5,10 @@ use crate::data_plane::listener::pipeline::UpstreamTls;
 use crate::data_plane::router::{
     CompiledCaCertificate, CompiledCertificate, CompiledService, Snapshot,
 };
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{ResolvesClientCert, WebPkiServerVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use crate::data_plane::upstream::{Trust, client_config};
+use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
-use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, sign::SingleCertAndKey,
-};
+use rustls::{ClientConfig, RootCertStore};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -79,6 +75,20 @@ impl Parts {
         })
     }
 
+    /// Whom to trust: the service's authorities, or else the node's.
+    fn roots(&self, settings: &ProxySettings) -> Result<Arc<RootCertStore>, TlsError> {
+        if self.authorities.is_empty() {
+            return Ok(Arc::clone(&settings.trusted_roots));
+        }
+        let mut roots = RootCertStore::empty();
+        for authority in &self.authorities {
+            roots
+                .add(authority.certificate.clone())
+                .map_err(|error| TlsError::Config(error.to_string()))?;
+        }
+        Ok(Arc::new(roots))
+    }
+
     fn is(&self, other: &Parts) -> bool {
         let same_certificate = match (&self.certificate, &other.certificate) {
             (None, None) => true,
@@ -128,21 +138,12 @@ impl Profile {
             Some(certificate) => certificate.keys.first(),
             None => settings.client_certificate.as_ref(),
         };
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| TlsError::Config(error.to_string()))?;
-        let verifier: Arc<dyn ServerCertVerifier> = match verify {
-            true => verifier(&parts, settings, Arc::clone(&provider))?,
-            false => Arc::new(AcceptAny(provider)),
+        let trust = match verify {
+            true => Trust::Verify(parts.roots(settings)?),
+            false => Trust::Anyone,
         };
-        let builder = builder
-            .dangerous()
-            .with_custom_certificate_verifier(verifier);
-        let mut config = match key {
-            Some(key) => builder.with_client_cert_resolver(resolver(key)),
-            None => builder.with_no_client_auth(),
-        };
+        let failed = |error: rustls::Error| TlsError::Config(error.to_string());
+        let mut config = client_config(trust, key).map_err(failed)?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let digest = digest_of(&parts, key, verify);
         Ok(Profile {
@@ -184,33 +185,6 @@ impl Profile {
     }
 }
 
-fn verifier(
-    parts: &Parts,
-    settings: &ProxySettings,
-    provider: Arc<CryptoProvider>,
-) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
-    let roots = match parts.authorities.is_empty() {
-        true => Arc::clone(&settings.trusted_roots),
-        false => {
-            let mut roots = RootCertStore::empty();
-            for authority in &parts.authorities {
-                roots
-                    .add(authority.certificate.clone())
-                    .map_err(|error| TlsError::Config(error.to_string()))?;
-            }
-            Arc::new(roots)
-        }
-    };
-    let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider).build();
-    verifier
-        .map(|verifier| verifier as Arc<dyn ServerCertVerifier>)
-        .map_err(|error| TlsError::Config(error.to_string()))
-}
-
-fn resolver(key: &Arc<CertifiedKey>) -> Arc<dyn ResolvesClientCert> {
-    Arc::new(SingleCertAndKey::from(CertifiedKey::clone(key)))
-}
-
 /// What makes one profile unlike another; equal content gives equal digests on every worker.
 fn digest_of(parts: &Parts, key: Option<&Arc<CertifiedKey>>, verify: bool) -> [u8; 32] {
     let mut digest = Sha256::new();
@@ -227,53 +201,4 @@ fn digest_of(parts: &Parts, key: Option<&Arc<CertifiedKey>>, verify: bool) -> [u
         digest.update(certificate);
     }
     digest.finalize().into()
-}
-
-/// Kong's default: the connection is encrypted, the peer is not verified.
-#[derive(Debug)]
-struct AcceptAny(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AcceptAny {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(
-            message,
-            cert,
-            dss,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(
-            message,
-            cert,
-            dss,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }

@@ -4,11 +4,13 @@
 //! client is the HeartbeatClient, which has at most one change under way, so its mailbox
 //! cannot overflow.
 
+use super::documents::target_documents;
 use super::{LastGood, Options, PluginFactory, Quarantined, RouterState, Snapshot};
 use crate::actor::{Guarded, Observe, Slot};
 use crate::data_plane::cache_writer::{Cached, LastGood as CachedLastGood};
 use crate::data_plane::heartbeat_client::{ApplyConfig, InEffect, LiveConfig};
-use crate::model::Cause;
+use crate::model::{Cause, Revision};
+use crate::telemetry::status::TargetDocuments;
 use crate::wire::{self, ChangeMessage, Limits, Position, SnapshotParts};
 use actix::prelude::*;
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -16,6 +18,7 @@ use futures_util::future::LocalBoxFuture;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::watch;
 
 /// What is in effect now: swapped by the Router, read by every worker.
 pub type SnapshotCell = Arc<ArcSwap<Snapshot>>;
@@ -23,9 +26,13 @@ pub type SnapshotCell = Arc<ArcSwap<Snapshot>>;
 /// What is in effect now, in words: for a client that had to be restarted, and for people.
 pub type EffectCell = Arc<ArcSwapOption<InEffect>>;
 
+/// Which revision is in effect, for those who wait for one. Sent after the snapshot is swapped.
+pub type Published = Arc<watch::Sender<Revision>>;
+
 /// What the Router builds with.
 #[derive(Clone)]
 pub struct RouterOptions {
+    pub published: Published,
     pub factory: Arc<dyn PluginFactory>,
     pub order: Options,
     pub limits: Limits,
@@ -46,12 +53,18 @@ pub struct ApplySnapshot(pub SnapshotParts);
 #[rtype(result = "LiveConfig")]
 pub struct GetLive;
 
+/// The targets of an upstream, by its id or name, as they are configured.
+#[derive(Message)]
+#[rtype(result = "Option<TargetDocuments>")]
+pub struct GetTargets(pub String);
+
 /// The current configuration and its snapshot.
 pub struct Router {
     state: RouterState,
     epoch: u64,
     cell: SnapshotCell,
     effect: EffectCell,
+    published: Published,
     limits: Limits,
     changes: u64,
     last_compile: Duration,
@@ -66,6 +79,7 @@ impl Router {
             epoch: 0,
             cell,
             effect,
+            published: options.published,
             limits: options.limits,
             changes: 0,
             last_compile: Duration::ZERO,
@@ -93,6 +107,7 @@ impl Router {
         started: std::time::Instant,
     ) -> InEffect {
         self.cell.store(snapshot);
+        self.published.send_replace(self.state.config().revision());
         self.changes += 1;
         self.last_compile = started.elapsed();
         let position = Position::of(self.epoch, self.state.config());
@@ -194,6 +209,14 @@ impl Handler<GetLive> for Router {
             config: Arc::new(self.state.config().clone()),
             last_good: self.last_good(),
         })
+    }
+}
+
+impl Handler<GetTargets> for Router {
+    type Result = MessageResult<GetTargets>;
+
+    fn handle(&mut self, message: GetTargets, _: &mut Self::Context) -> Self::Result {
+        MessageResult(target_documents(self.state.config(), &message.0))
     }
 }
 

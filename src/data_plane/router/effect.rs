@@ -2,9 +2,9 @@
 
 use super::compile::{Compiled, Key};
 use super::matcher::Matcher;
-use super::service::{CompiledUpstream, TargetSpec};
+use super::service::CompiledUpstream;
 use super::snapshot::Snapshot;
-use crate::data_plane::balancer::RoundRobin;
+use crate::data_plane::balancer::Target;
 use crate::model::Kind;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::AddAssign;
@@ -34,10 +34,12 @@ impl AddAssign for Work {
 pub(super) struct Effect {
     pub snapshot: Snapshot,
     installed: HashMap<Key, Compiled, foldhash::fast::RandomState>,
-    targets: HashMap<Uuid, BTreeMap<Uuid, Arc<TargetSpec>>, foldhash::fast::RandomState>,
+    targets: HashMap<Uuid, BTreeMap<Uuid, Arc<Target>>, foldhash::fast::RandomState>,
     pub work: Work,
     // Collected until `settle`.
     changed_upstreams: BTreeSet<Uuid>,
+    /// As they were before this round, for what was learned of their addresses.
+    former_upstreams: HashMap<Uuid, Arc<CompiledUpstream>>,
     new_matchers: Vec<Matcher>,
 }
 
@@ -74,14 +76,16 @@ impl Effect {
             }
             Compiled::Upstream(upstream) => {
                 let holder = snapshot.upstreams.get(&*upstream.name);
-                if holder.is_some_and(|holder| holder.spec.id == upstream.id) {
+                if let Some(holder) = holder.filter(|holder| holder.spec.id == upstream.id) {
+                    let former = Arc::clone(holder);
+                    self.former_upstreams.insert(upstream.id, former);
                     snapshot.upstreams.remove(&*upstream.name);
                 }
                 self.changed_upstreams.insert(upstream.id);
             }
             Compiled::Target(target) => {
                 if let Some(targets) = self.targets.get_mut(&target.upstream) {
-                    targets.remove(&target.address.id);
+                    targets.remove(&target.target.address.id);
                     if targets.is_empty() {
                         self.targets.remove(&target.upstream);
                     }
@@ -141,7 +145,7 @@ impl Effect {
             }
             Compiled::Target(target) => {
                 let targets = self.targets.entry(target.upstream).or_default();
-                targets.insert(target.address.id, Arc::clone(target));
+                targets.insert(target.target.address.id, Arc::clone(&target.target));
                 self.changed_upstreams.insert(target.upstream);
             }
             Compiled::Route(_, matchers) => {
@@ -178,20 +182,19 @@ impl Effect {
         for id in std::mem::take(&mut self.changed_upstreams) {
             self.rebuild_upstream(id);
         }
+        self.former_upstreams.clear();
     }
 
     fn rebuild_upstream(&mut self, id: Uuid) {
         let Some(Compiled::Upstream(spec)) = self.installed.get(&(Kind::Upstreams, id)) else {
             return;
         };
-        let previous = self.snapshot.upstreams.get(&*spec.name);
-        let previous = previous.filter(|upstream| upstream.spec.id == id);
+        let current = self.snapshot.upstreams.get(&*spec.name);
+        let current = current.filter(|upstream| upstream.spec.id == id);
+        let previous = current.or_else(|| self.former_upstreams.get(&id));
         let targets = self.targets.get(&id).into_iter().flat_map(BTreeMap::values);
-        let weighted = targets.map(|target| (target.address.clone(), target.weight));
-        let upstream = CompiledUpstream {
-            spec: Arc::clone(spec),
-            balancer: RoundRobin::new(weighted, previous.map(|upstream| &upstream.balancer)),
-        };
+        let previous = previous.map(|upstream| &**upstream);
+        let upstream = CompiledUpstream::new(Arc::clone(spec), targets.cloned(), previous);
         self.snapshot
             .upstreams
             .insert(Arc::clone(&spec.name), Arc::new(upstream));

@@ -216,6 +216,7 @@ fn route() -> impl Strategy<Value = Route> {
                 paths,
                 headers,
                 snis,
+                expression: None,
                 https_redirect_status_code: 426,
                 regex_priority,
                 strip_path: true,

@@ -88,6 +88,10 @@ impl Matcher {
             violations.push(format!("protocols: {reason}"));
             Protocols::default()
         });
+        // Without its expression it would match everything.
+        if route.expression.is_some() {
+            violations.push("expression: this data plane runs no expressions".to_owned());
+        }
         let conditions = Conditions::compile(route, protocols, order, &mut violations);
         let groups = group_paths(&route.paths, &mut violations);
         if !violations.is_empty() {

@@ -14,6 +14,7 @@ mod actor;
 mod certificates;
 mod compile;
 mod conditions;
+mod documents;
 mod effect;
 mod facts;
 mod identity;
@@ -32,7 +33,8 @@ mod state;
 mod trie;
 
 pub use actor::{
-    ApplyChange, ApplySnapshot, EffectCell, GetLive, Router, RouterOptions, SnapshotCell,
+    ApplyChange, ApplySnapshot, EffectCell, GetLive, GetTargets, Published, Router, RouterOptions,
+    SnapshotCell,
 };
 pub use certificates::{CompiledCaCertificate, CompiledCertificate};
 pub use compile::PluginFactory;
@@ -43,7 +45,7 @@ pub use matcher::CompiledRoute;
 pub use plugin_table::{Plan, PluginInstance, Scope};
 pub use priority::MatchOrder;
 pub use protocols::{Protocol, Protocols};
-pub use service::{CompiledService, CompiledUpstream, UpstreamSpec};
+pub use service::{CompiledService, CompiledUpstream, Destination, UpstreamSpec};
 pub use snapshot::{Matched, Snapshot};
 pub use state::{LastGood, Options, Outcome, Quarantined, RouterState};
 

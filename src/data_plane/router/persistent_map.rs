@@ -86,6 +86,11 @@ impl<K: Clone + Eq + Hash, V: Clone> PersistentMap<K, V> {
         }
     }
 
+    /// Whether this is an unchanged clone of `other`.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.root.slots, &other.root.slots)
+    }
+
     /// Visits every value, in no particular order.
     pub fn for_each(&self, mut visit: impl FnMut(&V)) {
         self.root.for_each(&mut visit);

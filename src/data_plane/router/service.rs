@@ -1,9 +1,11 @@
 //! Services and the upstreams their hosts may name.
 
 use super::protocols::{Protocol, Protocols};
-use crate::data_plane::balancer::{RoundRobin, TargetAddress};
+use crate::data_plane::balancer::{Checks, Pool, Resolution, Target, TargetAddress};
 use crate::model;
 use crate::telemetry::record::{Label, Labelled};
+use arc_swap::{ArcSwap, Guard};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
@@ -90,11 +92,103 @@ impl CompiledService {
     }
 }
 
+/// Where the requests of a service go.
+#[derive(Clone, Copy, Debug)]
+pub enum Destination<'a> {
+    /// The service's host is the name of an upstream; its targets bring their own ports.
+    Balanced(&'a Arc<CompiledUpstream>),
+    /// The service's own host and port.
+    Host(&'a TargetAddress),
+}
+
 /// An upstream with its targets.
 #[derive(Debug)]
 pub struct CompiledUpstream {
     pub spec: Arc<UpstreamSpec>,
-    pub balancer: RoundRobin,
+    targets: Box<[Arc<Target>]>,
+    /// Swapped when names resolve to something else.
+    pool: ArcSwap<Pool>,
+}
+
+impl CompiledUpstream {
+    /// Names and addresses that `previous` had keep what was learned of them.
+    pub fn new(
+        spec: Arc<UpstreamSpec>,
+        targets: impl IntoIterator<Item = Arc<Target>>,
+        previous: Option<&CompiledUpstream>,
+    ) -> CompiledUpstream {
+        let targets = newest(targets);
+        let previous = previous.map(CompiledUpstream::pool);
+        let previous = previous.as_deref().map(|pool| &**pool);
+        let hosts = previous.into_iter().flat_map(Pool::hosts);
+        let resolved: HashMap<&str, &Resolution> = hosts
+            .map(|host| (&*host.target.address.host, &host.resolution))
+            .collect();
+        let resolve = |target: &Target| {
+            let known = resolved.get(&*target.address.host).copied();
+            known.cloned().unwrap_or_default()
+        };
+        let pool = Pool::new(&targets, &spec.checks, resolve, previous);
+        CompiledUpstream {
+            pool: ArcSwap::from_pointee(pool),
+            targets,
+            spec,
+        }
+    }
+
+    /// The addresses as they are now.
+    pub fn pool(&self) -> Guard<Arc<Pool>> {
+        self.pool.load()
+    }
+
+    /// The names of targets that must be resolved.
+    pub fn names(&self) -> impl Iterator<Item = &Arc<str>> {
+        let names = self.targets.iter().map(|target| &target.address);
+        names
+            .filter(|address| address.ip.is_none())
+            .map(|address| &address.host)
+    }
+
+    /// Takes what is known of the names now; only the one that resolves names calls this. A name
+    /// that it has not asked for yet stays as it is.
+    pub fn resolve(&self, known: impl Fn(&str) -> Resolution) {
+        let pool = self.pool.load();
+        let mut resolved = HashMap::new();
+        let mut is_new = false;
+        for host in pool.hosts() {
+            let address = &host.target.address;
+            let resolution = match known(&address.host) {
+                Resolution::Pending => host.resolution.clone(),
+                asked => asked,
+            };
+            is_new |= address.ip.is_none() && resolution != host.resolution;
+            resolved.insert(&*address.host, resolution);
+        }
+        if is_new {
+            let resolve = |target: &Target| {
+                let known = resolved.get(&*target.address.host).cloned();
+                known.unwrap_or_default()
+            };
+            let next = Pool::new(&self.targets, &self.spec.checks, resolve, Some(&pool));
+            self.pool.store(Arc::new(next));
+        }
+    }
+}
+
+/// By age, and of several with one address the newest.
+fn newest(targets: impl IntoIterator<Item = Arc<Target>>) -> Box<[Arc<Target>]> {
+    let mut targets: Vec<Arc<Target>> = targets.into_iter().collect();
+    targets.sort_by(|a, b| {
+        let age = a.created_at.total_cmp(&b.created_at);
+        age.then(a.address.id.cmp(&b.address.id))
+    });
+    let place = |target: &Target| (Arc::clone(&target.address.host), target.address.port);
+    let last: HashMap<_, _> = targets
+        .iter()
+        .map(|target| (place(target), target.address.id))
+        .collect();
+    targets.retain(|target| last.get(&place(target)) == Some(&target.address.id));
+    targets.into()
 }
 
 /// An upstream without its targets.
@@ -105,6 +199,7 @@ pub struct UpstreamSpec {
     /// The Host to send instead of the target's.
     pub host_header: Option<Arc<str>>,
     pub client_certificate: Option<Uuid>,
+    pub checks: Checks,
 }
 
 impl UpstreamSpec {
@@ -114,16 +209,16 @@ impl UpstreamSpec {
             name: upstream.name.as_str().into(),
             host_header: upstream.host_header.as_deref().map(Arc::from),
             client_certificate: upstream.client_certificate.map(|reference| reference.id),
+            checks: Checks::compile(&upstream.healthchecks),
         }
     }
 }
 
-/// A target of an upstream.
+/// A target with the upstream it belongs to.
 #[derive(Debug)]
 pub struct TargetSpec {
     pub upstream: Uuid,
-    pub address: TargetAddress,
-    pub weight: u16,
+    pub target: Arc<Target>,
 }
 
 /// The weight of a target that names none.
@@ -134,12 +229,16 @@ impl TargetSpec {
     /// One text for the user per invalid field.
     pub fn compile(target: &model::Target) -> Result<TargetSpec, Vec<String>> {
         let weight = target.weight.unwrap_or(DEFAULT_WEIGHT);
-        Ok(TargetSpec {
-            upstream: target.upstream.id,
+        let compiled = Target {
             address: TargetAddress::parse(target.id, &target.target)
                 .map_err(|reason| vec![format!("target: {reason}")])?,
             weight: u16::try_from(weight)
                 .map_err(|_| vec![format!("weight: {weight} is more than {}", u16::MAX)])?,
+            created_at: target.created_at,
+        };
+        Ok(TargetSpec {
+            upstream: target.upstream.id,
+            target: Arc::new(compiled),
         })
     }
 }

@@ -9,8 +9,7 @@ use super::path;
 use super::persistent_map::PersistentMap;
 use super::plugin_table::{Plan, PluginTable, Scope};
 use super::protocols::Protocol;
-use super::service::{CompiledService, CompiledUpstream};
-use crate::data_plane::balancer::Destination;
+use super::service::{CompiledService, CompiledUpstream, Destination};
 use crate::model::{Digest, Revision};
 use std::ops::Range;
 use std::sync::Arc;
@@ -181,8 +180,13 @@ impl Snapshot {
     }
 
     /// Visits every upstream, in no particular order.
-    pub fn for_each_upstream(&self, mut visit: impl FnMut(&CompiledUpstream)) {
-        self.upstreams.for_each(|upstream| visit(upstream));
+    pub fn for_each_upstream(&self, visit: impl FnMut(&Arc<CompiledUpstream>)) {
+        self.upstreams.for_each(visit);
+    }
+
+    /// Whether the upstreams and their targets are those of another snapshot.
+    pub fn has_upstreams_of(&self, other: &Snapshot) -> bool {
+        self.upstreams.is(&other.upstreams)
     }
 
     pub fn upstream(&self, name: &str) -> Option<&Arc<CompiledUpstream>> {
@@ -196,7 +200,7 @@ impl Snapshot {
         match address.ip {
             Some(_) => Destination::Host(address),
             None => match self.upstreams.get(&*address.host) {
-                Some(upstream) => Destination::Balanced(&upstream.balancer),
+                Some(upstream) => Destination::Balanced(upstream),
                 None => Destination::Host(address),
             },
         }

@@ -9,7 +9,7 @@
 //! every new link: when the control plane has counted a number it has counted, or will never
 //! be sent, every smaller one.
 
-use crate::telemetry::batch::{Answer, BatchKey, MAX_BATCH_RECORDS, encode_batch};
+use crate::telemetry::batch::{Answer, BatchError, BatchKey, MAX_BATCH_RECORDS, encode_batch};
 use crate::telemetry::record::Record;
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -67,7 +67,7 @@ pub enum Output {
     Send(Bytes),
     /// Give the link up and open another.
     CloseLink(&'static str),
-    /// The control plane will never count these records; they were dropped and counted.
+    /// No control plane will ever count these records; they were dropped and counted.
     Refused { records: usize, reason: String },
 }
 
@@ -244,18 +244,44 @@ impl Buffer {
             && self.numbered.len() < WINDOW
             && (self.waiting() >= enough || self.waiting() == 0 && self.unreported > 0)
         {
-            let len = self.waiting().min(self.options.batch_limit);
-            self.last_sequence += 1;
-            self.numbered_records += len;
-            self.numbered.push_back(Numbered {
-                sequence: self.last_sequence,
-                len,
-                dropped: std::mem::take(&mut self.unreported),
-                sent_at: None,
-            });
-            outputs.extend(self.send(self.numbered.len() - 1, now));
+            outputs.push(self.number(now));
         }
         outputs
+    }
+
+    /// Numbers and sends as many of the waiting records as one batch takes.
+    fn number(&mut self, now: Instant) -> Output {
+        let mut batch = Numbered {
+            sequence: self.last_sequence + 1,
+            len: self.waiting().min(self.options.batch_limit),
+            dropped: self.unreported,
+            sent_at: Some(now),
+        };
+        loop {
+            match self.encode(self.numbered_records, &batch) {
+                Ok(frame) => {
+                    self.last_sequence = batch.sequence;
+                    self.unreported = 0;
+                    self.numbered_records += batch.len;
+                    self.sent += batch.len as u64;
+                    self.numbered.push_back(batch);
+                    return Output::Send(frame);
+                }
+                // Their names are long; what does not go with this batch goes with the next.
+                Err(BatchError::TooLarge { .. }) if batch.len > 1 => {
+                    batch.len = batch.len.div_ceil(2);
+                }
+                Err(err) => {
+                    // It would be so the next time, and keep all others waiting.
+                    self.queue.remove(self.numbered_records);
+                    self.lose(1);
+                    return Output::Refused {
+                        records: 1,
+                        reason: err.to_string(),
+                    };
+                }
+            }
+        }
     }
 
     /// A new link: everything unanswered again, in order, and then what waits.
@@ -267,6 +293,7 @@ impl Buffer {
         outputs
     }
 
+    /// Sends a numbered batch again.
     fn send(&mut self, index: usize, now: Instant) -> Option<Output> {
         let begin: usize = self
             .numbered
@@ -276,21 +303,26 @@ impl Buffer {
             .sum();
         let batch = self.numbered.get_mut(index)?;
         batch.sent_at = Some(now);
+        let batch = *batch;
+        match self.encode(begin, &batch) {
+            Ok(frame) => {
+                self.sent += batch.len as u64;
+                Some(Output::Send(frame))
+            }
+            // Cannot happen: it was sent before, and has lost records at most.
+            Err(_) => Some(Output::CloseLink("a batch could not be encoded")),
+        }
+    }
+
+    /// A batch whose records begin there in the queue.
+    fn encode(&self, begin: usize, batch: &Numbered) -> Result<Bytes, BatchError> {
         let key = BatchKey {
             node_id: self.node_id,
             incarnation: self.incarnation,
             sequence: batch.sequence,
         };
-        let (len, dropped) = (batch.len, batch.dropped);
-        let records = self.queue.range(begin..begin + len);
-        match encode_batch(key, dropped, records) {
-            Ok(frame) => {
-                self.sent += len as u64;
-                Some(Output::Send(frame))
-            }
-            // Cannot happen with our own records; the answer timeout would close the link.
-            Err(_) => Some(Output::CloseLink("a batch could not be encoded")),
-        }
+        let records = self.queue.range(begin..begin + batch.len);
+        encode_batch(key, batch.dropped, records)
     }
 
     /// Answers come in order, so one answers for every smaller number too.

@@ -3,16 +3,16 @@
 //! One `Client` per worker; nothing here is shared between threads.
 
 mod deadline;
-mod names;
 mod pool;
 mod resolve;
 mod stream;
+mod tls;
 
 pub use deadline::{Deadline, Deadlines, Elapsed};
-pub use names::Names;
 pub use pool::{Pool, PoolKey, PoolLimits};
-pub use resolve::{Lookup, Resolver};
+pub use resolve::{Lookup, Resolver, lookup};
 pub use stream::Stream;
+pub use tls::{Trust, client_config};
 
 use crate::data_plane::listener::pipeline::{Attempt, AttemptError, UpstreamTls};
 use std::cell::RefCell;

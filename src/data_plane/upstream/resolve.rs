@@ -4,7 +4,6 @@
 //! `FRESH`, then still used while a new one is fetched beside the request. When the new
 //! fetch fails, the old answer stays: a resolver that is down takes no upstream with it.
 
-use super::Names;
 use futures_util::future::LocalBoxFuture;
 use hashbrown::HashMap;
 use std::cell::{Cell, RefCell};
@@ -32,7 +31,6 @@ pub struct Resolver {
 
 struct Shared {
     lookup: Lookup,
-    learned: Names,
     names: RefCell<HashMap<Arc<str>, Rc<Name>>>,
 }
 
@@ -69,22 +67,17 @@ impl Name {
 }
 
 impl Resolver {
-    /// A resolver over the system's `getaddrinfo`, which tells what it learns.
-    pub fn system(learned: Names) -> Resolver {
-        let lookup: Lookup = Box::new(|name| {
-            Box::pin(async move {
-                let found = tokio::net::lookup_host((&*name, 0)).await?;
-                Ok(found.map(|address| address.ip()).collect())
-            })
-        });
-        Resolver::new(lookup, learned)
+    /// A resolver over the system's `getaddrinfo`.
+    pub fn system() -> Resolver {
+        Resolver::new(Box::new(|name| {
+            Box::pin(async move { lookup(&name).await })
+        }))
     }
 
-    pub fn new(lookup: Lookup, learned: Names) -> Resolver {
+    pub fn new(lookup: Lookup) -> Resolver {
         Resolver {
             shared: Rc::new(Shared {
                 lookup,
-                learned,
                 names: RefCell::default(),
             }),
         }
@@ -142,21 +135,56 @@ fn literal(host: &str) -> Option<IpAddr> {
     bare.unwrap_or(host).parse().ok()
 }
 
-async fn fetch(shared: &Shared, host: Arc<str>, name: &Name) {
-    let mut found = (shared.lookup)(host.clone()).await.unwrap_or_else(|error| {
-        tracing::debug!(%host, %error, "name resolution failed");
-        Vec::new()
-    });
-    // Kong asks for AAAA records only where there are no A records.
+/// The addresses of a name, at least one, in order; IPv6 only where there is no IPv4, as Kong
+/// does.
+///
+/// # Errors
+/// [`io::ErrorKind::NotFound`] when there is no such name, else the resolver's reason.
+pub async fn lookup(name: &str) -> io::Result<Vec<IpAddr>> {
+    // RFC 6761 wants no resolver to be asked for these.
+    let label = name.trim_end_matches('.').rsplit('.').next();
+    if label.is_some_and(|label| label.eq_ignore_ascii_case("invalid")) {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    let found = tokio::net::lookup_host((name, 0)).await;
+    let found = found.map_err(with_kind)?.map(|address| address.ip());
+    let found = preferred(found.collect());
+    match found.is_empty() {
+        true => Err(io::ErrorKind::NotFound.into()),
+        false => Ok(found),
+    }
+}
+
+/// The system's texts for a name that is not there; `getaddrinfo`'s code does not come through.
+const NO_SUCH_NAME: [&str; 3] = [
+    "Name or service not known",
+    "No address associated with hostname",
+    "Name does not resolve",
+];
+
+fn with_kind(error: io::Error) -> io::Error {
+    let text = error.to_string();
+    match NO_SUCH_NAME.iter().any(|known| text.ends_with(known)) {
+        true => io::Error::new(io::ErrorKind::NotFound, error),
+        false => error,
+    }
+}
+
+fn preferred(mut found: Vec<IpAddr>) -> Vec<IpAddr> {
     if found.iter().any(IpAddr::is_ipv4) {
         found.retain(IpAddr::is_ipv4);
     }
     found.sort_unstable();
     found.dedup();
-    if !found.is_empty() {
-        name.addresses.replace(found);
+    found
+}
+
+async fn fetch(shared: &Shared, host: Arc<str>, name: &Name) {
+    match (shared.lookup)(host.clone()).await {
+        Ok(found) if found.is_empty() => {}
+        Ok(found) => drop(name.addresses.replace(found)),
+        Err(error) => tracing::debug!(%host, %error, "name resolution failed"),
     }
-    shared.learned.learned(&host, &name.addresses.borrow());
     name.fetched.set(Some(Instant::now()));
     name.fetching.set(false);
     name.done.notify_waiters();
@@ -184,10 +212,12 @@ mod tests {
             let answer = answers.borrow_mut().next().unwrap();
             Box::pin(async move {
                 tokio::task::yield_now().await;
-                Ok(answer?.iter().map(|ip| ip.parse().unwrap()).collect())
+                Ok(preferred(
+                    answer?.iter().map(|ip| ip.parse().unwrap()).collect(),
+                ))
             })
         });
-        (Resolver::new(lookup, Names::default()), asked)
+        (Resolver::new(lookup), asked)
     }
 
     fn age(resolver: &Resolver, host: &str) {
@@ -245,8 +275,6 @@ mod tests {
                 assert_eq!(asked.get(), expected);
             }
             assert_eq!(ask(&resolver, "a.test").await, some("10.0.0.9:80"));
-            let learned = resolver.shared.learned.addresses("a.test");
-            assert_eq!(learned.as_deref(), Some(&["10.0.0.9".parse().unwrap()][..]));
         });
     }
 
@@ -260,9 +288,22 @@ mod tests {
             assert_eq!((first, second), (None, None));
             assert_eq!(ask(&resolver, "no.test").await, None);
             assert_eq!(asked.get(), 1);
-            let learned = &resolver.shared.learned;
-            assert_eq!(learned.addresses("no.test").as_deref(), Some(&[][..]));
-            assert_eq!(learned.addresses("other.test"), None);
+        });
+    }
+
+    #[test]
+    fn a_name_that_is_not_there_is_told_from_a_resolver_that_is_not() {
+        let kind = |text: &str| with_kind(io::Error::other(text.to_owned())).kind();
+        let prefix = "failed to lookup address information: ";
+        let not_known = format!("{prefix}Name or service not known");
+        assert_eq!(kind(&not_known), io::ErrorKind::NotFound);
+        let down = format!("{prefix}Temporary failure in name resolution");
+        assert_eq!(kind(&down), io::ErrorKind::Other);
+        run(async {
+            for name in ["a.invalid", "INVALID."] {
+                let error = lookup(name).await.unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::NotFound, "{name}");
+            }
         });
     }
 }

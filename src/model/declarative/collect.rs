@@ -2,9 +2,10 @@
 //! its children and without what is meant for people only.
 
 use super::super::Kind;
-use super::errors::{Fault, Problem, Stage, Step};
+use super::errors::{Fault, Identity, Problem, Stage, Step};
 use crate::schema::{self, Entity};
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 /// An entity of the document.
 pub(super) struct Item {
@@ -28,13 +29,21 @@ pub(super) struct Parent {
     pub field: &'static str,
 }
 
+/// A problem and where it belongs.
+struct Found {
+    /// How many items stand before it.
+    before: usize,
+    /// What it is about, unless that is no item.
+    item: Option<usize>,
+    problem: Problem,
+}
+
 /// What a document holds.
 #[derive(Default)]
 pub(super) struct Collected {
     /// In the order of the document, parents before the children nested in them.
     pub items: Vec<Item>,
-    /// Each with the number of items before it.
-    problems: Vec<(usize, Problem)>,
+    problems: Vec<Found>,
     /// Lists that were read and have no effect.
     pub ignored: Vec<&'static str>,
 }
@@ -59,15 +68,34 @@ impl Collected {
 
     pub fn problem(&mut self, item: Option<usize>, stage: Stage, fault: Fault) {
         let path = item.map(|item| self.path(item)).unwrap_or_default();
-        let before = item.unwrap_or_default();
-        self.problems.push((before, Problem { path, stage, fault }));
+        self.problems.push(Found {
+            before: item.unwrap_or_default(),
+            item,
+            problem: Problem {
+                path,
+                stage,
+                fault,
+                identity: None,
+            },
+        });
     }
 
     /// Every problem in the order of the document, those of one entity in the order of stages.
-    pub fn problems(&mut self) -> Vec<Problem> {
-        let mut problems = std::mem::take(&mut self.problems);
-        problems.sort_by_key(|(before, problem)| (*before, problem.stage));
-        problems.into_iter().map(|(_, problem)| problem).collect()
+    /// `ids` has the id of each item.
+    pub fn problems(&mut self, ids: &[Uuid]) -> Vec<Problem> {
+        let mut found = std::mem::take(&mut self.problems);
+        found.sort_by_key(|found| (found.before, found.problem.stage));
+        let identity = |item: usize| Identity {
+            id: ids[item],
+            parent: self.items[item]
+                .parent
+                .map(|parent| (parent.field, ids[parent.item])),
+        };
+        let identified = |found: Found| Problem {
+            identity: found.item.map(identity),
+            ..found.problem
+        };
+        found.into_iter().map(identified).collect()
     }
 }
 
@@ -142,8 +170,13 @@ fn list(collected: &mut Collected, entity: &'static Entity, value: Value, parent
                 path,
                 stage: Stage::Schema,
                 fault: Fault::Entry("expected a record".to_owned()),
+                identity: None,
             };
-            collected.problems.push((collected.items.len(), problem));
+            collected.problems.push(Found {
+                before: collected.items.len(),
+                item: None,
+                problem,
+            });
             continue;
         };
         one(
@@ -195,7 +228,7 @@ fn one(collected: &mut Collected, mut item: Item) {
 
 /// The entity of that name, if it may be nested in one of `parent`, with the field that
 /// points to it.
-fn child(parent: &Entity, name: &str) -> Option<(&'static Entity, &'static str)> {
+pub(super) fn child(parent: &Entity, name: &str) -> Option<(&'static Entity, &'static str)> {
     let child = schema::entity(name)?;
     let (field, _) = child
         .foreign_fields()

@@ -60,19 +60,32 @@ struct Fault {
     text: String,
 }
 
+impl Fault {
+    /// The place and what is wrong there, in the form of Kong's reader.
+    fn at(at: (u64, u64), reason: &str) -> Fault {
+        let (line, column) = at;
+        Fault {
+            at,
+            text: format!("{line}:{column}: {reason}"),
+        }
+    }
+}
+
 fn json(text: &str, limits: &Limits) -> Result<Value, Fault> {
     let budget = Budget::new(limits);
     let mut reader = serde_json::Deserializer::from_str(text);
     let value = Node::root(&budget).deserialize(&mut reader);
     value
         .and_then(|value| reader.end().map(|()| value))
-        .map_err(|err| Fault {
-            at: (err.line() as u64, err.column() as u64),
-            text: err.to_string(),
+        .map_err(|err| {
+            let (line, column) = (err.line() as u64, err.column() as u64);
+            let text = err.to_string();
+            let place = format!(" at line {line} column {column}");
+            Fault::at((line, column), text.strip_suffix(&place).unwrap_or(&text))
         })
 }
 
-fn yaml(text: &str, limits: &Limits) -> Result<Value, Fault> {
+fn yaml(source: &str, limits: &Limits) -> Result<Value, Fault> {
     let budget = Budget::new(limits);
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
@@ -97,13 +110,28 @@ fn yaml(text: &str, limits: &Limits) -> Result<Value, Fault> {
         with_snippet: false,
         emit_comments: false,
     };
-    serde_saphyr::with_deserializer_from_str_with_options(text, options, |reader| {
+    serde_saphyr::with_deserializer_from_str_with_options(source, options, |reader| {
         Node::root(&budget).deserialize(reader)
     })
-    .map_err(|err| Fault {
-        at: err.location().map_or((0, 0), |at| (at.line(), at.column())),
-        text: err.to_string(),
+    .map_err(|err| {
+        let text = err.to_string();
+        let Some(at) = err.location() else {
+            return Fault { at: (0, 0), text };
+        };
+        let (line, column) = (at.line(), at.column());
+        let place = format!(" at line {line}, column {column}");
+        let reason = text.strip_suffix(&place).unwrap_or(&text);
+        match reason {
+            "unclosed bracket '{'" => Fault::at(end(source), "did not find expected ',' or '}'"),
+            "unclosed bracket '['" => Fault::at(end(source), "did not find expected ',' or ']'"),
+            _ => Fault::at((line, column), reason),
+        }
     })
+}
+
+/// Where a text ends: at the beginning of a line, as if the last one were terminated.
+fn end(text: &str) -> (u64, u64) {
+    (text.lines().count() as u64 + 1, 1)
 }
 
 /// What may still be built.
@@ -284,9 +312,11 @@ mod tests {
             let err = read(text).expect_err(text);
             assert!(err.contains(expected), "{text:?}: {err}");
         };
-        check(r#"{"a": 1,}}"#, "line 1, column 10");
-        check(r#"{"a": "#, "line 1");
-        check("a: [1", "line");
+        check(r#"{"a": 1,}}"#, "1:10: ");
+        check(r#"{"a": "#, "2:1: did not find expected ',' or '}'");
+        check("{bad\n", "2:1: did not find expected ',' or '}'");
+        check("a: [1", "2:1: did not find expected ',' or ']'");
+        check("a: b: c", "1:5: mapping values are not allowed");
         check("a: 1\na: 2", "a");
         check(r#"{"a": 1, "b": 2, "a": 3}"#, "the key 'a' is given twice");
         check("a: *nowhere", "unknown anchor");

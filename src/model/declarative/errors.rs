@@ -1,13 +1,15 @@
 //! Everything that is wrong with a document, each problem with the place where it is.
 
 use crate::schema::Violations;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 use std::fmt;
+use uuid::Uuid;
 
 /// How many problems [`DeclarativeErrors`] prints; all are in `problems`.
 const PRINTED: usize = 50;
 /// The key under which messages about an entity as a whole are listed.
-const ENTITY: &str = "@entity";
+pub(super) const ENTITY: &str = "@entity";
 
 /// Why a document was refused: every problem at once, in the order of the document.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +24,16 @@ pub struct Problem {
     pub path: Vec<Step>,
     pub stage: Stage,
     pub fault: Fault,
+    /// Of the entity, given or derived; none for what is no entity.
+    pub identity: Option<Identity>,
+}
+
+/// Which entity a problem is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub id: Uuid,
+    /// The parent it is nested in, by the field that points to it.
+    pub parent: Option<(&'static str, Uuid)>,
 }
 
 /// An entry of a list of entities.
@@ -66,6 +78,7 @@ impl DeclarativeErrors {
                 path: Vec::new(),
                 stage: Stage::Text,
                 fault: Fault::field("error", text),
+                identity: None,
             }],
         }
     }
@@ -75,15 +88,35 @@ impl DeclarativeErrors {
         self.problems.iter().flat_map(Problem::lines)
     }
 
-    /// The problems as a tree shaped like the document: lists have nulls for entries that are
-    /// well, an entry that is wrong as a whole is a text.
+    /// What Kong reports, as a tree shaped like the document: lists have nulls for entries that
+    /// are well, an entry that is wrong as a whole is a text.
     pub fn fields(&self) -> Map<String, Value> {
-        let mut root = Map::new();
-        for problem in &self.problems {
-            add(&mut root, &problem.path, &problem.fault);
-        }
-        root
+        tree(self.reported().iter().map(AsRef::as_ref))
     }
+
+    /// The problems that Kong reports together: those of the first stage that found any. While
+    /// it looks at fields it takes a parent that is not there for one without an id.
+    pub(super) fn reported(&self) -> Vec<Cow<'_, Problem>> {
+        let stage = self.problems.iter().map(|problem| problem.stage).min();
+        let mut reported = Vec::new();
+        for problem in &self.problems {
+            if Some(problem.stage) == stage {
+                reported.push(Cow::Borrowed(problem));
+            } else if stage == Some(Stage::Schema) {
+                reported.extend(problem.as_missing_key().map(Cow::Owned));
+            }
+        }
+        reported
+    }
+}
+
+/// Problems as a tree shaped like the document.
+pub(super) fn tree<'a>(problems: impl Iterator<Item = &'a Problem>) -> Map<String, Value> {
+    let mut root = Map::new();
+    for problem in problems {
+        add(&mut root, &problem.path, &problem.fault);
+    }
+    root
 }
 
 impl fmt::Display for DeclarativeErrors {
@@ -101,6 +134,20 @@ impl fmt::Display for DeclarativeErrors {
 }
 
 impl Problem {
+    /// A reference to nothing, as a problem of the field's own.
+    fn as_missing_key(&self) -> Option<Problem> {
+        let (Stage::Reference, Fault::Fields(fields)) = (self.stage, &self.fault) else {
+            return None;
+        };
+        let keyless =
+            |(name, _): (&String, _)| (name.clone(), json!({"id": "missing primary key"}));
+        Some(Problem {
+            stage: Stage::Schema,
+            fault: Fault::Fields(fields.iter().map(keyless).collect()),
+            ..self.clone()
+        })
+    }
+
     /// `in 'routes' entry 2 of 'services' entry 1 ('s'): paths.1: should start with: /`, once
     /// per message. Entries and elements count from one.
     pub fn lines(&self) -> Vec<String> {
@@ -109,15 +156,21 @@ impl Problem {
             true => String::new(),
             false => format!("in {}: ", steps.join(" of ")),
         };
-        let mut texts = Vec::new();
+        let line = |(field, text): (String, String)| match field.is_empty() {
+            true => format!("{place}{text}"),
+            false => format!("{place}{field}: {text}"),
+        };
+        self.messages().into_iter().map(line).collect()
+    }
+
+    /// Each message with the path of its field, which is empty for the entity as a whole.
+    pub(super) fn messages(&self) -> Vec<(String, String)> {
+        let mut found = Vec::new();
         match &self.fault {
-            Fault::Entry(text) => texts.push(text.clone()),
-            Fault::Fields(fields) => flatten("", &Value::Object(fields.clone()), &mut texts),
+            Fault::Entry(text) => found.push((String::new(), text.clone())),
+            Fault::Fields(fields) => messages("", &Value::Object(fields.clone()), &mut found),
         }
-        texts
-            .into_iter()
-            .map(|text| format!("{place}{text}"))
-            .collect()
+        found
     }
 }
 
@@ -137,7 +190,8 @@ impl Fault {
     }
 }
 
-fn flatten(path: &str, value: &Value, texts: &mut Vec<String>) {
+/// Every message of a tree with the path of its field, which is empty for an entity as a whole.
+pub(super) fn messages(path: &str, value: &Value, found: &mut Vec<(String, String)>) {
     let inner = |name: &str| match path {
         "" => name.to_owned(),
         _ => format!("{path}.{name}"),
@@ -145,34 +199,27 @@ fn flatten(path: &str, value: &Value, texts: &mut Vec<String>) {
     match value {
         Value::Object(fields) => {
             for (name, value) in fields {
-                match name.as_str() {
-                    ENTITY => flatten_all(path, value, texts),
-                    _ => flatten(&inner(name), value, texts),
+                match (name.as_str(), value) {
+                    // The messages about a record as a whole: a list without places.
+                    (ENTITY, Value::Array(items)) => {
+                        items.iter().for_each(|item| messages(path, item, found));
+                    }
+                    (ENTITY, text) => messages(path, text, found),
+                    _ => messages(&inner(name), value, found),
                 }
             }
         }
         Value::Array(items) => {
             for (at, item) in items.iter().enumerate().filter(|(_, item)| !item.is_null()) {
-                flatten(&inner(&(at + 1).to_string()), item, texts);
+                messages(&inner(&(at + 1).to_string()), item, found);
             }
         }
         value => {
             let text = value
                 .as_str()
                 .map_or_else(|| value.to_string(), str::to_owned);
-            texts.push(match path {
-                "" => text,
-                _ => format!("{path}: {text}"),
-            });
+            found.push((path.to_owned(), text));
         }
-    }
-}
-
-/// The messages about a record as a whole: a list without places.
-fn flatten_all(path: &str, value: &Value, texts: &mut Vec<String>) {
-    match value {
-        Value::Array(items) => items.iter().for_each(|item| flatten(path, item, texts)),
-        text => flatten(path, text, texts),
     }
 }
 
@@ -244,6 +291,7 @@ mod tests {
             path: path.to_vec(),
             stage,
             fault,
+            identity: None,
         };
         let Value::Object(service) = json!({"@entity": ["a", "b"], "config": {"x": [null, "c"]}})
         else {
@@ -311,18 +359,36 @@ mod tests {
 
     #[test]
     fn as_a_tree() {
+        let mut errors = errors();
         assert_eq!(
-            Value::Object(errors().fields()),
+            Value::Object(errors.fields()),
             json!({
                 "_format_version": "v",
                 "services": [null, {
                     "routes": [{"name": "n"}],
-                    "@entity": ["a", "b", "u"],
+                    "@entity": ["a", "b"],
                     "config": {"x": [null, "c"]},
                 }],
-                "routes": [{"@entity": ["w"], "service": "r"}],
+                "routes": [{"service": {"id": "missing primary key"}}],
+            })
+        );
+        errors
+            .problems
+            .retain(|problem| problem.stage > Stage::Schema);
+        assert_eq!(
+            Value::Object(errors.fields()),
+            json!({
+                "services": [null, "u"],
+                "routes": ["w"],
                 "snis": [null, "x"],
             })
+        );
+        errors
+            .problems
+            .retain(|problem| problem.stage > Stage::Uniqueness);
+        assert_eq!(
+            Value::Object(errors.fields()),
+            json!({"routes": [{"service": "r"}]})
         );
     }
 }

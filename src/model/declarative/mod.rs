@@ -6,7 +6,9 @@
 
 mod collect;
 mod document;
+mod dump;
 mod errors;
+mod flatten;
 mod header;
 mod ids;
 mod references;
@@ -16,10 +18,12 @@ mod unique;
 mod tests;
 
 use super::{Kind, Row};
-use crate::schema::{Env, Ttl};
+use crate::schema::{Entity, Env, Ttl};
 use collect::{Collected, Item};
 pub use document::{MAX_DEPTH, MAX_STRING_BYTES, MAX_TEXT_BYTES, MAX_VALUES};
-pub use errors::{DeclarativeErrors, Fault, Problem, Stage, Step};
+pub use dump::Dump;
+pub use errors::{DeclarativeErrors, Fault, Identity, Problem, Stage, Step};
+pub use flatten::Flattened;
 use ids::Namespaces;
 use serde_json::{Map, Value};
 use unique::Taken;
@@ -28,11 +32,19 @@ use uuid::Uuid;
 /// The configuration that a document declares.
 #[derive(Debug)]
 pub struct Declared {
-    /// Ready for [`Config::from_rows`](super::Config::from_rows), in the order of the document.
-    pub rows: Vec<(Kind, Uuid, Row)>,
+    /// In their stored shape and in the order of the document.
+    pub entities: Vec<(Kind, Uuid, Map<String, Value>)>,
     /// Lists that were read and have no effect here, for a log line: `workspaces` with the
     /// default one, `parameters`.
     pub ignored: Vec<&'static str>,
+}
+
+impl Declared {
+    /// Ready for [`Config::from_rows`](super::Config::from_rows).
+    pub fn rows(&self) -> impl Iterator<Item = (Kind, Uuid, Row)> {
+        let row = |(kind, id, entity): &(Kind, Uuid, _)| (*kind, *id, Row::from_json(entity));
+        self.entities.iter().map(row)
+    }
 }
 
 /// Reads a configuration from YAML or JSON.
@@ -45,14 +57,6 @@ pub struct Declared {
 /// Every problem at once; a text that cannot be read at all is a single one.
 pub fn parse(text: &str, env: &Env<'_>) -> Result<Declared, DeclarativeErrors> {
     let document = document::read(text).map_err(|reason| DeclarativeErrors::text(&reason))?;
-    from_value(document, env)
-}
-
-/// As [`parse`], from a document that was read already, by something that limits what it reads.
-///
-/// # Errors
-/// As [`parse`].
-pub fn from_value(document: Value, env: &Env<'_>) -> Result<Declared, DeclarativeErrors> {
     let Value::Object(mut root) = document else {
         return Err(DeclarativeErrors::text("expected an object"));
     };
@@ -70,11 +74,11 @@ pub fn from_value(document: Value, env: &Env<'_>) -> Result<Declared, Declarativ
     }
     let ids = identify(&mut collected, env);
     references::resolve(&mut collected, &ids);
-    let rows = rows(&mut collected, &ids, header.transform, env);
-    let problems = collected.problems();
+    let entities = stored(&mut collected, &ids, header.transform, env);
+    let problems = collected.problems(&ids);
     match problems.is_empty() {
         true => Ok(Declared {
-            rows,
+            entities,
             ignored: collected.ignored,
         }),
         false => Err(DeclarativeErrors { problems }),
@@ -100,30 +104,30 @@ fn identify(collected: &mut Collected, env: &Env<'_>) -> Vec<Uuid> {
 }
 
 /// The stored form of every item that is well; the others become problems.
-fn rows(
+fn stored(
     collected: &mut Collected,
     ids: &[Uuid],
     transform: bool,
     env: &Env<'_>,
-) -> Vec<(Kind, Uuid, Row)> {
+) -> Vec<(Kind, Uuid, Map<String, Value>)> {
     let mut storing = Storing {
         transform,
         env,
         taken: Taken::default(),
     };
-    let mut rows = Vec::with_capacity(ids.len());
+    let mut entities = Vec::with_capacity(ids.len());
     for (at, id) in ids.iter().enumerate() {
         let item = &mut collected.items[at];
         let given = std::mem::take(&mut item.given);
         let mut faults = Vec::new();
         if let Some(stored) = storing.store(item, given, *id, &mut faults) {
-            rows.push((item.kind, *id, Row::from_json(&stored)));
+            entities.push((item.kind, *id, stored));
         }
         for (stage, fault) in faults {
             collected.problem(Some(at), stage, fault);
         }
     }
-    rows
+    entities
 }
 
 /// Brings items into their stored form, one after the other.
@@ -146,6 +150,7 @@ impl Storing<'_> {
         if let Err(err) = Ttl::check(entity, &given) {
             faults.push((Stage::Schema, Fault::field(err.name, err.text)));
         }
+        let updated_at = updated_at(entity, &given);
         let prepared = entity.prepare(&mut given);
         // The digest of a CA certificate is known only at the end.
         let digested = kind == Kind::CaCertificates;
@@ -163,6 +168,9 @@ impl Storing<'_> {
         if let Err(violations) = prepared {
             faults.push((Stage::Schema, Fault::Fields(violations.fields)));
         }
+        if let Some(at) = updated_at {
+            stored.insert("updated_at".to_owned(), at);
+        }
         if self.transform {
             entity.transform(&mut stored, None, self.env);
         }
@@ -171,4 +179,16 @@ impl Storing<'_> {
         }
         Some(stored)
     }
+}
+
+/// The time of the last change that the document gives: an export says when that was, and what
+/// is imported from it is the same.
+fn updated_at(entity: &Entity, given: &Map<String, Value>) -> Option<Value> {
+    entity.field("updated_at")?;
+    let at = given.get("updated_at")?;
+    let is_time = match entity.has_precise_timestamps() {
+        true => at.is_number(),
+        false => at.is_i64(),
+    };
+    is_time.then(|| at.clone())
 }

@@ -5,7 +5,7 @@ use crate::settings::key::*;
 #[rustfmt::skip]
 pub static KEYS: &[Key] = &[
     one_of("router_flavor", &["traditional", "traditional_compatible", "expressions"], "traditional_compatible",
-        "How routes are written. Routes are matched as traditional_compatible, whatever is set.").no_effect(),
+        "How routes may be written, which the Admin API checks. Data planes match all as traditional_compatible, and do not put routes with an expression into effect."),
     one_of("route_match_calculation", &["original", "strict"], "original",
         "Order among routes that match: original is what Kong 3.9 computes, strict is the order Kong documents."),
     list("headers", "server_tokens, latency_tokens, x-kong-request-id",

@@ -5,7 +5,7 @@ use crate::settings::key::*;
 #[rustfmt::skip]
 pub static KEYS: &[Key] = &[
     one_of("database", &["sqlite", "postgres", "off"], "",
-        "Where a control plane keeps the configuration. Unset: sqlite, and off on a data plane. Kong's default is postgres."),
+        "Where a control plane keeps the configuration. Unset: sqlite, and off on a data plane. With off, role = traditional is a node that lives from declarative configuration. Kong's default is postgres."),
     text("sqlite_path", "langur.db",
         "SQLite database file, relative to prefix."),
     text("pg_host", "127.0.0.1", "Host of PostgreSQL."),
@@ -38,7 +38,7 @@ pub static KEYS: &[Key] = &[
     number("pg_ro_backlog", "", "Queue of connection attempts to the replica.").no_effect(),
     number("_debug_pg_ttl_cleanup_interval", "300", "Seconds between clean-ups of expired rows in Kong.").no_effect(),
     text("declarative_config", "",
-        "Configuration file (YAML or JSON) a data plane starts from when its cache is empty."),
+        "Configuration file (YAML or JSON): what a node without a database serves, and what a data plane starts from when its cache is empty."),
     text("declarative_config_string", "",
         "The same as text; declarative_config wins when both are given.").secret(),
     text("lmdb_environment_path", "dbless.lmdb",

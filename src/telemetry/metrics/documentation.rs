@@ -48,9 +48,9 @@ are not in Kong's request metrics; in the fleet's they have empty `service` and 
 Latencies are measured in microseconds and exported in milliseconds with a fraction.
 `consumer` is empty unless `metrics_per_consumer` is on; Kong's histograms have no such label.
 
-Targets are not health-checked yet. As Kong's without health checks, a target is `healthchecks_off`,
-once for each address that its name resolves to; `dns_error` when the last request that needed
-the name found no address.
+A target has its state once for each address that its name resolves to, without an address
+`dns_error`. `healthchecks_off` is the state of targets without a weight, and of all targets of
+an upstream whose health checks take nothing out.
 
 A test compares this table with what running processes of both roles export. What to do when a
 value looks wrong is in [observability.md](observability.md).

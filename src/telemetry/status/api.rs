@@ -1,6 +1,6 @@
 //! The HTTP side of the status API, for the status listener and parts of the admin listener.
 
-use super::{NodeStatus, Scale};
+use super::{NodeStatus, Scale, Upstreams, upstream_pages};
 use crate::actor::Registry;
 use crate::telemetry::counters::ConnectionCounters;
 use crate::telemetry::metrics::{
@@ -35,6 +35,8 @@ pub struct StatusContext {
     pub metric_options: MetricOptions,
     pub actors: Registry,
     pub node: Arc<dyn NodeStatus>,
+    /// `None` on a node that serves no traffic.
+    pub upstreams: Option<Arc<dyn Upstreams>>,
     /// Set by `POST /status/ready` and never cleared: a draining node is about to end.
     pub draining: AtomicBool,
 }
@@ -71,6 +73,7 @@ pub fn configure(context: Data<StatusContext>) -> impl FnOnce(&mut ServiceConfig
                     .route(web::head().to(debug_actors))
                     .default_service(web::to(|req| other_method(req, "GET, HEAD, OPTIONS"))),
             )
+            .configure(upstream_pages::configure)
             .default_service(web::to(not_found));
         config.service(api);
     }
@@ -147,10 +150,10 @@ pub async fn actors(context: &StatusContext) -> Value {
 }
 
 /// The arguments of a query or form in order; nothing is an error here.
-type Arguments = Vec<(String, String)>;
+pub(super) type Arguments = Vec<(String, String)>;
 
 /// The first argument of a name.
-fn argument<'a>(arguments: &'a Arguments, name: &str) -> Option<&'a str> {
+pub(super) fn argument<'a>(arguments: &'a Arguments, name: &str) -> Option<&'a str> {
     let found = arguments.iter().find(|(found, _)| found == name);
     found.map(|(_, value)| value.as_str())
 }
@@ -219,12 +222,12 @@ async fn debug_actors(context: Data<StatusContext>) -> HttpResponse {
     json_response(HttpResponse::Ok(), &actors(&context).await)
 }
 
-async fn not_found() -> HttpResponse {
+pub(super) async fn not_found() -> HttpResponse {
     message(HttpResponse::NotFound(), "Not found")
 }
 
 /// `OPTIONS` says what is allowed; everything else is not.
-async fn other_method(request: HttpRequest, allowed: &'static str) -> HttpResponse {
+pub(super) async fn other_method(request: HttpRequest, allowed: &'static str) -> HttpResponse {
     if request.method() != actix_web::http::Method::OPTIONS {
         return message(HttpResponse::MethodNotAllowed(), "Method not allowed");
     }
@@ -239,7 +242,10 @@ fn message(response: actix_web::HttpResponseBuilder, text: &str) -> HttpResponse
     json_response(response, &json!({ "message": text }))
 }
 
-fn json_response(mut response: actix_web::HttpResponseBuilder, document: &Value) -> HttpResponse {
+pub(super) fn json_response(
+    mut response: actix_web::HttpResponseBuilder,
+    document: &Value,
+) -> HttpResponse {
     response
         .content_type("application/json; charset=utf-8")
         .body(document.to_string())

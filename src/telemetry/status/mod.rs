@@ -1,4 +1,5 @@
-//! The status API of both roles: `/status`, `/status/ready`, `/metrics`, `/debug/actors`.
+//! The status API of both roles: `/status`, `/status/ready`, `/metrics`, `/debug/actors`, and
+//! `/upstreams/…` of nodes that serve traffic.
 //!
 //! The shapes and messages are Kong's. What a node knows about itself comes through
 //! [`NodeStatus`], which the role implements.
@@ -6,6 +7,8 @@
 mod api;
 mod memory;
 mod state;
+mod upstream_pages;
+mod upstreams;
 
 pub use api::{
     StatusContext, actors, configure, memory_and_connections, metrics_text, status_document,
@@ -14,4 +17,8 @@ pub use memory::{Scale, ScaleError};
 pub use state::{
     ControlPlaneState, DataPlaneState, NodeState, NodeStatus, TargetHealth, TargetState,
     WorkerReadiness,
+};
+pub use upstreams::{
+    AddressHealth, HostHealth, SetHealth, SetHealthError, TargetDocuments, UpstreamHealth,
+    Upstreams, health_page,
 };

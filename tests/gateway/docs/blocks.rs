@@ -4,10 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Where a block runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     Quickstart,
     ByHand,
+    BuildMachine,
     ControlPlaneMachine,
     DataPlaneMachine,
     ControlPlane,
@@ -19,17 +20,17 @@ pub enum Place {
     SqliteRestore,
     PostgresBackup,
     PostgresRestore,
+    Development,
     /// The composition's own test runs it.
     Compose,
-    /// Nowhere, for this reason.
-    NotRun(String),
 }
 
 impl Place {
     /// The places that are made here.
-    pub const RUN: [Place; 13] = [
+    pub const RUN: [Place; 15] = [
         Place::Quickstart,
         Place::ByHand,
+        Place::BuildMachine,
         Place::ControlPlaneMachine,
         Place::DataPlaneMachine,
         Place::ControlPlane,
@@ -41,11 +42,13 @@ impl Place {
         Place::SqliteRestore,
         Place::PostgresBackup,
         Place::PostgresRestore,
+        Place::Development,
     ];
 
     fn parse(text: &str) -> Option<Place> {
         Some(match text {
             "quickstart" => Place::Quickstart,
+            "build-machine" => Place::BuildMachine,
             "control-plane-machine" => Place::ControlPlaneMachine,
             "data-plane-machine" => Place::DataPlaneMachine,
             "control-plane" => Place::ControlPlane,
@@ -58,11 +61,9 @@ impl Place {
             "postgres-backup" => Place::PostgresBackup,
             "postgres-restore" => Place::PostgresRestore,
             "by-hand" => Place::ByHand,
+            "development" => Place::Development,
             "compose" => Place::Compose,
-            _ => {
-                let reason = text.strip_prefix("not-run=")?.trim();
-                (!reason.is_empty()).then(|| Place::NotRun(reason.to_owned()))?
-            }
+            _ => return None,
         })
     }
 }
@@ -96,12 +97,32 @@ impl Block {
     }
 }
 
-/// Languages of blocks that are not run.
+/// Languages of blocks that are no commands.
 const OTHER: [&str; 5] = ["text", "json", "yaml", "conf", "rust"];
 
 /// The shell blocks of all pages. Panics at a block that does not say what it is.
 pub fn all_blocks() -> Vec<Block> {
-    pages().iter().flat_map(|page| of_page(page)).collect()
+    pages().iter().flat_map(of_page).collect()
+}
+
+/// What stands in backticks within sentences and tables and begins as a recipe, or as a path of
+/// this repository does: the page and the command.
+pub fn commands_in_sentences() -> Vec<(String, String)> {
+    let commands = |page: &PathBuf| {
+        let (name, text) = read(page);
+        spans_of(&text)
+            .map(|span| (name.clone(), span.to_owned()))
+            .collect::<Vec<_>>()
+    };
+    pages().iter().flat_map(commands).collect()
+}
+
+fn spans_of(text: &str) -> impl Iterator<Item = &str> {
+    // The languages and scripts of blocks are every second part between fences.
+    let sentences = text.split("```").step_by(2);
+    let spans = sentences.flat_map(|part| part.split('`').skip(1).step_by(2));
+    let begins = ["just ", "scripts/", "benches/", "tests/", "config/"];
+    spans.filter(move |span| begins.iter().any(|begin| span.starts_with(begin)))
 }
 
 fn pages() -> Vec<PathBuf> {
@@ -117,12 +138,18 @@ fn pages() -> Vec<PathBuf> {
     pages
 }
 
-fn of_page(page: &Path) -> Vec<Block> {
+fn of_page(page: &PathBuf) -> Vec<Block> {
+    let (name, text) = read(page);
+    blocks_of(&name, &text)
+}
+
+/// The name of a page within the repository, and its text.
+fn read(page: &PathBuf) -> (String, String) {
     let text = fs::read_to_string(page).expect("a page");
     let name = page
         .strip_prefix(env!("CARGO_MANIFEST_DIR"))
         .unwrap_or(page);
-    blocks_of(&name.display().to_string(), &text)
+    (name.display().to_string(), text)
 }
 
 fn blocks_of(name: &str, text: &str) -> Vec<Block> {
@@ -183,7 +210,7 @@ fn shell(at: String, marks: &str, script: String) -> Block {
 #[test]
 fn first_lines_and_outputs() {
     let text = "a\n```sh quickstart background\nx\n```\n\n```text\n1\n```\nb\n```text\n2\n```\n\
-                ```sh not-run=it builds\ny\nz\n```\n```json\n{}\n```\n";
+                ```sh compose\ny\nz\n```\n```json\n{}\n```\n";
     let blocks = blocks_of("p", text);
     assert_eq!(blocks.len(), 2);
     assert_eq!(
@@ -194,7 +221,7 @@ fn first_lines_and_outputs() {
         (blocks[0].at.as_str(), blocks[0].output.as_deref()),
         ("p:2", Some("1"))
     );
-    assert_eq!(blocks[1].place, Place::NotRun("it builds".to_owned()));
+    assert_eq!(blocks[1].place, Place::Compose);
     assert_eq!(
         (blocks[1].script.as_str(), &blocks[1].output),
         ("y\nz", &None)
@@ -202,11 +229,18 @@ fn first_lines_and_outputs() {
     for wrong in [
         "```sh\n```",
         "```sh somewhere\n```",
-        "```sh not-run=\n```",
+        "```sh not-run=it builds\n```",
         "```\n```",
         "```bash\n```",
     ] {
         let refused = std::panic::catch_unwind(|| blocks_of("p", wrong)).is_err();
         assert!(refused, "{wrong}");
     }
+}
+
+#[test]
+fn commands_of_sentences() {
+    let text = "a `just up` b `c`\n```sh compose\njust `no`\n```\n| `scripts/x.sh y` | `just` |";
+    let found: Vec<_> = spans_of(text).collect();
+    assert_eq!(found, ["just up", "scripts/x.sh y"]);
 }

@@ -11,10 +11,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
+/// The binary that this test was built with.
+pub const BINARY: &str = env!("CARGO_BIN_EXE_langur");
+
 /// One machine; what runs in the background ends with it.
 pub struct Machine {
     /// Where the commands are run; holds `bin/` and `config/`.
     work: TempDir,
+    /// The settings file of the default place, which is another one here.
+    conf: PathBuf,
     /// What the text says, and what is meant; the first that fits counts.
     exchanged: Vec<(String, String)>,
     environment: BTreeMap<String, String>,
@@ -27,8 +32,6 @@ impl Machine {
         let work = tempfile::tempdir().expect("a folder");
         let bin = work.path().join("bin");
         fs::create_dir(&bin).expect("a folder");
-        let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
-        std::os::unix::fs::symlink(config, work.path().join("config")).expect("a link");
         let real_path = std::env::var("PATH").unwrap_or_default();
         let mut machine = Machine {
             exchanged: vec![
@@ -41,26 +44,45 @@ impl Machine {
                 ("LANGUR_PREFIX".into(), var.display().to_string()),
             ]),
             background: Vec::new(),
+            conf: etc.join("langur.conf"),
             work,
         };
+        machine.link("config");
         // An answer that is an error fails the command, unless the text asks for the status.
         machine.program(
             "curl",
             "PATH=$REAL_PATH\nfor one; do [ \"$one\" = -w ] && exec curl \"$@\"; done\n\
              exec curl --fail-with-body \"$@\"",
         );
-        // The file of the default place, which is another one here.
-        let conf = etc.join("langur.conf");
-        machine.program(
-            "langur",
-            &format!(
-                "command=$1; shift\ncase $command in\n  start|health|status|doctor)\n    \
-                 [ -f {conf} ] && set -- -c {conf} \"$@\";;\nesac\nexec {binary} $command \"$@\"",
-                conf = conf.display(),
-                binary = env!("CARGO_BIN_EXE_langur"),
-            ),
-        );
+        machine.install(Path::new(BINARY));
         machine
+    }
+
+    /// `langur` is this binary from now on.
+    pub fn install(&mut self, binary: &Path) {
+        let script = format!(
+            "command=$1; shift\ncase $command in\n  start|health|status|doctor)\n    \
+             [ -f {conf} ] && set -- -c {conf} \"$@\";;\nesac\nexec {binary} $command \"$@\"",
+            conf = self.conf.display(),
+            binary = binary.display(),
+        );
+        self.program("langur", &script);
+    }
+
+    /// A `cargo` that knows these commands and no others, with what is run for each.
+    pub fn cargo(&mut self, commands: &[(&str, String)]) {
+        let cases: String = commands
+            .iter()
+            .map(|(arguments, script)| format!("  '{arguments}') {script};;\n"))
+            .collect();
+        let other = "  *) echo \"cargo $*: unknown here\" >&2; exit 97;;\n";
+        self.program("cargo", &format!("case \"$*\" in\n{cases}{other}esac"));
+    }
+
+    /// A file or folder of this repository, under its own name.
+    pub fn link(&self, name: &str) {
+        let real = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+        std::os::unix::fs::symlink(real, self.path(name)).expect("a link");
     }
 
     /// The machine of a running node, with its settings in the environment.
@@ -113,16 +135,19 @@ impl Machine {
         command
     }
 
-    /// Runs a block; it must succeed and print what the page says.
+    /// Runs a block; it must succeed and print what the page says. What it printed, unless it runs
+    /// in the background.
     #[track_caller]
-    pub fn run(&mut self, block: &Block) {
+    pub fn run(&mut self, block: &Block) -> String {
         println!("{}", block.at);
         if block.background {
-            return self.start(block);
+            self.start(block);
+            return String::new();
         }
         let printed = self.try_script(&block.script);
         let printed = printed.unwrap_or_else(|why| panic!("{}: {why}", block.at));
         block.check(&printed);
+        printed
     }
 
     /// Runs a script; what it printed, or why it failed.

@@ -1,7 +1,7 @@
 //! The places of operations, and what must have come of their blocks.
 
 use super::blocks::Place;
-use super::machine::Machine;
+use super::machine::{BINARY, Machine};
 use super::of;
 use crate::harness::{Cluster, Database, call, eventually, free_address, get, unique_loopback};
 use std::fs;
@@ -51,7 +51,21 @@ fn two_machines() {
     let path = |name: &str| folder.path().join(name);
     let machine =
         |name: &str| Machine::new(&path(&format!("{name}/etc")), &path(&format!("{name}/var")));
+    let mut build = machine("build");
+    build.cargo(&[(
+        "build --release",
+        format!("mkdir -p target/release && cp {BINARY} target/release/langur"),
+    )]);
+    let installed = build.path("installed");
+    fs::create_dir(&installed).expect("a folder");
+    build.exchange("/usr/local/bin", installed.to_str().expect("text"));
+    for block in of(Place::BuildMachine) {
+        build.run(&block);
+    }
     let (mut control, mut data) = (machine("cp"), machine("dp"));
+    for machine in [&mut control, &mut data] {
+        machine.install(&installed.join("langur"));
+    }
     let ip = unique_loopback();
     let free = || free_address(ip).to_string();
     let (admin, status, link, telemetry) = (free(), free(), free(), free());

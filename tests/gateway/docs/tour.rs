@@ -1,7 +1,7 @@
 //! Tours: nodes that a page starts, and commands beside them, as a person would type them.
 
 use super::blocks::{Block, Place};
-use super::machine::Machine;
+use super::machine::{BINARY, Machine};
 use super::of;
 use crate::harness::{call, free_address, get, unique_loopback};
 use std::net::SocketAddr;
@@ -59,7 +59,8 @@ impl Tour {
     fn run(&mut self, block: &Block) {
         if block.background || !self.started {
             self.started |= block.background;
-            return self.machine.run(block);
+            self.machine.run(block);
+            return;
         }
         println!("{}", block.at);
         let mut printed = String::new();
@@ -99,15 +100,14 @@ fn the_tour_of_the_readme() {
         .map(|(flag, meant)| format!("{flag} {}", meant.port()))
         .collect();
     // What was built is run; with other ports, since those of the text may be taken.
-    tour.machine.program(
-        "cargo",
-        &format!(
-            "[ \"$*\" = 'run --release -- quickstart' ] || exit 97\nexec {} quickstart --bind {} {}",
-            env!("CARGO_BIN_EXE_langur"),
+    tour.machine.cargo(&[(
+        "run --release -- quickstart",
+        format!(
+            "exec {BINARY} quickstart --bind {} {}",
             tour.meant[0].ip(),
             ports.join(" "),
         ),
-    );
+    )]);
     let blocks = of(Place::Quickstart);
     assert!(blocks[0].background, "the first block starts it");
     for block in &blocks {
@@ -137,9 +137,8 @@ fn nodes_by_hand() {
         let meant = tour.meant(said).to_string();
         tour.machine.set(key, &meant);
     }
-    let binary = env!("CARGO_BIN_EXE_langur");
     let echo = tour.meant(9080);
-    let script = format!("[ \"$*\" = echo ] && set -- echo --listen {echo}\nexec {binary} \"$@\"");
+    let script = format!("[ \"$*\" = echo ] && set -- echo --listen {echo}\nexec {BINARY} \"$@\"");
     tour.machine.program("langur", &script);
     for block in of(Place::ByHand) {
         tour.run(&block);

@@ -1,6 +1,7 @@
 //! What the end-to-end tests are told with: real processes on addresses of their own, real
 //! databases, real upstreams, and `eventually`.
 
+mod backend;
 mod cluster;
 mod http;
 mod node;
@@ -8,6 +9,7 @@ mod postgres;
 mod relay;
 mod upstream;
 
+pub use backend::Backend;
 pub use cluster::{Cluster, Database};
 pub use http::{Reply, call, delete, get, post, raw};
 pub use node::{Node, free_address, unique_loopback};

@@ -418,6 +418,20 @@ async fn what_is_there_only_elsewhere_says_so() {
         let seen = admin.ask(method, path, Some(json!({}))).await;
         assert_eq!(seen.status, status, "{method} {path}");
     }
+    let acme = json!({
+        "name": "acme",
+        "config": {"account_email": "a@b.test", "tos_accepted": true, "storage": "kong"},
+    });
+    assert_eq!(admin.post("/plugins", acme).await.status, 201);
+    for (method, path) in [("POST", "/acme"), ("GET", "/acme/certificates")] {
+        let seen = admin.ask(method, path, None).await;
+        let text = "certificates are not ordered by this version";
+        assert_eq!(
+            (seen.status, seen.message()),
+            (400, text),
+            "{method} {path}"
+        );
+    }
     let missing = format!("/oauth2_tokens/{MISSING}");
     assert_eq!(admin.get(&missing).await.status, 404);
 }

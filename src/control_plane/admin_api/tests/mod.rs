@@ -7,4 +7,7 @@ mod credentials;
 mod entities;
 mod lists;
 mod plain_http;
-mod support;
+mod revisions;
+pub mod support;
+mod transactions;
+mod wait;

@@ -1,7 +1,7 @@
 //! An Admin API to ask, and what it answered.
 
 use crate::actor::Registry;
-use crate::control_plane::admin_api::{self, AnswerHeaders, Api, Node, Shared};
+use crate::control_plane::admin_api::{self, AnswerHeaders, Api, Description, Node, Shared};
 use crate::control_plane::config_store::{
     ConfigStoreHandle, DatabaseSettings, Retention, SqliteSettings, Store,
 };
@@ -102,6 +102,7 @@ impl Admin {
                     &Metrics::new(),
                     &Registry::default(),
                 ),
+                document: None,
                 role,
                 router_flavor: RouterFlavor::TraditionalCompatible,
                 plugins: None,
@@ -124,9 +125,11 @@ impl Admin {
                 metric_options: MetricOptions::default(),
                 actors: Registry::default(),
                 node: Arc::new(Reachable),
+                upstreams: None,
                 draining: AtomicBool::new(false),
             }),
             log: LogControl::new(LogLevel::Notice, |_| {}),
+            openapi: Description::default(),
             headers,
             max_body: MAX_BODY,
         };

@@ -62,7 +62,7 @@ on_both_engines!(
             for answer in waiting {
                 answer.await.expect("no panic").expect("is written");
             }
-            let count = store.count(Kind::Routes).await.expect("counts");
+            let count = store.entities().count(Kind::Routes).await.expect("counts");
             assert_eq!(count, MAILBOX as u64);
             ask(1000).await.expect("there is room again");
         };

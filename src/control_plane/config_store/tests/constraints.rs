@@ -221,7 +221,7 @@ on_both_engines!(
         let refusal = database.sql(check).await.expect_err("is refused");
         let write = Write::Upsert { kind: Kind::Services, document: Document::new() };
         assert!(matches!(explain(&write, refusal), StoreError::Refused(_)));
-        let left = database.store.get(Kind::Services, &id(9).into()).await.expect("reads");
+        let left = database.store.entities().get(Kind::Services, &id(9).into()).await.expect("reads");
         assert_eq!(left, None);
     }
 );

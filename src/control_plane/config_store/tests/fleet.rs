@@ -1,7 +1,10 @@
 //! Presence rows and telemetry counts.
 
 use super::support::{Database, id, on_both_engines};
-use crate::control_plane::config_store::{BatchKey, Count, Counted, DataPlanePresence, Dimensions};
+use crate::control_plane::config_store::{
+    BatchKey, Count, Counted, DataPlanePresence, Dimensions, Store,
+};
+use crate::model::Revision;
 use entity::columns::{Labels, Strings};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -81,6 +84,36 @@ on_both_engines!(data_planes_come_and_go, async |database: &Database| {
         .expect("there is nothing to duplicate");
 });
 
+on_both_engines!(who_has_a_revision_not_yet, async |database: &Database| {
+    let store = &database.store;
+    let rows = [
+        presence(1, 1),
+        DataPlanePresence {
+            revision: Some(8),
+            ..presence(2, 2)
+        },
+        DataPlanePresence {
+            revision: None,
+            ..presence(3, 2)
+        },
+        DataPlanePresence {
+            connected: false,
+            ..presence(4, 1)
+        },
+    ];
+    for row in rows {
+        store.upsert_data_plane(row).await.expect("writes");
+    }
+    for (revision, expected) in [(7, vec![3]), (8, vec![1, 3]), (9, vec![1, 2, 3])] {
+        let found = store.data_planes_before(Revision(revision)).await;
+        let expected: Vec<_> = expected.into_iter().map(id).collect();
+        assert_eq!(found.expect("reads"), expected, "{revision}");
+    }
+    database.pass(Duration::from_secs(100));
+    let found = store.data_planes_before(Revision(9)).await;
+    assert!(found.expect("reads").is_empty(), "they are forgotten");
+});
+
 on_both_engines!(
     /// The data planes of a control plane that died are not connected.
     a_dead_control_plane_lets_go,
@@ -100,6 +133,13 @@ on_both_engines!(
         assert_eq!(connected, [false, true]);
     }
 );
+
+async fn ingest(
+    store: &Store,
+    batches: &[(BatchKey, BTreeMap<Dimensions, Count>)],
+) -> Vec<Counted> {
+    store.ingest(batches).await.expect("ingests")
+}
 
 on_both_engines!(batches_are_counted_once, async |database: &Database| {
     let stores = [database.store.clone(), database.another_store().await];
@@ -127,7 +167,7 @@ on_both_engines!(batches_are_counted_once, async |database: &Database| {
         for store in &stores {
             let (store, batch) = (store.clone(), batch.clone());
             tasks.push(tokio::spawn(async move {
-                store.ingest(key(1, sequence), &batch).await
+                store.ingest(&[(key(1, sequence), batch)]).await
             }));
         }
         for task in tasks.drain(..) {
@@ -135,24 +175,33 @@ on_both_engines!(batches_are_counted_once, async |database: &Database| {
         }
     }
     assert_eq!(
-        stores[1].ingest(key(1, 4), &batch).await.expect("ingests"),
-        Counted::AlreadyCounted
+        ingest(&stores[1], &[(key(1, 4), batch.clone())]).await,
+        [Counted::AlreadyCounted]
     );
     let expected = BTreeMap::from([(by(Some(2), 200), count(15)), (by(None, 404), count(5))]);
     assert_eq!(stores[0].counts().await.expect("reads"), expected);
 
     assert_eq!(
-        stores[0].ingest(key(2, 1), &batch).await.expect("ingests"),
-        Counted::Counted
+        ingest(
+            &stores[0],
+            &[
+                (key(2, 1), batch.clone()),
+                (key(1, 5), batch.clone()),
+                (key(2, 2), batch.clone()),
+                (key(2, 2), batch.clone()),
+                (key(2, 3), BTreeMap::new()),
+            ]
+        )
+        .await,
+        [
+            Counted::Counted,
+            Counted::AlreadyCounted,
+            Counted::Counted,
+            Counted::AlreadyCounted,
+            Counted::Counted
+        ]
     );
-    assert_eq!(
-        stores[0]
-            .ingest(key(2, 2), &BTreeMap::new())
-            .await
-            .expect("ingests"),
-        Counted::Counted
-    );
-    let expected = BTreeMap::from([(by(Some(2), 200), count(18)), (by(None, 404), count(6))]);
+    let expected = BTreeMap::from([(by(Some(2), 200), count(21)), (by(None, 404), count(7))]);
     assert_eq!(stores[1].counts().await.expect("reads"), expected);
 
     database.pass(Duration::from_secs(11));
@@ -161,8 +210,8 @@ on_both_engines!(batches_are_counted_once, async |database: &Database| {
         .await
         .expect("expires");
     assert_eq!(
-        stores[0].ingest(key(1, 1), &batch).await.expect("ingests"),
-        Counted::Counted
+        ingest(&stores[0], &[(key(1, 1), batch)]).await,
+        [Counted::Counted]
     );
     stores[1].close().await;
 });

@@ -22,7 +22,7 @@ on_both_engines!(entities_are_found_by_key, async |database: &Database| {
         ])
         .await;
     let by = async |kind, key: Key| {
-        let found = store.get(kind, &key).await.expect("reads");
+        let found = store.entities().get(kind, &key).await.expect("reads");
         found.map(|document| document["id"].clone())
     };
     let username = |name: &str| Key::Unique("username", json!(name));
@@ -34,17 +34,23 @@ on_both_engines!(entities_are_found_by_key, async |database: &Database| {
     assert_eq!(by(Kind::Consumers, username("a\0")).await, None);
     assert_eq!(by(Kind::Consumers, Key::Id(id(5))).await, None);
     let target = [("upstream", reference(2)), ("target", json!("a:1"))];
-    let found = store.find(Kind::Targets, &target).await.expect("reads");
+    let found = store
+        .entities()
+        .find(Kind::Targets, &target)
+        .await
+        .expect("reads");
     assert_eq!(found.expect("a target")["id"], json!(id(4)));
     let global = [("name", json!("cors")), ("route", Value::Null)];
     assert!(
         store
+            .entities()
             .find(Kind::Plugins, &global)
             .await
             .expect("reads")
             .is_some()
     );
     let unknown = store
+        .entities()
         .get(Kind::Consumers, &Key::Unique("nam", json!("x")))
         .await;
     assert_eq!(
@@ -88,7 +94,11 @@ on_both_engines!(
             };
             let mut ids = Vec::new();
             loop {
-                let page = store.page(Kind::Routes, &request).await.expect("reads");
+                let page = store
+                    .entities()
+                    .page(Kind::Routes, &request)
+                    .await
+                    .expect("reads");
                 assert!(page.documents.len() as u64 <= size);
                 ids.extend(page.documents.iter().map(|found| found["id"].clone()));
                 request.after = page.next;
@@ -128,6 +138,9 @@ on_both_engines!(
             let both = walk(size, Some(all), Some(("service", id(2)))).await;
             assert_eq!(both, expected(&|n| n >= 6 && has(n, "y")));
         }
-        assert_eq!(store.count(Kind::Routes).await.expect("counts"), 8);
+        assert_eq!(
+            store.entities().count(Kind::Routes).await.expect("counts"),
+            8
+        );
     }
 );

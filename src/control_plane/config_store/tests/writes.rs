@@ -24,6 +24,7 @@ on_both_engines!(a_document_comes_back_whole, async |database: &Database| {
     let stored = committed.documents[0].clone().expect("a document");
     assert_eq!(Value::Object(stored.clone()), expected);
     let read = store
+        .entities()
         .get(Kind::Services, &Key::Id(id(1)))
         .await
         .expect("reads");
@@ -71,7 +72,7 @@ on_both_engines!(
             for (name, value) in document(kind, 1, fields(kind)) {
                 assert_eq!(stored[&name], value, "{kind}.{name}");
             }
-            let read = store.get(kind, &Key::Id(id(1))).await.expect("reads");
+            let read = store.entities().get(kind, &Key::Id(id(1))).await.expect("reads");
             assert_eq!(read.as_ref(), Some(stored), "{kind}");
         }
         let target = committed.documents[Kind::Targets as usize].as_ref();
@@ -135,6 +136,7 @@ on_both_engines!(
             "{late:?}"
         );
         let kept = store
+            .entities()
             .get(Kind::Services, &Key::Id(id(1)))
             .await
             .expect("reads");
@@ -157,7 +159,14 @@ on_both_engines!(
             (&stored["username"], &stored["custom_id"]),
             (&json!("u"), &Value::Null)
         );
-        assert_eq!(store.count(Kind::Consumers).await.expect("counts"), 1);
+        assert_eq!(
+            store
+                .entities()
+                .count(Kind::Consumers)
+                .await
+                .expect("counts"),
+            1
+        );
     }
 );
 
@@ -326,11 +335,25 @@ on_both_engines!(
             .await;
         let by_key = Key::Unique("key", json!("key-1"));
         let kind = Kind::KeyauthCredentials;
-        assert!(store.get(kind, &by_key).await.expect("reads").is_some());
+        assert!(
+            store
+                .entities()
+                .get(kind, &by_key)
+                .await
+                .expect("reads")
+                .is_some()
+        );
         assert_eq!(store.delete_expired().await.expect("deletes"), None);
         database.pass(Duration::from_secs(100));
-        assert!(store.get(kind, &by_key).await.expect("reads").is_none());
-        assert_eq!(store.count(kind).await.expect("counts"), 1);
+        assert!(
+            store
+                .entities()
+                .get(kind, &by_key)
+                .await
+                .expect("reads")
+                .is_none()
+        );
+        assert_eq!(store.entities().count(kind).await.expect("counts"), 1);
         assert_eq!(store.config().await.expect("reads").len(), 3);
         let (revision, ops) = store
             .delete_expired()

@@ -20,6 +20,7 @@ struct Tables {
     positions: HashMap<(Uuid, Uuid), u64>,
     counts: BTreeMap<(Uuid, CountKey), Count>,
     dropped: u64,
+    transactions: usize,
     failures: Vec<Failure>,
 }
 
@@ -34,32 +35,38 @@ enum Failure {
 struct MemoryStore(Mutex<Tables>);
 
 impl TelemetryStore for MemoryStore {
-    fn ingest<'a>(&'a self, key: BatchKey, counts: &'a Counts) -> StoreFuture<'a> {
+    fn ingest<'a>(&'a self, batches: &'a [(BatchKey, Counts)]) -> StoreFuture<'a> {
         let mut tables = self.0.lock().expect("tables");
+        tables.transactions += 1;
         let failure = tables.failures.pop();
         if failure == Some(Failure::BeforeCommit) {
             return Box::pin(std::future::ready(Err(StoreFailure("gone".into()))));
         }
-        let last = tables
-            .positions
-            .entry((key.node_id, key.incarnation))
-            .or_default();
-        let result = match *last < key.sequence {
-            true => {
-                *last = key.sequence;
-                for (by, count) in &counts.by_key {
-                    *tables.counts.entry((key.node_id, *by)).or_default() += *count;
-                }
-                tables.dropped += counts.dropped;
-                Ingested::Counted
-            }
-            false => Ingested::AlreadyCounted,
-        };
+        let results = batches
+            .iter()
+            .map(|(key, counts)| tables.ingest(*key, counts))
+            .collect();
         let result = match failure {
             Some(_) => Err(StoreFailure("gone".into())),
-            None => Ok(result),
+            None => Ok(results),
         };
         Box::pin(std::future::ready(result))
+    }
+}
+
+impl Tables {
+    fn ingest(&mut self, key: BatchKey, counts: &Counts) -> Ingested {
+        let place = (key.node_id, key.incarnation);
+        let last = self.positions.entry(place).or_default();
+        if *last >= key.sequence {
+            return Ingested::AlreadyCounted;
+        }
+        *last = key.sequence;
+        for (by, count) in &counts.by_key {
+            *self.counts.entry((key.node_id, *by)).or_default() += *count;
+        }
+        self.dropped += counts.dropped;
+        Ingested::Counted
     }
 }
 
@@ -87,6 +94,20 @@ impl Cluster {
     fn requests(&self) -> u64 {
         let tables = self.store.0.lock().expect("tables");
         tables.counts.values().map(|count| count.requests).sum()
+    }
+
+    /// Ingests one batch of a node.
+    async fn ingest_of(&self, frame: Bytes, node_id: Uuid) -> Result<Answer, IngestError> {
+        let (mut answers, result) = self.ingestor.ingest(&[frame], node_id).await;
+        result.map(|()| answers.pop().expect("an answer"))
+    }
+
+    async fn ingest(&self, frame: Bytes) -> Result<Answer, IngestError> {
+        self.ingest_of(frame, NODE).await
+    }
+
+    fn transactions(&self) -> usize {
+        self.store.0.lock().expect("tables").transactions
     }
 
     fn fail(&self, failures: &[Failure]) {
@@ -142,7 +163,7 @@ async fn a_batch_is_added_up_by_service_route_consumer_and_status() {
         ..record(404)
     };
     let records = [record(200), record(200), record(401), of_alice, unmatched];
-    let answer = cluster.ingestor.ingest(&frame(1, 3, &records), NODE).await;
+    let answer = cluster.ingest(frame(1, 3, &records)).await;
     assert_eq!(answer.expect("an answer"), Answer::counted(1));
 
     let key = |consumer: Option<u128>, status| CountKey {
@@ -192,10 +213,7 @@ async fn a_batch_is_added_up_by_service_route_consumer_and_status() {
 async fn a_batch_sent_again_is_answered_and_not_counted() {
     let cluster = cluster();
     for _ in 0..3 {
-        let answer = cluster
-            .ingestor
-            .ingest(&frame(7, 1, &[record(200)]), NODE)
-            .await;
+        let answer = cluster.ingest(frame(7, 1, &[record(200)])).await;
         assert_eq!(answer.expect("an answer"), Answer::counted(7));
     }
     assert_eq!(cluster.requests(), 1);
@@ -212,9 +230,9 @@ async fn a_death_before_or_after_the_commit_loses_and_doubles_nothing() {
         let cluster = cluster();
         cluster.fail(&[failure]);
         let batch = frame(1, 0, &[record(200), record(200)]);
-        let first = cluster.ingestor.ingest(&batch, NODE).await;
+        let first = cluster.ingest(batch.clone()).await;
         assert!(matches!(first, Err(IngestError::Store(_))));
-        let again = cluster.ingestor.ingest(&batch, NODE).await;
+        let again = cluster.ingest(batch.clone()).await;
         assert_eq!(again.expect("an answer"), Answer::counted(1));
         assert_eq!(cluster.requests(), 2);
     }
@@ -243,6 +261,64 @@ async fn a_link_is_answered_in_order_until_the_peer_ends_it() {
 }
 
 #[actix::test]
+async fn batches_that_wait_are_committed_together() {
+    let cluster = cluster();
+    let (here, there) = memory_pair(2 * COMMITTED_AT_ONCE);
+    let mut peer = Link::from(here);
+    let mut frames = Vec::new();
+    for sequence in 1..=2 * COMMITTED_AT_ONCE as u64 {
+        frames.push(frame(sequence, 1, &[record(200)]));
+    }
+    // One of them once more: it is answered as the others.
+    frames[COMMITTED_AT_ONCE - 1] = frames[0].clone();
+    for frame in frames {
+        peer.send(frame).await.expect("sent");
+    }
+    let peer_side = async move {
+        let mut answers = Vec::new();
+        for _ in 0..2 * COMMITTED_AT_ONCE {
+            let answer = peer.receive().await.expect("an answer").expect("a frame");
+            answers.push(Answer::decode(&answer).expect("decodes").sequence);
+        }
+        answers
+    };
+    let served = cluster.ingestor.serve(there.into(), NODE);
+    let (ended, answers) = futures_util::future::join(served, peer_side).await;
+    assert!(ended.is_ok());
+    assert_eq!(answers, [1, 2, 3, 1, 5, 6, 7, 8]);
+    assert_eq!(cluster.requests(), 7);
+    assert!(cluster.transactions() <= 3, "{}", cluster.transactions());
+    cluster.has_line(&format!(
+        r#"langur_fleet_records_dropped_total{{data_plane="{NODE}"}} 7"#
+    ));
+}
+
+#[actix::test]
+async fn what_came_before_garbage_is_counted_and_answered() {
+    let cluster = cluster();
+    let (here, there) = memory_pair(8);
+    let mut peer = Link::from(here);
+    for batch in [
+        frame(1, 0, &[record(200)]),
+        frame(2, 0, &[record(200)]),
+        Bytes::from_static(b"garbage"),
+        frame(3, 0, &[record(200)]),
+    ] {
+        peer.send(batch).await.expect("sent");
+    }
+    let served = cluster.ingestor.serve(there.into(), NODE);
+    let ended = served.await;
+    assert!(matches!(ended, Err(IngestError::NotABatch(_))));
+    for sequence in 1..=2 {
+        let answer = peer.receive().await.expect("an answer").expect("a frame");
+        let answer = Answer::decode(&answer).expect("decodes");
+        assert_eq!(answer, Answer::counted(sequence));
+    }
+    assert!(peer.receive().await.is_none());
+    assert_eq!(cluster.requests(), 2);
+}
+
+#[actix::test]
 async fn after_a_failure_no_later_batch_of_the_link_is_read() {
     let cluster = cluster();
     cluster.fail(&[Failure::BeforeCommit]);
@@ -264,11 +340,10 @@ async fn after_a_failure_no_later_batch_of_the_link_is_read() {
 async fn what_is_no_batch_of_this_node_ends_the_link() {
     let cluster = cluster();
     let other = cluster
-        .ingestor
-        .ingest(&frame(1, 0, &[record(200)]), Uuid::from_u128(99))
+        .ingest_of(frame(1, 0, &[record(200)]), Uuid::from_u128(99))
         .await;
     assert!(matches!(other, Err(IngestError::WrongNode { .. })));
-    let garbage = cluster.ingestor.ingest(b"garbage", NODE).await;
+    let garbage = cluster.ingest(Bytes::from_static(b"garbage")).await;
     assert!(matches!(garbage, Err(IngestError::NotABatch(_))));
     assert_eq!(cluster.requests(), 0);
 }
@@ -285,18 +360,11 @@ async fn a_batch_that_will_never_be_understood_is_refused_and_the_link_goes_on()
             &vec![record(200); crate::telemetry::batch::MAX_BATCH_RECORDS + 1],
         ),
     ] {
-        let answer = cluster
-            .ingestor
-            .ingest(&bad, NODE)
-            .await
-            .expect("an answer");
+        let answer = cluster.ingest(bad).await.expect("an answer");
         assert!(answer.refused.is_some());
     }
     assert_eq!(cluster.requests(), 0);
-    let answer = cluster
-        .ingestor
-        .ingest(&frame(2, 0, &[record(200)]), NODE)
-        .await;
+    let answer = cluster.ingest(frame(2, 0, &[record(200)])).await;
     assert_eq!(answer.expect("an answer"), Answer::counted(2));
     cluster.has_line(r#"langur_fleet_batches_total{result="refused"} 3"#);
 }

@@ -189,13 +189,17 @@ fn a_full_map_is_an_error_and_the_cache_stays() {
 fn one_path_is_never_open_twice() {
     let dir = tempfile::tempdir().expect("a directory");
     let (cache, _) = open(&dir);
-    let mut second = LmdbCache::new(dir.path().join("dbless.lmdb"), MAP);
+    let path = dir.path().join("dbless.lmdb");
+    let mut second = LmdbCache::new(&path, MAP);
+    assert!(is_cache_in_use(&path));
     assert!(matches!(second.load(), Err(CacheError::InUse(_))));
     assert!(matches!(
         second.replace(0, &Config::default(), &[]),
         Err(CacheError::NotLoaded)
     ));
     drop(cache);
+    assert!(!is_cache_in_use(&path));
+    assert!(!is_cache_in_use(&dir.path().join("never")));
     assert!(second.load().is_ok());
 }
 

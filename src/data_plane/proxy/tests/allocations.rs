@@ -86,6 +86,25 @@ fn proxy() -> Proxy<Nowhere, TestClock> {
             7,
             json!({"name": "rate-limiting", "config": {"hour": 1000}, "route": reference(3)}),
         ),
+        entity(Kind::Services, 8, json!({"host": "pool"})),
+        entity(
+            Kind::Routes,
+            9,
+            json!({"paths": ["/pool"], "service": reference(8)}),
+        ),
+        entity(
+            Kind::Upstreams,
+            10,
+            json!({"name": "pool", "healthchecks": {"threshold": 10, "passive": {
+                "healthy": {"http_statuses": [200], "successes": 1},
+                "unhealthy": {"tcp_failures": 1},
+            }}}),
+        ),
+        entity(
+            Kind::Targets,
+            11,
+            json!({"upstream": reference(10), "target": "10.0.0.2:80", "weight": 10}),
+        ),
     ];
     let factory = Arc::new(crate::plugins::Factory::default());
     let mut state = RouterState::new(factory, Options::default());
@@ -139,6 +158,7 @@ fn allocations(path: &str, headers: usize) -> u64 {
 fn a_plain_request_allocates_nothing() {
     assert_eq!(allocations("/plain/x?y=1", 10), 0);
     assert_eq!(allocations("/plain/x?y=1", 60), 0);
+    assert_eq!(allocations("/pool", 10), 0, "with passive health checks");
 }
 
 #[test]

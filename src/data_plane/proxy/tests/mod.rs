@@ -3,6 +3,7 @@
 mod allocations;
 mod driven;
 mod errors;
+mod health;
 mod plugins;
 mod recorded;
 mod requests;

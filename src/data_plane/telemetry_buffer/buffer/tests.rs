@@ -1,9 +1,11 @@
 //! No record is lost silently, whatever the link and the control plane do.
 
 use super::*;
-use crate::telemetry::batch::{Batch, decode_batch};
+use crate::telemetry::batch::{Batch, MAX_FRAME_BYTES, decode_batch};
+use crate::telemetry::record::Label;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 const NODE: Uuid = Uuid::from_u128(1);
 
@@ -140,6 +142,67 @@ fn a_silent_link_is_given_up() {
     ));
     assert_eq!(buffer.step(Input::Tick, late), []);
     assert_eq!(sent(&buffer.step(Input::LinkUp, late)), [(1, 0, vec![1])]);
+}
+
+fn record_of(n: u64, name: String) -> Record {
+    let id = Uuid::from_u128(n.into());
+    Record {
+        consumer: Some(
+            Arc::new(Label {
+                id,
+                name: name.into(),
+            })
+            .into(),
+        ),
+        ..record(n)
+    }
+}
+
+#[test]
+fn batches_of_long_names_fit_a_frame() {
+    let mut buffer = buffer(10_000, 5000);
+    let now = Instant::now();
+    buffer.step(Input::LinkUp, now);
+    let mut outputs = Vec::new();
+    for n in 0..5000 {
+        let record = record_of(n, "x".repeat(2000));
+        outputs.extend(buffer.step(Input::Recorded(record), now));
+    }
+    let later = now + Duration::from_secs(9);
+    outputs.extend(buffer.step(Input::Tick, later));
+    for output in &outputs {
+        assert!(matches!(output, Output::Send(frame) if frame.len() <= MAX_FRAME_BYTES));
+    }
+    let batches = sent(&outputs);
+    let records: Vec<_> = batches
+        .iter()
+        .flat_map(|(_, _, records)| records.clone())
+        .collect();
+    assert!(records.iter().copied().eq(0..5000), "{records:?}");
+    let numbers: Vec<_> = batches.iter().map(|(sequence, ..)| *sequence).collect();
+    assert!(numbers.len() > 2 && numbers.iter().copied().eq(1..=numbers.len() as u64));
+    // The same on another link.
+    assert_eq!(sent(&buffer.step(Input::LinkUp, later)), batches);
+}
+
+#[test]
+fn a_record_that_fits_no_frame_holds_up_nobody() {
+    let mut buffer = buffer(10, 10);
+    let now = Instant::now();
+    buffer.step(Input::LinkUp, now);
+    for n in 0..3 {
+        let name = "x".repeat(if n == 1 { MAX_FRAME_BYTES } else { 1 });
+        buffer.step(Input::Recorded(record_of(n, name)), now);
+    }
+    let outputs = buffer.step(Input::Tick, now);
+    assert!(
+        outputs
+            .iter()
+            .any(|output| matches!(output, Output::Refused { records: 1, .. }))
+    );
+    assert_eq!(sent(&outputs), [(1, 0, vec![0]), (2, 1, vec![2])]);
+    let totals = buffer.totals();
+    assert_eq!((totals.held, totals.sent, totals.dropped), (2, 2, 1));
 }
 
 #[derive(Clone, Debug)]

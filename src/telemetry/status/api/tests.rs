@@ -47,6 +47,7 @@ fn context(state: NodeState) -> Data<StatusContext> {
         metric_options: MetricOptions::default(),
         actors: Registry::default(),
         node: Arc::new(Node(state)),
+        upstreams: None,
         draining: AtomicBool::new(false),
     })
 }

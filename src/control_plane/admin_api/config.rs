@@ -1,0 +1,249 @@
+//! `/config`: the configuration of a node without a database, as one declarative document.
+
+use super::api::{Api, schema_of};
+use super::error::ApiError;
+use super::paging;
+use super::reply::Answer;
+use super::request::{self, Body};
+use crate::control_plane::CurrentDocument;
+use crate::control_plane::config_store::StoreError;
+use crate::model::declarative::{self, Declared, Dump};
+use actix_web::web;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::{Map, Value, json};
+use std::io;
+use std::sync::Arc;
+
+/// A document that is to become the configuration, and how.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Submission {
+    text: String,
+    /// The same document again is not to be loaded.
+    check_hash: bool,
+    /// Problems are to be told entity by entity.
+    flatten_errors: bool,
+}
+
+/// A JSON body, as far as it is not the document.
+#[derive(Deserialize)]
+struct Envelope {
+    #[serde(rename = "_format_version")]
+    format_version: Option<IgnoredAny>,
+    config: Option<Value>,
+    check_hash: Option<Value>,
+    flatten_errors: Option<Value>,
+}
+
+impl Submission {
+    /// What a body submits: the document itself as YAML or JSON, or as the text `config` in JSON
+    /// or a form.
+    ///
+    /// # Errors
+    /// 415 for another type, 400 for a body that is not of its type or holds no document.
+    pub fn of(
+        content_type: Option<&str>,
+        bytes: &[u8],
+        arguments: &[(String, String)],
+    ) -> Result<Submission, ApiError> {
+        let none = || ApiError::BadRequest("expected a declarative configuration".to_owned());
+        let text = || {
+            let text = str::from_utf8(bytes).map(str::to_owned);
+            text.map_err(|_| ApiError::BadRequest("expected UTF-8".to_owned()))
+        };
+        let mut submission = Submission {
+            text: String::new(),
+            check_hash: is_on(paging::argument(arguments, "check_hash")?),
+            flatten_errors: is_on(paging::argument(arguments, "flatten_errors")?),
+        };
+        match content_type {
+            Some(kind) if request::is_yaml(kind) => submission.text = text()?,
+            Some(kind) if kind.starts_with("application/json") => {
+                let unreadable = || ApiError::BadRequest("Cannot parse JSON body".to_owned());
+                if !bytes.trim_ascii_start().starts_with(b"{") {
+                    return Err(unreadable());
+                }
+                let envelope: Envelope = serde_json::from_slice(bytes).map_err(|_| unreadable())?;
+                let flag = |value: Option<Value>| match value {
+                    Some(Value::String(text)) => is_on(Some(&text)),
+                    Some(value) => is_on(Some(&value.to_string())),
+                    None => false,
+                };
+                submission.text = match (envelope.format_version, envelope.config) {
+                    (None, Some(Value::String(config))) => {
+                        submission.check_hash |= flag(envelope.check_hash);
+                        submission.flatten_errors |= flag(envelope.flatten_errors);
+                        config
+                    }
+                    (None, Some(_)) => return Err(none()),
+                    _ => text()?,
+                };
+            }
+            kind => match request::body(kind, bytes)? {
+                Body::Form(pairs) => {
+                    let value = |name: &str| paging::argument(&pairs, name);
+                    submission.check_hash |= is_on(value("check_hash")?);
+                    submission.flatten_errors |= is_on(value("flatten_errors")?);
+                    submission.text = value("config")?.ok_or_else(none)?.to_owned();
+                }
+                Body::Json(_) | Body::None => return Err(none()),
+            },
+        }
+        match submission.text.is_empty() && bytes.is_empty() {
+            true => Err(none()),
+            false => Ok(submission),
+        }
+    }
+}
+
+fn is_on(value: Option<&str>) -> bool {
+    value.is_some_and(|value| matches!(value, "1" | "true" | "on" | "yes"))
+}
+
+impl Api {
+    /// What this node lives from.
+    ///
+    /// # Errors
+    /// It has a database.
+    fn current_document(&self) -> Result<&Arc<CurrentDocument>, ApiError> {
+        let why = "this endpoint is only available when Kong is configured to not use a database";
+        let refused = || ApiError::BadRequest(why.to_owned());
+        self.document.as_ref().ok_or_else(refused)
+    }
+
+    /// `GET /config`: the configuration as a document. With a database, any method is refused.
+    pub async fn show_config(&self) -> Result<Answer, ApiError> {
+        self.current_document()?;
+        let mut dump = Dump::new(Vec::new()).map_err(unwritten)?;
+        let store = self.store.store();
+        let mut entities = Vec::new();
+        store
+            .each_kind(Dump::<Vec<u8>>::KINDS, |kind, documents| {
+                entities.extend(documents.into_iter().map(|document| (kind, document)));
+                Ok::<_, StoreError>(())
+            })
+            .await?;
+        let env = self.env();
+        for (kind, document) in entities {
+            if let Some(entity) = schema_of(kind)?.exported(document, &env) {
+                dump.entity(kind, entity).map_err(unwritten)?;
+            }
+        }
+        let text = dump.finish().map_err(unwritten)?;
+        let text = String::from_utf8(text).map_err(|err| unwritten(io::Error::other(err)))?;
+        Ok(Answer::Json(200, json!({ "config": text })))
+    }
+
+    /// `POST /config`: what the document declares becomes the configuration, as one revision, or
+    /// nothing changes.
+    pub async fn load_config(&self, submission: Submission) -> Result<Answer, ApiError> {
+        let current = Arc::clone(self.current_document()?);
+        if submission.check_hash && current.is(&submission.text) {
+            return Ok(Answer::NotModified);
+        }
+        let api = self.clone();
+        let (declared, text) = web::block(move || {
+            let declared = api.declared(&submission);
+            declared.map(|declared| (declared, submission.text))
+        })
+        .await
+        .map_err(|_| ApiError::Busy)??;
+        for entity in declared.ignored {
+            tracing::warn!(entity, "not used by this node, skipped");
+        }
+        let entities = declared.entities.into_iter();
+        let entities = entities.map(|(kind, _, entity)| (kind, entity));
+        let (revision, stored) = self.store.replace(entities).await?;
+        current.set(&text, revision);
+        let mut shown = Map::new();
+        for (kind, document) in stored {
+            let document = self.shown(kind, document)?;
+            let id = document.get("id").and_then(Value::as_str);
+            let id = id.unwrap_or_default().to_owned();
+            let of_kind = shown.entry(kind.as_str()).or_insert_with(|| json!({}));
+            of_kind[id] = Value::Object(document);
+        }
+        Ok(Answer::Json(201, Value::Object(shown)))
+    }
+
+    fn declared(&self, submission: &Submission) -> Result<Declared, ApiError> {
+        declarative::parse(&submission.text, &self.env()).map_err(|errors| {
+            let lines = errors.lines().collect();
+            match submission.flatten_errors {
+                false => ApiError::Declarative {
+                    fields: errors.fields(),
+                    flattened: None,
+                    lines,
+                },
+                true => {
+                    let flattened = errors.flattened(&submission.text);
+                    ApiError::Declarative {
+                        fields: flattened.rest,
+                        flattened: Some(flattened.errors),
+                        lines,
+                    }
+                }
+            }
+        })
+    }
+}
+
+fn unwritten(err: io::Error) -> ApiError {
+    tracing::error!(%err, "the configuration cannot be written as a document");
+    ApiError::Internal
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(content_type: &str, bytes: &str, query: &str) -> Result<Submission, u16> {
+        let arguments = request::arguments(query).expect("arguments");
+        let found = Submission::of(Some(content_type), bytes.as_bytes(), &arguments);
+        found.map_err(|err| err.status())
+    }
+
+    #[test]
+    fn documents_come_in_many_bodies() {
+        let text = |content_type, bytes| of(content_type, bytes, "").map(|found| found.text);
+        let (json, form) = ("application/json", "application/x-www-form-urlencoded");
+        let direct = r#"{"_format_version": "3.0"}"#;
+        assert_eq!(text(json, direct), Ok(direct.to_owned()));
+        assert_eq!(text(json, "{}"), Ok("{}".to_owned()));
+        assert_eq!(text(json, r#"{"config": "a: 1"}"#), Ok("a: 1".to_owned()));
+        assert_eq!(text(json, r#"{"config": ""}"#), Ok(String::new()));
+        assert_eq!(text("text/yaml", "a: 1"), Ok("a: 1".to_owned()));
+        assert_eq!(text("application/yaml", "a: 1"), Ok("a: 1".to_owned()));
+        assert_eq!(text(form, "config=a%3A+1"), Ok("a: 1".to_owned()));
+        let multipart = "--X\r\nContent-Disposition: form-data; name=\"config\"; \
+                         filename=\"kong.yml\"\r\n\r\na: 1\r\n--X--\r\n";
+        let kind = "multipart/form-data; boundary=X";
+        assert_eq!(text(kind, multipart), Ok("a: 1".to_owned()));
+        assert_eq!(text("application/x-yaml", "a: 1"), Err(415));
+        assert_eq!(text("text/yaml", ""), Err(400));
+        let latin = Submission::of(Some("text/yaml"), b"a: \xfc", &[]);
+        assert_eq!(latin.map_err(|err| err.status()), Err(400));
+        assert_eq!(text(form, "a=1"), Err(400));
+        assert_eq!(text(json, r#"{"config": {}}"#), Err(400));
+        assert_eq!(text(json, r#"["a", "b"]"#), Err(400));
+        assert_eq!(text(json, "{"), Err(400));
+    }
+
+    #[test]
+    fn options_stand_in_the_query_or_beside_the_text() {
+        let options = |bytes, query| {
+            let found = of("application/json", bytes, query).expect("a submission");
+            (found.check_hash, found.flatten_errors)
+        };
+        let config = r#"{"config": "a: 1"}"#;
+        assert_eq!(options(config, ""), (false, false));
+        assert_eq!(options(config, "check_hash=1"), (true, false));
+        assert_eq!(options(config, "flatten_errors=true"), (false, true));
+        assert_eq!(
+            options(config, "flatten_errors=0&check_hash=no"),
+            (false, false)
+        );
+        let both = r#"{"config": "a: 1", "check_hash": 1, "flatten_errors": "yes"}"#;
+        assert_eq!(options(both, ""), (true, true));
+    }
+}

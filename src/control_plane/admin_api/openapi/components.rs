@@ -1,0 +1,83 @@
+//! The components of the document: schemas, the responses made of them, headers.
+
+use super::document::{methods, served_paths};
+use super::operation::{Answer, Content};
+use super::{bodies, endpoints, errors, local, pages, revisions, upstream_health};
+use crate::model::Kind;
+use crate::schema::json_schema::Purpose;
+use crate::schema::{Env, Role};
+use serde_json::{Map, Value, json};
+
+pub fn components(env: &Env<'_>, hybrid: bool) -> Value {
+    let mut schemas = bodies::schemas(env);
+    schemas.extend(errors::schemas());
+    let without_database = env.role == Role::DbLess;
+    schemas.extend(pages::schemas(without_database));
+    schemas.extend(local::schemas(without_database));
+    schemas.extend(revisions::schemas());
+    let target = bodies::component(Kind::Targets, Purpose::Shown);
+    let target = schemas.get(&target).cloned().unwrap_or_default();
+    let page = upstream_health::schema(target, hybrid);
+    schemas.insert("upstream-health".to_owned(), page);
+    json!({
+        "schemas": schemas,
+        "responses": responses(env.role, hybrid),
+        "headers": {
+            "request-id": {
+                "description": "By which the logs of both planes name this request.",
+                "required": true,
+                "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+            },
+            "revision": {
+                "description": "The newest revision of the configuration that the node knows \
+                    of; the answer to a write has at least that write's.",
+                "required": true,
+                "schema": {"type": "integer", "minimum": 0},
+            },
+            "x-langur-effective": {
+                "description": "Of a write with `wait=effective`: whether the revision is in effect \
+                    on every connected data plane.",
+                "schema": {"type": "boolean"},
+            },
+            "x-langur-pending": {
+                "description": "Where it is not: the ids of data planes, at most 50.",
+                "schema": {"type": "string"},
+            },
+            "x-langur-pending-count": {
+                "description": "Where it is not: how many data planes.",
+                "schema": {"type": "integer", "minimum": 1},
+            },
+            "etag": {
+                "description": "Changes with the description.",
+                "schema": {"type": "string"},
+            },
+            "retry-after": {
+                "description": "Seconds to wait before the request is sent again.",
+                "required": true,
+                "schema": {"type": "integer"},
+            },
+        },
+    })
+}
+
+/// Every answer of any operation, once.
+fn responses(role: Role, hybrid: bool) -> Map<String, Value> {
+    let mut answers: Vec<Answer> = served_paths(hybrid)
+        .iter()
+        .flat_map(|(_, endpoint)| {
+            methods(endpoint)
+                .flat_map(|method| endpoints::operation(endpoint, method, role).answers)
+        })
+        .collect();
+    // What a path with a key adds to each of its operations.
+    for content in [Content::None, Content::Json("message".to_owned())] {
+        answers.push(Answer {
+            status: 404,
+            content,
+        });
+    }
+    answers
+        .iter()
+        .map(|answer| (answer.component(), answer.render()))
+        .collect()
+}

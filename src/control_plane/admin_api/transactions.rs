@@ -1,0 +1,92 @@
+//! `POST /transactions`: many writes of the Admin API as one revision, or none of them.
+
+use super::api::Api;
+use super::error::ApiError;
+use super::reply::Answer;
+use super::request::Body;
+use super::transaction_request::{Operation, TransactionRequest};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// After which a transaction is given up: all other writes wait for it.
+const TIME_LIMIT: Duration = Duration::from_secs(60);
+
+impl Api {
+    /// Does the operations as requests of their own would, each on what the earlier ones left.
+    ///
+    /// # Errors
+    /// Code 2 for a body that is no transaction, a 400 with every operation that was refused, 503
+    /// when it took too long. Then nothing is written.
+    pub async fn transact(
+        &self,
+        arguments: &[(String, String)],
+        body: Body,
+    ) -> Result<Answer, ApiError> {
+        let request = TransactionRequest::read(arguments, body)?;
+        let transacting = tokio::time::timeout(TIME_LIMIT, self.run(request));
+        transacting.await.unwrap_or(Err(ApiError::Busy))
+    }
+
+    async fn run(&self, request: TransactionRequest) -> Result<Answer, ApiError> {
+        let transaction = Arc::new(self.store.begin().await?);
+        let inside = self.inside(Arc::clone(&transaction));
+        let asked = request.operations.len();
+        let mut results = Vec::with_capacity(asked);
+        let mut violations = Vec::new();
+        for (place, operation) in request.operations.into_iter().enumerate() {
+            match inside.operate(operation).await {
+                Ok(result) => results.push(result),
+                // Nothing that could be said of the others would be sure.
+                Err(error @ (ApiError::Internal | ApiError::Busy)) => return Err(error),
+                Err(error) => violations.push(json!({
+                    "operation": place,
+                    "status": error.status(),
+                    "body": error.body(),
+                })),
+            }
+        }
+        drop(inside);
+        let transaction = Arc::into_inner(transaction).ok_or(ApiError::Internal)?;
+        if !violations.is_empty() {
+            transaction.roll_back().await?;
+            return Err(ApiError::TransactionRefused { asked, violations });
+        }
+        if !request.dry_run {
+            let revision = transaction.commit().await?.revision;
+            let body = json!({"revision": revision, "dry_run": false, "results": results});
+            return Ok(Answer::Json(200, body));
+        }
+        let (revision, changes) = (transaction.base(), transaction.difference());
+        transaction.roll_back().await?;
+        let changes = changes.iter().map(|delta| self.delta(delta));
+        let changes = changes.collect::<Result<Vec<_>, _>>()?;
+        Ok(Answer::Json(
+            200,
+            json!({
+                "revision": revision,
+                "dry_run": true,
+                "results": results,
+                "changes": changes,
+            }),
+        ))
+    }
+
+    /// What the operation's request alone would have been answered.
+    async fn operate(&self, operation: Operation) -> Result<Value, ApiError> {
+        let Operation {
+            method,
+            endpoint,
+            body,
+        } = operation;
+        let endpoint = endpoint.ok_or(ApiError::NotFound)?;
+        if !endpoint.has(method) {
+            return Err(ApiError::MethodNotAllowed);
+        }
+        let (status, body) = match self.entity_endpoint(endpoint, method, &[], body).await? {
+            Answer::Json(status, body) | Answer::JsonWith(status, body, _) => (status, body),
+            _ => (204, Value::Null),
+        };
+        Ok(json!({"status": status, "body": body}))
+    }
+}

@@ -1,0 +1,282 @@
+//! A node without a database: it lives from one declarative document at a time.
+
+use crate::harness::{
+    Node, Reply, Upstream, call, delete, eventually, free_address, get, post, unique_loopback,
+};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use tempfile::TempDir;
+
+/// A DB-less node in front of an upstream.
+struct DbLess {
+    node: Node,
+    upstream: Upstream,
+    folder: TempDir,
+}
+
+impl DbLess {
+    fn start(extra: &[(&str, &str)]) -> DbLess {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (ip, upstream) = (unique_loopback(), Upstream::start("echo"));
+        let prefix = folder.path().join("node");
+        let mut settings = BTreeMap::from([
+            ("database".to_owned(), "off".to_owned()),
+            ("prefix".to_owned(), prefix.to_string_lossy().into_owned()),
+            ("log_level".to_owned(), "debug".to_owned()),
+        ]);
+        for key in ["admin_listen", "status_listen", "proxy_listen"] {
+            settings.insert(key.to_owned(), free_address(ip).to_string());
+        }
+        for (key, value) in extra {
+            settings.insert((*key).to_owned(), (*value).to_owned());
+        }
+        DbLess {
+            node: Node::start(settings),
+            upstream,
+            folder,
+        }
+    }
+
+    fn url(&self, listen: &str, path: &str) -> String {
+        format!("http://{}{path}", self.node.setting(listen))
+    }
+
+    fn admin(&self, path: &str) -> String {
+        self.url("admin_listen", path)
+    }
+
+    fn wait_until_up(&self) {
+        eventually("the Admin API answers", || {
+            let reply = get(&self.admin("/status"))?;
+            (reply.status == 200).then_some(()).ok_or(reply.text)
+        });
+    }
+
+    /// A document with one route for each path.
+    fn document(&self, paths: &[&str]) -> Value {
+        let route = |path: &&str| json!({"name": path.trim_matches('/'), "paths": [path]});
+        let routes: Vec<Value> = paths.iter().map(route).collect();
+        let url = format!("http://{}", self.upstream.address);
+        let service = json!({"name": "s", "url": url, "routes": routes});
+        json!({"_format_version": "3.0", "services": [service]})
+    }
+
+    fn load(&self, document: &Value, query: &str) -> Reply {
+        let body = json!({"config": document.to_string()});
+        post(&self.admin(&format!("/config{query}")), &body).expect("an answer")
+    }
+
+    fn wait_for(&self, path: &str, status: u16) {
+        eventually(&format!("{path} answers {status}"), || {
+            let reply = get(&self.url("proxy_listen", path))?;
+            match reply.status == status {
+                true => Ok(()),
+                false => Err(format!("{}: {}", reply.status, reply.text)),
+            }
+        });
+    }
+}
+
+#[test]
+fn it_serves_what_it_was_given_until_it_is_given_something_else() {
+    let mut dbless = DbLess::start(&[]);
+    dbless.wait_until_up();
+    let not_ready = get(&dbless.url("status_listen", "/status/ready")).expect("an answer");
+    assert_eq!(not_ready.status, 503, "{}", not_ready.text);
+    let status = get(&dbless.admin("/status")).expect("an answer").json();
+    assert_eq!(status["configuration_hash"], "0".repeat(32), "{status}");
+    assert!(status.get("database").is_none(), "{status}");
+    let root = get(&dbless.admin("/")).expect("an answer").json();
+    assert_eq!(root["configuration"]["database"], "off");
+
+    let first = dbless.document(&["/a", "/b"]);
+    let loaded = dbless.load(&first, "?check_hash=1").expect(201);
+    assert_eq!(
+        loaded["routes"].as_object().map(serde_json::Map::len),
+        Some(2)
+    );
+    dbless.wait_for("/a", 200);
+    dbless.wait_for("/b", 200);
+    assert_eq!(dbless.load(&first, "?check_hash=1").status, 304);
+    eventually("it is ready", || {
+        let reply = get(&dbless.url("status_listen", "/status/ready"))?;
+        (reply.status == 200).then_some(()).ok_or(reply.text)
+    });
+
+    // A bad document changes nothing, whatever else is in it.
+    let mut bad = dbless.document(&["/c"]);
+    bad["services"][0]["routes"][0]["methods"] = json!(["not a method"]);
+    bad["plugins"] = json!([{"name": "key-auth", "route": "nowhere"}]);
+    let refused = dbless.load(&bad, "?flatten_errors=1").expect(400);
+    assert_eq!(refused["code"], 14);
+    assert_eq!(
+        refused["flattened_errors"][0]["entity_name"], "c",
+        "{refused}"
+    );
+    let lines = refused["description"].to_string();
+    assert!(lines.contains("no such entry in 'routes'"), "{lines}");
+    dbless.wait_for("/a", 200);
+    dbless.wait_for("/c", 404);
+
+    // What is gone from the document is gone from the node, and back after a restart is only
+    // what it had last.
+    let second = dbless.document(&["/b", "/c"]);
+    dbless.load(&second, "").expect(201);
+    dbless.wait_for("/c", 200);
+    dbless.wait_for("/a", 404);
+    dbless.node.kill();
+    dbless.node.restart();
+    dbless.wait_until_up();
+    dbless.wait_for("/c", 200);
+    dbless.wait_for("/a", 404);
+    assert_eq!(dbless.load(&second, "?check_hash=1").status, 304);
+    let routes = get(&dbless.admin("/routes")).expect("an answer").json();
+    assert_eq!(routes["data"].as_array().map(Vec::len), Some(2));
+
+    // The dump is a document that declares the same.
+    let dump = get(&dbless.admin("/config"))
+        .expect("an answer")
+        .expect(200);
+    let text = dump["config"].as_str().expect("a text").to_owned();
+    let hash = |dbless: &DbLess| {
+        get(&dbless.admin("/status")).expect("an answer").json()["configuration_hash"].clone()
+    };
+    let before = hash(&dbless);
+    let same = post(&dbless.admin("/config"), &json!({ "config": text })).expect("an answer");
+    same.expect(201);
+    assert_eq!(hash(&dbless), before);
+}
+
+#[test]
+fn everything_else_is_read_only() {
+    let dbless = DbLess::start(&[]);
+    dbless.wait_until_up();
+    dbless.load(&dbless.document(&["/a"]), "").expect(201);
+    let refused = |method: &str, path: &str, body: Option<Value>, status: u16, text: &str| {
+        let reply = call(method, &dbless.admin(path), &[], body.as_ref()).expect("an answer");
+        assert_eq!(reply.status, status, "{method} {path}: {}", reply.text);
+        assert!(reply.text.contains(text), "{method} {path}: {}", reply.text);
+    };
+    let service = || Some(json!({"host": "h"}));
+    let text = "cannot create 'services' entities when not using a database";
+    refused("POST", "/services", service(), 405, text);
+    let text = "cannot create or update 'services' entities by 'name' when not using a database";
+    refused("PUT", "/services/s", service(), 405, text);
+    let text = "cannot update 'services' entities by 'name' when not using a database";
+    refused("PATCH", "/services/s", service(), 405, text);
+    let text = "cannot remove 'services' entities by 'name' when not using a database";
+    refused("DELETE", "/services/s", None, 405, text);
+    refused(
+        "POST",
+        "/services",
+        Some(json!({"host": 1})),
+        400,
+        "expected a string",
+    );
+    refused(
+        "POST",
+        "/services/s/routes",
+        Some(json!({"paths": ["/"]})),
+        405,
+        "cannot create 'routes'",
+    );
+    refused(
+        "PUT",
+        "/debug/node/log-level/info",
+        None,
+        405,
+        "cannot change log level",
+    );
+    let gone = delete(&dbless.admin("/services/nope")).expect("an answer");
+    assert_eq!(gone.status, 204);
+    let kept = get(&dbless.admin("/services/s"))
+        .expect("an answer")
+        .expect(200);
+    assert_ne!(kept["host"], "h");
+}
+
+/// As in Kong, a page that is full says that there is another one, and so does the first of tags.
+#[test]
+fn lists_end_with_an_empty_page() {
+    let dbless = DbLess::start(&[]);
+    dbless.wait_until_up();
+    let mut document = dbless.document(&["/a"]);
+    document["services"][0]["tags"] = json!(["t"]);
+    document["consumers"] = json!([{"username": "c", "keyauth_credentials": [{"key": "k"}]}]);
+    dbless.load(&document, "").expect(201);
+    let read = |path: &str| get(&dbless.admin(path)).expect("an answer").expect(200);
+    for (first, found) in [
+        ("/services?size=1", 1),
+        ("/services?tags=t&size=1", 1),
+        ("/tags", 1),
+    ] {
+        let page = read(first);
+        assert_eq!(
+            page["data"].as_array().map(Vec::len),
+            Some(found),
+            "{first}"
+        );
+        let next = page["next"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{first}: {page}"));
+        let last = read(next);
+        assert_eq!(
+            (&last["data"], &last["next"]),
+            (&json!([]), &Value::Null),
+            "{next}"
+        );
+    }
+    assert_eq!(read("/services?tags=other")["data"], json!([]));
+    assert_eq!(read("/services")["next"], Value::Null);
+    let key = &read("/key-auths")["data"][0];
+    assert_eq!((&key["key"], key.get("ttl")), (&json!("k"), None));
+}
+
+#[test]
+fn a_file_is_what_it_starts_with() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("kong.yml");
+    let path = file.to_string_lossy().into_owned();
+    let yaml = "_format_version: '3.0'\nservices:\n- {name: s, url: 'http://127.0.0.1:1', routes: [{name: r, paths: [/r]}]}\n";
+    std::fs::write(&file, yaml).expect("a file");
+    let mut dbless = DbLess::start(&[("declarative_config", &path)]);
+    dbless.wait_until_up();
+    dbless.wait_for("/r", 502);
+    let body = json!({ "config": yaml });
+    let same = post(&dbless.admin("/config?check_hash=1"), &body).expect("an answer");
+    assert_eq!(same.status, 304);
+    dbless.load(&dbless.document(&["/posted"]), "").expect(201);
+    dbless.wait_for("/posted", 200);
+    dbless.wait_for("/r", 404);
+
+    // A restart is back at the file, and a file that is wrong is no start.
+    dbless.node.kill();
+    dbless.node.restart();
+    dbless.wait_until_up();
+    dbless.wait_for("/r", 502);
+    dbless.wait_for("/posted", 404);
+    dbless.node.kill();
+    std::fs::write(
+        &file,
+        "_format_version: '3.0'\nservices: [{host: 1}]\nnope: []",
+    )
+    .expect("a file");
+    dbless.node.restart();
+    let code = eventually("it gives up", || {
+        dbless.node.exited().ok_or("still running".into())
+    });
+    assert_eq!(code, 78);
+    eventually("and says all that is wrong", || {
+        let log = dbless.node.log().join("\n");
+        let expected = [
+            "declarative_config",
+            "host: expected a string",
+            "nope: unknown field",
+        ];
+        match expected.iter().all(|text| log.contains(text)) {
+            true => Ok(()),
+            false => Err(log),
+        }
+    });
+    drop(dbless.folder);
+}
