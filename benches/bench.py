@@ -1,14 +1,11 @@
 """What all benchmarks share: processes that are pinned to a core, nodes, load, and figures from /proc."""
-import glob, http.client, json, os, re, shutil, signal, socket, statistics, subprocess, sys, tempfile, threading, time
+import glob, http.client, json, os, re, shutil, signal, statistics, subprocess, sys, tempfile, threading, time
+
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "scripts"))
+from loopback import free_address  # noqa: E402  (found by the line above)
 
 SERVE_CORE, LOAD_CORE = "0", str(min(1, os.cpu_count() - 1))
 POST_LUA = 'wrk.method = "POST"\nwrk.body = string.rep("x", 16384)\nwrk.headers["Content-Type"] = "application/octet-stream"\n'
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def pinned(core, *command, **kwargs):
@@ -38,13 +35,20 @@ def memory_mb(pid, which):
     return int(re.search(rf"{which}:\s+(\d+)", text).group(1)) / 1024
 
 
-def wait_for(what, condition, seconds=120):
+class Never(Exception):
+    """What was waited for has not come."""
+
+
+def wait_for(what, condition, process=None, seconds=120):
+    """`process`: without it, it cannot come any more."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if condition():
             return
+        if process and process.poll() is not None:
+            raise Never(f"{what}: the process ended with {process.returncode}")
         time.sleep(0.005)
-    sys.exit(f"never: {what}")
+    raise Never(what)
 
 
 def request(address, method, path, body=None, headers=None):
@@ -71,7 +75,7 @@ class Bench:
     def __init__(self, root, options):
         self.root, self.options, self.processes = root, options, []
         self.dir = tempfile.mkdtemp(prefix="langur-bench-")
-        self.upstream = f"127.0.0.1:{free_port()}"
+        self.upstream = free_address()
         target = os.environ.get("CARGO_TARGET_DIR", os.path.join(self.root, "target"))
         self.binary = os.path.join(target, "debug" if options.profile == "dev" else options.profile, "langur")
         os.makedirs(f"{self.dir}/www")
@@ -105,6 +109,13 @@ class Bench:
                 process.kill()
                 process.wait()
 
+    def logs(self):
+        """The last lines that each process wrote."""
+        for process in self.processes:
+            lines = open(process.log, errors="replace").read().splitlines()[-20:]
+            state = "runs" if process.poll() is None else f"ended with {process.returncode}"
+            yield "\n".join([f"--- {' '.join(process.args)}: {state}", *lines])
+
     def close(self):
         # Not SIGKILL: nginx's master would leave its worker behind. At SIGINT all three stop at once.
         for process in self.processes:
@@ -114,19 +125,19 @@ class Bench:
     # --- the candidates
 
     def start_upstream(self):
-        self.start(LOAD_CORE, "nginx", "-c", self.template("upstream.conf"))
-        wait_for("the upstream answers", lambda: answers(self.upstream, "/1k", 200))
+        process = self.start(LOAD_CORE, "nginx", "-c", self.template("upstream.conf"))
+        wait_for("the upstream answers", lambda: answers(self.upstream, "/1k", 200), process)
 
     def start_nginx(self):
-        address = f"127.0.0.1:{free_port()}"
+        address = free_address()
         process = self.start(SERVE_CORE, "nginx", "-c", self.template("nginx.conf", address))
-        wait_for("nginx answers", lambda: answers(address, "/1k", 200))
+        wait_for("nginx answers", lambda: answers(address, "/1k", 200), process)
         return process, address
 
     def start_haproxy(self):
-        address = f"127.0.0.1:{free_port()}"
+        address = free_address()
         process = self.start(SERVE_CORE, "haproxy", "-db", "-f", self.template("haproxy.cfg", address))
-        wait_for("haproxy answers", lambda: answers(address, "/1k", 200))
+        wait_for("haproxy answers", lambda: answers(address, "/1k", 200), process)
         return process, address
 
     def langur(self, core, settings, *command):
@@ -140,17 +151,17 @@ class Bench:
         if not os.path.exists(folder):
             os.makedirs(folder)
             subprocess.run([self.binary, "hybrid", "gen_cert", folder], check=True, stdout=subprocess.DEVNULL)
-        admin, link, telemetry, status = (f"127.0.0.1:{free_port()}" for _ in range(4))
+        admin, link, telemetry, status = (free_address() for _ in range(4))
         shared = {"cluster_cert": f"{folder}/cluster.crt", "cluster_cert_key": f"{folder}/cluster.key", "log_level": "warn"}
         cluster = {"admin": admin, "link": link, "telemetry": telemetry, "folder": folder, "shared": shared}
         cluster["cp_settings"] = dict(shared, role="control_plane", prefix=f"{folder}/cp", admin_listen=admin, cluster_listen=link,
                                       cluster_telemetry_listen=telemetry, status_listen=status, **settings)
         cluster["cp"] = self.langur(core, cluster["cp_settings"])
-        wait_for("the control plane answers", lambda: answers(admin, "/services", 200))
+        wait_for("the control plane answers", lambda: answers(admin, "/services", 200), cluster["cp"])
         return cluster
 
     def data_plane_settings(self, cluster, name):
-        proxy, status = (f"127.0.0.1:{free_port()}" for _ in range(2))
+        proxy, status = (free_address() for _ in range(2))
         return dict(cluster["shared"], role="data_plane", prefix=f"{cluster['folder']}/{name}", proxy_listen=proxy, status_listen=status,
                     cluster_control_plane=cluster["link"], cluster_telemetry_endpoint=cluster["telemetry"], nginx_worker_processes=1)
 
@@ -160,7 +171,7 @@ class Bench:
         settings = cluster["dp_settings"] = self.data_plane_settings(cluster, "dp")
         cluster["proxy"], cluster["status"] = settings["proxy_listen"], settings["status_listen"]
         cluster["dp"] = self.langur(SERVE_CORE, settings)
-        wait_for("the data plane is connected", lambda: self.connected(cluster) == 1)
+        wait_for("the data plane is connected", lambda: self.connected(cluster) == 1, cluster["dp"])
         return cluster
 
     def connected(self, cluster):

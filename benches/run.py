@@ -14,7 +14,7 @@ import argparse, os, platform, re, shutil, subprocess, sys, time
 
 import admin
 import proxy
-from bench import Bench
+from bench import Bench, Never
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PAGE = os.path.join(ROOT, "docs", "benchmarks.md")
@@ -105,6 +105,8 @@ def main():
             lines = [machine(part_needs, chosen), ""]
             measure(bench, lines)
             measured[title] = "\n".join(lines)
+    except Never as never:
+        sys.exit("\n".join([*bench.logs(), f"never: {never}"]))
     finally:
         bench.close()
     if not chosen.no_write:

@@ -7,20 +7,16 @@ without: run it with scripts/conformance.sh.
 A group may only get better; `--update` writes what was reached into the file. Rows listed in tests/conformance/ differ
 on purpose or by chance, each with its reason: they are sent, but neither counted as good nor in the total.
 """
-import argparse, collections, http.client, json, os, re, shutil, signal, socket, subprocess, sys, tempfile, time
+import argparse, collections, http.client, json, os, re, shutil, signal, subprocess, sys, tempfile, time
 import urllib.parse
+
+from loopback import free_address
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 RECORDED = os.environ.get("LANGUR_CONFORMANCE", os.path.join(ROOT, "..", "shared", "conformance"))
 BASELINE = os.path.join(ROOT, "tests", "conformance.json")
 LISTED = os.path.join(ROOT, "tests", "conformance")
 BINARY = os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target")), "debug", "langur")
-
-
-def free_address():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return "127.0.0.1:%d" % s.getsockname()[1]
 
 
 def wait_for(what, process, condition):

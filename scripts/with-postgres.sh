@@ -17,13 +17,13 @@ if [ "$(id -u)" = 0 ]; then
   chown postgres "$dir"
   as_owner=(runuser -u postgres --)
 fi
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+read -r host port < <("$(dirname "$0")/loopback.py")
 
 # The server is disposable: what the tests kill is Langur, not PostgreSQL.
 "${as_owner[@]}" "$bin/initdb" -D "$dir/data" -U langur --auth=trust --no-sync >/dev/null
 "${as_owner[@]}" "$bin/pg_ctl" -D "$dir/data" -l "$dir/log" -w start \
-  -o "-p $port -k $dir -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=300" >/dev/null
+  -o "-p $port -k $dir -c listen_addresses=$host -c fsync=off -c max_connections=300" >/dev/null
 trap '"${as_owner[@]}" "$bin/pg_ctl" -D "$dir/data" -m immediate stop >/dev/null; rm -rf "$dir"' EXIT
 
-export LANGUR_TEST_POSTGRES="postgres://langur@127.0.0.1:$port/postgres"
+export LANGUR_TEST_POSTGRES="postgres://langur@$host:$port/postgres"
 "$@"

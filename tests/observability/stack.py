@@ -16,7 +16,7 @@ from files import PROMETHEUS, ROOT, read_yaml
 from relay import Relay
 
 sys.path.insert(0, str(ROOT / "tests" / "support"))
-from nodes import Nodes, call, free_ports, postgres  # noqa: E402  (found by the line above)
+from nodes import Nodes, call, free_address, postgres  # noqa: E402  (found by the line above)
 
 SCRAPE_INTERVAL = "1s"
 # A control plane waits 2 s for its database before it says that it cannot be reached.
@@ -70,7 +70,6 @@ class Stack(Nodes):
         self.upstream_url = f"http://127.0.0.1:{self.upstream.server_port}"
 
     def start(self):
-        ports = iter(free_ports(5))
         self.certificates()
         database = postgres()
         self.database = database["pg_database"]
@@ -84,7 +83,7 @@ class Stack(Nodes):
         # Both lack a plugin. The second one keeps fewer records than come in a second; the first
         # one as many as it takes to lose some when no control plane takes them.
         for name, records in (("data-plane-1", 100), ("data-plane-2", 10)):
-            proxy, listen = (f"127.0.0.1:{next(ports)}" for _ in range(2))
+            proxy, listen = (free_address() for _ in range(2))
             settings = {
                 "role": "data_plane",
                 "proxy_listen": proxy,
@@ -100,7 +99,7 @@ class Stack(Nodes):
             self.proxies.append(f"http://{proxy}")
             self.data_status.append(listen)
         status = {"control": [listens["status_listen"]], "data": self.data_status}
-        self.start_prometheus(next(ports), status)
+        self.start_prometheus(free_address(), status)
 
     def relay(self, name, target):
         """The port of a relay in front of this address."""
@@ -122,7 +121,7 @@ class Stack(Nodes):
         subprocess.run(command, check=True, capture_output=True)
         return copy
 
-    def start_prometheus(self, port, targets):
+    def start_prometheus(self, own, targets):
         """With the project's configuration: only targets and intervals are this test's."""
         config = read_yaml(PROMETHEUS / "prometheus.yml")
         config["global"] = {
@@ -131,7 +130,6 @@ class Stack(Nodes):
             "evaluation_interval": SCRAPE_INTERVAL,
         }
         config["rule_files"] = [str(PROMETHEUS / path) for path in config["rule_files"]]
-        own = f"127.0.0.1:{port}"
         place = {
             "langur-control-plane": targets["control"],
             "langur-data-plane": targets["data"],

@@ -5,8 +5,8 @@ import json
 import os
 import pathlib
 import shutil
-import socket
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.error
@@ -15,6 +15,9 @@ import urllib.request
 import uuid
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "scripts"))
+from loopback import free_address  # noqa: E402  (found by the line above)
+
 # How long a condition may take on a loaded machine; nothing is concluded from how long it took.
 PATIENCE = 60
 
@@ -38,18 +41,6 @@ def eventually(what, ask, patience=PATIENCE):
             if time.monotonic() > deadline:
                 raise AssertionError(f"never: {what}: {why}") from why
         time.sleep(0.1)
-
-
-def free_ports(count):
-    """Ports that nobody listens on now; all different."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
 
 
 def call(method, url, document=None, headers=None):
@@ -125,7 +116,7 @@ class Nodes:
     def control_plane(self, name, **settings):
         """Starts a control plane; where it listens, by setting."""
         listeners = ("admin_listen", "status_listen", "cluster_listen", "cluster_telemetry_listen")
-        listens = {key: f"127.0.0.1:{port}" for key, port in zip(listeners, free_ports(4))}
+        listens = {key: free_address() for key in listeners}
         self.node(name, {"role": "control_plane", **listens, **settings})
         return listens
 
