@@ -110,11 +110,11 @@ class SilentDataPlane:
         "Sec-WebSocket-Protocol: langur.v1\r\n\r\n"
     )
 
-    def __init__(self, folder: pathlib.Path, port):
+    def __init__(self, folder: pathlib.Path, address):
         context = ssl.create_default_context(cafile=folder / "cluster.crt")
         context.check_hostname = False
         context.load_cert_chain(folder / "cluster.crt", folder / "cluster.key")
-        plain = socket.create_connection(("127.0.0.1", port), timeout=10)
+        plain = socket.create_connection(address, timeout=10)
         self.link = context.wrap_socket(plain)
         self.link.sendall(self.REQUEST.encode())
         answer = self.link.recv(4096)

@@ -237,7 +237,7 @@ class Live(unittest.TestCase):
         self.moves.after("unacknowledged", PATIENCE)
         cluster.heal()
         # A link is open and nobody says hello, until the control plane has enough.
-        silent = SilentDataPlane(self.stack.folder, cluster.target[1])
+        silent = SilentDataPlane(self.stack.folder, cluster.target)
         self.addCleanup(silent.close)
         self.moves.after("silent", PATIENCE)
         # Batches arrive and their answers do not; on the next link they come again.
