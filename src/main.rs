@@ -6,5 +6,5 @@
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
-    langur::cli::main()
+    langur::cli::main(langur::plugins::BUNDLED)
 }

@@ -3,6 +3,7 @@
 
 use crate::actor::Registry;
 use crate::link::LocalFuture;
+use crate::plugins::Implemented;
 use crate::schema::PLUGINS;
 use crate::serve::{self, Running, ServeError, Site};
 use crate::settings::identity::{IdentityError, hostname, node_id};
@@ -57,12 +58,18 @@ pub struct Node {
     pub metric_options: MetricOptions,
     pub counters: Arc<ConnectionCounters>,
     pub actors: Registry,
+    /// The plugins that are part of this build.
+    pub build: &'static [Implemented],
 }
 
 impl Node {
     /// # Errors
     /// The node's id cannot be read or written.
-    pub fn new(settings: Arc<Settings>, log: LogControl) -> Result<Node, NodeError> {
+    pub fn new(
+        settings: Arc<Settings>,
+        log: LogControl,
+        build: &'static [Implemented],
+    ) -> Result<Node, NodeError> {
         let shown = settings.metrics;
         Ok(Node {
             id: node_id(&settings.node)?,
@@ -78,6 +85,7 @@ impl Node {
             },
             counters: Arc::default(),
             actors: Registry::default(),
+            build,
             settings,
         })
     }

@@ -21,6 +21,7 @@ mod version;
 pub use error::CliError;
 pub use exit::Exit;
 
+use crate::plugins::Implemented;
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -63,13 +64,13 @@ enum Command {
     Version(version::Args),
 }
 
-/// Runs the command line of this process.
-pub fn main() -> ExitCode {
-    run(std::env::args_os()).into()
+/// Runs the command line of this process, with these plugins.
+pub fn main(build: &'static [Implemented]) -> ExitCode {
+    run(std::env::args_os(), build).into()
 }
 
 /// Runs one command line and says what to exit with.
-fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+fn run(arguments: impl IntoIterator<Item = OsString>, build: &'static [Implemented]) -> Exit {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
@@ -84,8 +85,8 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     };
     crate::tls::install_provider();
     let result = match cli.command {
-        Command::Start(args) => start::command(&args),
-        Command::Quickstart(args) => quickstart::command(&args),
+        Command::Start(args) => start::command(&args, build),
+        Command::Quickstart(args) => quickstart::command(&args, build),
         Command::Echo(args) => echo::command(&args),
         Command::Check(args) => check::command(&args),
         Command::Config(args) => config::command(&args),

@@ -5,6 +5,7 @@
 
 use super::start::{Planes, Signals, StartError, Stop};
 use super::{CliError, echo, hybrid, logging, start};
+use crate::plugins::Implemented;
 use crate::settings::{LogControl, Settings, Sources};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -60,10 +61,10 @@ pub struct Plan {
 }
 
 /// Makes what is missing under the directory, then runs.
-pub fn command(args: &Args) -> Result<(), CliError> {
+pub fn command(args: &Args, build: &'static [Implemented]) -> Result<(), CliError> {
     let plan = plan(args)?;
     let log = logging::init(&plan.control_plane.node)?;
-    start::block_on(run(plan, log))?;
+    start::block_on(run(plan, log, build))?;
     Ok(())
 }
 
@@ -71,11 +72,15 @@ pub fn command(args: &Args) -> Result<(), CliError> {
 ///
 /// # Errors
 /// A part could not start.
-pub async fn run(plan: Plan, log: LogControl) -> Result<(), StartError> {
+pub async fn run(
+    plan: Plan,
+    log: LogControl,
+    build: &'static [Implemented],
+) -> Result<(), StartError> {
     let mut signals = Signals::catch()?;
     let echo = echo::serve("--echo-port", plan.echo)?;
-    let control_plane = Planes::start(Arc::clone(&plan.control_plane), log.clone()).await?;
-    let data_plane = Planes::start(Arc::clone(&plan.data_plane), log).await?;
+    let control_plane = Planes::start(Arc::clone(&plan.control_plane), log.clone(), build).await?;
+    let data_plane = Planes::start(Arc::clone(&plan.data_plane), log, build).await?;
     print!("{}", tour::text(&plan));
     let stop = signals.next().await;
     data_plane.stop(stop, &mut signals).await;

@@ -7,6 +7,7 @@
 use super::args::SettingsArgs;
 use super::{CliError, Exit, logging, reload};
 use crate::node::{Node, NodeError};
+use crate::plugins::Implemented;
 use crate::settings::{LogControl, Settings};
 use std::future::Future;
 use std::mem::ManuallyDrop;
@@ -51,7 +52,7 @@ impl StartError {
 }
 
 /// Checks everything that can be checked before a socket is opened, then runs.
-pub fn command(args: &Args) -> Result<(), CliError> {
+pub fn command(args: &Args, build: &'static [Implemented]) -> Result<(), CliError> {
     let (settings, warnings) = args.settings.load()?;
     let errors = settings.check_credentials();
     if !errors.is_empty() {
@@ -64,7 +65,7 @@ pub fn command(args: &Args) -> Result<(), CliError> {
     let settings = Arc::new(settings);
     let (from, running, level) = (args.settings.clone(), Arc::clone(&settings), log.clone());
     let reload = move || reload::reload(&from, &running, &level);
-    block_on(run(settings, log, Box::new(reload)))?;
+    block_on(run(settings, log, build, Box::new(reload)))?;
     Ok(())
 }
 
@@ -82,10 +83,11 @@ pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
 pub async fn run(
     settings: Arc<Settings>,
     log: LogControl,
+    build: &'static [Implemented],
     reload: Box<dyn Fn()>,
 ) -> Result<(), StartError> {
     let mut signals = Signals::catch()?.reloading(reload);
-    let planes = Planes::start(settings, log).await?;
+    let planes = Planes::start(settings, log, build).await?;
     let stop = signals.next().await;
     planes.stop(stop, &mut signals).await;
     Ok(())
@@ -159,8 +161,12 @@ impl Planes {
     ///
     /// # Errors
     /// A part could not start; what had started is gone with the process.
-    pub async fn start(settings: Arc<Settings>, log: LogControl) -> Result<Planes, StartError> {
-        let node = Node::new(settings, log)?;
+    pub async fn start(
+        settings: Arc<Settings>,
+        log: LogControl,
+        build: &'static [Implemented],
+    ) -> Result<Planes, StartError> {
+        let node = Node::new(settings, log, build)?;
         let role = node.settings.node.role;
         let mut parts = Vec::new();
 

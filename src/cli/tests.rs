@@ -5,7 +5,7 @@ use clap::CommandFactory as _;
 
 fn exit(line: &[&str]) -> Exit {
     let line = ["langur"].iter().chain(line);
-    run(line.map(OsString::from))
+    run(line.map(OsString::from), crate::plugins::BUNDLED)
 }
 
 #[test]

@@ -252,7 +252,7 @@ pub async fn connect(settings: &Settings) -> Result<Store, NodeError> {
         }
         DatabaseSettings::Postgres(_) => "pg_host",
     };
-    Store::connect(&database)
+    Store::connect(&database, settings.update_frequency)
         .await
         .map_err(|err| NodeError::Database(format!("{setting}: {err:?}")))
 }

@@ -56,7 +56,7 @@ impl DataPlane {
     pub async fn start(node: &Node, links: Links) -> Result<DataPlane, NodeError> {
         let settings = &node.settings;
         let limits = Limits::for_payload(settings.cluster.max_payload);
-        let factory = Arc::new(Factory::new(enabled_plugins(node)?));
+        let factory = Arc::new(Factory::new(node.build, enabled_plugins(node)?));
         let mut cache = LmdbCache::new(&settings.cache.path, settings.cache.map_size);
         let loaded = load(&mut cache);
         let cached = loaded.as_ref().map(Cached::position).unwrap_or_default();
@@ -148,8 +148,7 @@ impl DataPlane {
             langur_version: env!("CARGO_PKG_VERSION").to_owned(),
             kong_version: KONG_VERSION.to_owned(),
             plugins: factory
-                .enabled()
-                .iter()
+                .plugins()
                 .map(|plugin| PluginVersion {
                     name: plugin.name.to_owned(),
                     version: Some(plugin.version.to_owned()),

@@ -1,7 +1,7 @@
 //! Which plugins exist, and how a configured one is built.
 
 use super::rate_limiting::counters::Counters;
-use super::{Handler, correlation_id, key_auth, rate_limiting, request_termination};
+use super::{BUNDLED, Handler};
 use crate::model::Plugin;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -13,52 +13,20 @@ pub const VERSION: &str = "3.9.3";
 
 type Build = fn(&Factory, &Plugin) -> Result<Arc<dyn Handler>, BuildError>;
 
-/// A plugin that this build can run.
+/// A plugin that a build can run.
+#[derive(Clone, Copy)]
 pub struct Implemented {
     pub name: &'static str,
     pub version: &'static str,
     /// See [`Handler::priority`].
     pub priority: i32,
-    build: Build,
+    pub(super) build: Build,
 }
 
 impl std::fmt::Debug for Implemented {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {} ({})", self.name, self.version, self.priority)
     }
-}
-
-/// Every plugin of this build, by descending priority (priorities as Kong's).
-pub const IMPLEMENTED: &[Implemented] = &[
-    Implemented {
-        name: "correlation-id",
-        version: VERSION,
-        priority: correlation_id::PRIORITY,
-        build: |_, plugin| correlation_id::build(plugin),
-    },
-    Implemented {
-        name: "key-auth",
-        version: VERSION,
-        priority: key_auth::PRIORITY,
-        build: |_, plugin| key_auth::build(plugin),
-    },
-    Implemented {
-        name: "rate-limiting",
-        version: VERSION,
-        priority: rate_limiting::PRIORITY,
-        build: |factory, plugin| rate_limiting::build(plugin, Arc::clone(&factory.counters)),
-    },
-    Implemented {
-        name: "request-termination",
-        version: VERSION,
-        priority: request_termination::PRIORITY,
-        build: |_, plugin| request_termination::build(plugin),
-    },
-];
-
-/// The plugin of this name, if this build can run it.
-pub fn implemented(name: &str) -> Option<&'static Implemented> {
-    IMPLEMENTED.iter().find(|plugin| plugin.name == name)
 }
 
 /// Why a plugin cannot be put in effect on this node. The texts are shown to operators.
@@ -108,33 +76,41 @@ impl EnabledPlugins {
             EnabledPlugins::Only(names) => names.iter().any(|enabled| enabled == name),
         }
     }
-
-    /// What this node can run and is allowed to.
-    pub fn iter(&self) -> impl Iterator<Item = &'static Implemented> {
-        IMPLEMENTED
-            .iter()
-            .filter(|plugin| self.contains(plugin.name))
-    }
 }
 
 /// Builds handlers. There is one per node: it owns the state that outlives a configuration,
 /// such as the counters of rate-limiting.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Factory {
+    build: &'static [Implemented],
     enabled: EnabledPlugins,
     counters: Arc<Counters>,
 }
 
+impl Default for Factory {
+    fn default() -> Factory {
+        Factory::new(BUNDLED, EnabledPlugins::Bundled)
+    }
+}
+
 impl Factory {
-    pub fn new(enabled: EnabledPlugins) -> Factory {
+    /// `build`: what is there at all; `enabled`: what of it the node may run.
+    pub fn new(build: &'static [Implemented], enabled: EnabledPlugins) -> Factory {
         Factory {
+            build,
             enabled,
             counters: Arc::default(),
         }
     }
 
-    pub fn enabled(&self) -> &EnabledPlugins {
-        &self.enabled
+    /// What this node can run and is allowed to.
+    pub fn plugins(&self) -> impl Iterator<Item = &'static Implemented> {
+        let enabled = |plugin: &&Implemented| self.enabled.contains(plugin.name);
+        self.build.iter().filter(enabled)
+    }
+
+    pub(super) fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.counters)
     }
 
     /// The handler of a configured plugin.
@@ -143,7 +119,8 @@ impl Factory {
     /// See [`BuildError`]; the entity then does not take effect on this node.
     pub fn build(&self, plugin: &Plugin) -> Result<Arc<dyn Handler>, BuildError> {
         let name = || plugin.name.clone();
-        let Some(implemented) = implemented(&plugin.name) else {
+        let mut build = self.build.iter();
+        let Some(implemented) = build.find(|known| known.name == plugin.name) else {
             return Err(BuildError::Unknown { name: name() });
         };
         if !self.enabled.contains(&plugin.name) {
@@ -186,13 +163,13 @@ mod tests {
 
     #[test]
     fn the_table_is_in_the_order_of_execution() {
-        assert!(IMPLEMENTED.is_sorted_by(|a, b| a.priority > b.priority));
+        assert!(BUNDLED.is_sorted_by(|a, b| a.priority > b.priority));
     }
 
     #[test]
     fn a_plugin_is_built_or_the_reason_is_told() {
         let check = |enabled: &[&str], name: &str, config, expected: Result<(), &str>| {
-            let factory = Factory::new(EnabledPlugins::from_words(enabled));
+            let factory = Factory::new(BUNDLED, EnabledPlugins::from_words(enabled));
             let result = factory.build(&plugin(name, config)).map(|_| ());
             assert_eq!(
                 result.map_err(|error| error.to_string()),

@@ -20,10 +20,17 @@ mod testing;
 pub use context::{
     Consumer, Context, Directory, EntityRef, Identity, KeyOwner, Peer, Response, Timestamp,
 };
-pub use factory::{
-    BuildError, EnabledPlugins, Factory, IMPLEMENTED, Implemented, VERSION, implemented,
-};
+pub use factory::{BuildError, EnabledPlugins, Factory, Implemented, VERSION};
 pub use flow::{Access, Flow, Refusal};
+
+/// Every plugin that comes with Langur, by descending priority (priorities as Kong's). A build of
+/// one's own may have fewer: see `examples/fewer_plugins.rs`.
+pub const BUNDLED: &[Implemented] = &[
+    correlation_id::PLUGIN,
+    key_auth::PLUGIN,
+    rate_limiting::PLUGIN,
+    request_termination::PLUGIN,
+];
 
 /// One configured plugin instance.
 ///

@@ -140,10 +140,13 @@ pub(super) fn check_role(
 ) {
     let is_set = |key| values.text(key).is_some();
     let has_labels = !values.list("cluster_dp_labels").is_empty();
-    if role != Role::Traditional && !(is_set("cluster_cert") && is_set("cluster_cert_key")) {
-        problems.violation(
-            "cluster_cert: cluster certificate and key must be provided to use Hybrid mode",
-        );
+    let certificate = ["cluster_cert", "cluster_cert_key"];
+    let missing: Vec<&str> = certificate.into_iter().filter(|key| !is_set(key)).collect();
+    if role != Role::Traditional && !missing.is_empty() {
+        problems.violation(format!(
+            "{}: cluster certificate and key must be provided to use Hybrid mode",
+            missing.join(", ")
+        ));
     }
     let listen_is_off = |key: &str| values.list(key).first().is_none_or(|entry| entry == "off");
     let rules: &[(bool, &str)] = match role {

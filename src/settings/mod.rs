@@ -51,6 +51,7 @@ pub use sources::{SettingsFile, Sources};
 pub use storage::{Cache, Database, Declarative, Postgres};
 
 use problems::Problems;
+use std::time::Duration;
 use values::Values;
 
 /// The Kong version whose behaviour is implemented.
@@ -63,6 +64,8 @@ pub struct Settings {
     pub listeners: Listeners,
     pub cluster: Cluster,
     pub database: Database,
+    /// Between two looks for what another process wrote into the database.
+    pub update_frequency: Duration,
     pub cache: Cache,
     pub proxy: Proxy,
     pub certificates: Certificates,
@@ -98,6 +101,7 @@ impl Settings {
             node,
             listeners,
             database,
+            update_frequency: storage::update_frequency(&values, &mut problems),
             values,
         };
         problems.finish(settings)

@@ -66,6 +66,8 @@ pub enum Declarative {
     Text(Secret),
 }
 
+/// More often nobody looks into the database.
+const MIN_UPDATE_FREQUENCY: Duration = Duration::from_millis(100);
 const DEFAULT_POOL_SIZE: u32 = 10;
 const MIN_MAP_SIZE: u64 = 1 << 20;
 
@@ -89,6 +91,14 @@ pub(super) fn database(node: &Node, values: &Values, problems: &mut Problems) ->
             path: under_prefix(&node.prefix, values.text("sqlite_path")),
         },
     }
+}
+
+pub(super) fn update_frequency(values: &Values, problems: &mut Problems) -> Duration {
+    let seconds = values.number("db_update_frequency").unwrap_or_default();
+    if seconds < 0.0 {
+        problems.violation("db_update_frequency must be 0 or greater");
+    }
+    units::seconds(seconds).max(MIN_UPDATE_FREQUENCY)
 }
 
 fn postgres(values: &Values, problems: &mut Problems) -> Postgres {

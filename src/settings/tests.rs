@@ -85,7 +85,13 @@ fn the_database_depends_on_the_role() {
 fn contradictions_of_a_control_plane() {
     check_violations(
         "role = control_plane",
-        &["cluster_cert: cluster certificate and key must be provided to use Hybrid mode"],
+        &[
+            "cluster_cert, cluster_cert_key: cluster certificate and key must be provided to use Hybrid mode",
+        ],
+    );
+    check_violations(
+        "role = control_plane\ncluster_cert = /c.crt",
+        &["cluster_cert_key: cluster certificate and key must be provided to use Hybrid mode"],
     );
     for (line, expected) in [
         (
@@ -230,6 +236,10 @@ fn single_bad_values() {
             "pg_port must be an integer between 1 and 65535",
         ),
         (
+            "db_update_frequency = -1",
+            "db_update_frequency must be 0 or greater",
+        ),
+        (
             "nginx_http_large_client_header_buffers = many",
             "nginx_http_large_client_header_buffers must be a number and a size such as '4 8k', 16m in all at most, got 'many'",
         ),
@@ -249,7 +259,7 @@ fn everything_wrong_is_said_at_once() {
         &[
             "langur.conf: line 3: unknown setting 'nope'",
             "pg_port is not a number: 'x'",
-            "cluster_cert: cluster certificate and key must be provided to use Hybrid mode",
+            "cluster_cert, cluster_cert_key: cluster certificate and key must be provided to use Hybrid mode",
             "database: in-memory storage can not be used when role = \"control_plane\"",
         ],
     );

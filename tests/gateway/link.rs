@@ -1,13 +1,13 @@
 //! The cluster link: who is let in, and that one slow peer is nobody else's problem.
 
-use crate::harness::{Cluster, Database, eventually, get, raw};
+use crate::harness::{BINARY, Cluster, Database, eventually, get, raw};
 use std::process::Command;
 
 #[test]
 fn a_wrong_certificate_is_refused_without_an_answer() {
     let mut cluster = Cluster::start(Database::Sqlite, 1);
     let foreign = cluster.path("foreign");
-    let made = Command::new(env!("CARGO_BIN_EXE_langur"))
+    let made = Command::new(BINARY)
         .args(["hybrid", "gen_cert"])
         .arg(&foreign)
         .status()

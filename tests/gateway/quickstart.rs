@@ -1,6 +1,6 @@
 //! The first command of the README: its tour works as printed, and a second start continues.
 
-use crate::harness::{call, eventually, free_address, get, unique_loopback};
+use crate::harness::{BINARY, call, eventually, free_address, get, unique_loopback};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -18,7 +18,7 @@ impl Quickstart {
             "--data-plane-status-port",
             "--echo-port",
         ];
-        let mut command = Command::new(env!("CARGO_BIN_EXE_langur"));
+        let mut command = Command::new(BINARY);
         command
             .arg("quickstart")
             .arg("--dir")

@@ -6,6 +6,7 @@ use langur::control_plane::config_store::{
 };
 use langur::model::Kind;
 use serde_json::json;
+use std::time::Duration;
 use uuid::Uuid;
 
 const ROUTES: usize = 10_000;
@@ -17,7 +18,9 @@ fn document(value: serde_json::Value) -> Document {
 /// Ten thousand routes of one service, in one revision: an import, as far as the store knows.
 async fn fill(path: &std::path::Path) {
     let settings = DatabaseSettings::Sqlite(SqliteSettings::new(path));
-    let store = Store::connect(&settings).await.expect("a database");
+    let store = Store::connect(&settings, Duration::from_secs(5))
+        .await
+        .expect("a database");
     let service = Uuid::new_v4();
     let mut writes = vec![Write::Insert {
         kind: Kind::Services,

@@ -1,7 +1,7 @@
 //! Starting and stopping: errors name the setting, signals drain.
 
 use crate::harness::{
-    Cluster, Database, Node, Upstream, eventually, free_address, get, post, unique_loopback,
+    BINARY, Cluster, Database, Node, Upstream, eventually, free_address, get, post, unique_loopback,
 };
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -9,7 +9,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output};
 
 fn langur(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_langur"));
+    let mut command = Command::new(BINARY);
     command
         .args(arguments)
         .env_clear()
@@ -37,7 +37,7 @@ fn a_start_that_cannot_work_says_which_setting() {
             ("LANGUR_ROLE", "data_plane"),
             ("LANGUR_PREFIX", "/tmp/langur-none"),
         ],
-        "cluster_cert: cluster certificate and key must be provided to use Hybrid mode",
+        "cluster_cert, cluster_cert_key: cluster certificate and key must be provided to use Hybrid mode",
     );
     check(
         &[("LANGUR_ROLE", "control_plane"), ("LANGUR_DATABASE", "off")],

@@ -90,14 +90,15 @@ struct Inner {
 }
 
 impl Store {
-    /// Connects, without touching the schema: see [`Store::migrate`].
+    /// Connects, without touching the schema: see [`Store::migrate`]. `poll` is the time between
+    /// two looks for what other processes committed.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the database cannot be opened or reached.
-    pub async fn connect(settings: &DatabaseSettings) -> Result<Store, StoreError> {
+    pub async fn connect(settings: &DatabaseSettings, poll: Duration) -> Result<Store, StoreError> {
         let tempo = Tempo {
             now: Arc::new(SystemTime::now),
-            poll: Duration::from_secs(5),
+            poll,
         };
         Store::connect_with(settings, tempo).await
     }

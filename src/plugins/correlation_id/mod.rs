@@ -3,7 +3,14 @@
 mod config;
 mod handler;
 
-pub(super) use handler::build;
+use super::{Implemented, VERSION};
+
+pub const PLUGIN: Implemented = Implemented {
+    name: "correlation-id",
+    version: VERSION,
+    priority: PRIORITY,
+    build: |_, plugin| handler::build(plugin),
+};
 
 /// As Kong's.
-pub(super) const PRIORITY: i32 = 100_001;
+const PRIORITY: i32 = 100_001;

@@ -5,7 +5,14 @@ mod config;
 mod credential;
 mod handler;
 
-pub(super) use handler::build;
+use super::{Implemented, VERSION};
+
+pub const PLUGIN: Implemented = Implemented {
+    name: "key-auth",
+    version: VERSION,
+    priority: PRIORITY,
+    build: |_, plugin| handler::build(plugin),
+};
 
 /// As Kong's.
-pub(super) const PRIORITY: i32 = 1250;
+const PRIORITY: i32 = 1250;

@@ -5,7 +5,14 @@ pub(super) mod counters;
 mod handler;
 mod window;
 
-pub(super) use handler::build;
+use super::{Implemented, VERSION};
+
+pub const PLUGIN: Implemented = Implemented {
+    name: "rate-limiting",
+    version: VERSION,
+    priority: PRIORITY,
+    build: |factory, plugin| handler::build(plugin, factory.counters()),
+};
 
 /// As Kong's.
-pub(super) const PRIORITY: i32 = 910;
+const PRIORITY: i32 = 910;

@@ -4,7 +4,14 @@ mod config;
 mod echo;
 mod handler;
 
-pub(super) use handler::build;
+use super::{Implemented, VERSION};
+
+pub const PLUGIN: Implemented = Implemented {
+    name: "request-termination",
+    version: VERSION,
+    priority: PRIORITY,
+    build: |_, plugin| handler::build(plugin),
+};
 
 /// As Kong's.
-pub(super) const PRIORITY: i32 = 2;
+const PRIORITY: i32 = 2;

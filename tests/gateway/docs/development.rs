@@ -1,8 +1,9 @@
 //! What the pages say to those who work on Langur: blocks, and commands within sentences.
 
 use super::blocks::{Place, commands_in_sentences};
-use super::machine::{BINARY, Machine};
+use super::machine::Machine;
 use super::of;
+use crate::harness::BINARY;
 use std::fs;
 use std::path::Path;
 use std::process::Command;

@@ -2,7 +2,7 @@
 //! defaults and `langur` in the path, each of them the test's own.
 
 use super::blocks::Block;
-use crate::harness::{Node, eventually};
+use crate::harness::{BINARY, Node, eventually};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -10,9 +10,6 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
-
-/// The binary that this test was built with.
-pub const BINARY: &str = env!("CARGO_BIN_EXE_langur");
 
 /// One machine; what runs in the background ends with it.
 pub struct Machine {

@@ -1,9 +1,11 @@
 //! The places of operations, and what must have come of their blocks.
 
 use super::blocks::Place;
-use super::machine::{BINARY, Machine};
+use super::machine::Machine;
 use super::of;
-use crate::harness::{Cluster, Database, call, eventually, free_address, get, unique_loopback};
+use crate::harness::{
+    BINARY, Cluster, Database, call, eventually, free_address, get, unique_loopback,
+};
 use std::fs;
 use std::path::Path;
 

@@ -1,9 +1,9 @@
 //! Tours: nodes that a page starts, and commands beside them, as a person would type them.
 
 use super::blocks::{Block, Place};
-use super::machine::{BINARY, Machine};
+use super::machine::Machine;
 use super::of;
-use crate::harness::{call, free_address, get, unique_loopback};
+use crate::harness::{BINARY, call, free_address, get, unique_loopback};
 use std::net::SocketAddr;
 
 /// What the pages say of everything that listens by default.

@@ -1,10 +1,10 @@
 //! A control plane with its data planes: the shape of most tests.
 
 use super::postgres::PostgresDatabase;
-use super::{Node, Upstream, eventually, free_address, get, post, unique_loopback};
+use super::{BINARY, Node, Upstream, eventually, free_address, get, post, unique_loopback};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
 
@@ -46,7 +46,7 @@ impl Cluster {
 
     pub fn without_data_planes(database: Database) -> Cluster {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let made = Command::new(env!("CARGO_BIN_EXE_langur"))
+        let made = Command::new(BINARY)
             .args(["hybrid", "gen_cert"])
             .arg(folder.path())
             .output()
@@ -102,6 +102,8 @@ impl Cluster {
                 ("pg_port".into(), postgres.port),
                 ("pg_user".into(), postgres.user),
                 ("pg_database".into(), postgres.database),
+                // Never: what one learns of another came by notification.
+                ("db_update_frequency".into(), "86400".into()),
             ]);
         }
         self.control_planes.push(Node::start(settings));
@@ -111,6 +113,11 @@ impl Cluster {
 
     /// Another data plane, connected to all control planes there are; not waited for.
     pub fn add_data_plane(&mut self, extra: &[(&str, &str)]) -> usize {
+        self.add_data_plane_of(Path::new(BINARY), extra)
+    }
+
+    /// The same, of another build.
+    pub fn add_data_plane_of(&mut self, binary: &Path, extra: &[(&str, &str)]) -> usize {
         let n = self.data_planes.len();
         let ip = unique_loopback();
         let mut settings = self.base("data_plane", &format!("dp{n}"));
@@ -130,7 +137,7 @@ impl Cluster {
                 .iter()
                 .map(|(key, value)| ((*key).into(), (*value).into())),
         );
-        self.data_planes.push(Node::start(settings));
+        self.data_planes.push(Node::start_of(binary, settings, &[]));
         n
     }
 

@@ -12,7 +12,7 @@ mod upstream;
 pub use backend::Backend;
 pub use cluster::{Cluster, Database};
 pub use http::{Reply, call, delete, get, post, raw};
-pub use node::{Node, free_address, unique_loopback};
+pub use node::{BINARY, Node, example, free_address, unique_loopback};
 pub use postgres::PostgresDatabase;
 pub use relay::Relay;
 pub use upstream::Upstream;

@@ -4,7 +4,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -32,8 +32,25 @@ pub fn free_address(ip: Ipv4Addr) -> SocketAddr {
     }
 }
 
+/// The binary that people run.
+pub const BINARY: &str = env!("CARGO_BIN_EXE_langur");
+
+/// Another build of it, from `examples/`: `cargo test --workspace` builds those, and so does
+/// `cargo build --examples`.
+pub fn example(name: &str) -> PathBuf {
+    let folder = Path::new(BINARY).parent().expect("a folder");
+    let path = folder.join("examples").join(name);
+    assert!(
+        path.exists(),
+        "{}: run cargo build --examples",
+        path.display()
+    );
+    path
+}
+
 /// A running node and what it logged.
 pub struct Node {
+    binary: PathBuf,
     settings: BTreeMap<String, String>,
     arguments: Vec<String>,
     child: Option<Child>,
@@ -48,7 +65,13 @@ impl Node {
 
     /// The same, with arguments beside them.
     pub fn start_with(settings: BTreeMap<String, String>, arguments: &[&str]) -> Node {
+        Node::start_of(Path::new(BINARY), settings, arguments)
+    }
+
+    /// The same, of another build.
+    pub fn start_of(binary: &Path, settings: BTreeMap<String, String>, arguments: &[&str]) -> Node {
         let mut node = Node {
+            binary: binary.into(),
             settings,
             arguments: arguments
                 .iter()
@@ -64,7 +87,7 @@ impl Node {
     /// Starts the process again with the same settings.
     pub fn restart(&mut self) {
         self.kill();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_langur"));
+        let mut command = Command::new(&self.binary);
         command
             .arg("start")
             .args(&self.arguments)
@@ -106,7 +129,7 @@ impl Node {
 
     /// Another command of the binary with the settings of this node.
     pub fn run(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_langur"));
+        let mut command = Command::new(&self.binary);
         command.args(arguments).env_clear();
         for (key, value) in &self.settings {
             command.env(format!("LANGUR_{}", key.to_uppercase()), value);

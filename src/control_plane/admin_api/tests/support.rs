@@ -20,6 +20,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// Bytes of a body that the tested API reads.
@@ -92,7 +93,9 @@ impl Admin {
         let directory = tempfile::tempdir().expect("a directory");
         let database = directory.path().join("langur.db");
         let settings = DatabaseSettings::Sqlite(SqliteSettings::new(&database));
-        let store = Store::connect(&settings).await.expect("connects");
+        let store = Store::connect(&settings, Duration::from_secs(5))
+            .await
+            .expect("connects");
         store.migrate().await.expect("migrates");
         let shared = Shared {
             api: Api {

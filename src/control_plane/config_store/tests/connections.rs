@@ -11,6 +11,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+const POLL: Duration = Duration::from_secs(5);
+
 async fn ask(db: &impl ConnectionTrait, engine: DbBackend, question: &str) -> String {
     let statement = Statement::from_string(engine, question);
     let row = db.query_one_raw(statement).await.expect("asks");
@@ -54,7 +56,7 @@ fn the_database_file_is_the_owners_alone() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("langur.db");
         let settings = DatabaseSettings::Sqlite(SqliteSettings::new(&path));
-        let store = Store::connect(&settings).await.expect("connects");
+        let store = Store::connect(&settings, POLL).await.expect("connects");
         store.migrate().await.expect("migrates");
         for name in ["langur.db", "langur.db-wal"] {
             let file = std::fs::metadata(directory.path().join(name)).expect("is there");
@@ -79,7 +81,7 @@ fn a_database_out_of_reach_is_unavailable() {
             DatabaseSettings::Postgres(Box::new(silent)),
         ] {
             assert!(!format!("{settings:?}").contains("s3cret"));
-            let err = Store::connect(&settings)
+            let err = Store::connect(&settings, POLL)
                 .await
                 .map(|_| ())
                 .expect_err("fails");
@@ -94,7 +96,7 @@ fn what_was_acknowledged_is_in_the_files() {
         let directory = tempfile::tempdir().expect("a directory");
         let open = async |path: &Path| {
             let settings = DatabaseSettings::Sqlite(SqliteSettings::new(path));
-            Store::connect(&settings).await.expect("connects")
+            Store::connect(&settings, POLL).await.expect("connects")
         };
         let store = open(&directory.path().join("langur.db")).await;
         store.migrate().await.expect("migrates");
