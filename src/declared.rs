@@ -56,12 +56,13 @@ impl Source {
     }
 }
 
-/// What the validity of a document depends on, besides itself.
+/// What the validity of an entity depends on, besides itself.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    role: Role,
-    router_flavor: RouterFlavor,
-    plugins: BTreeSet<String>,
+    pub role: Role,
+    pub router_flavor: RouterFlavor,
+    /// The enabled plugins.
+    pub plugins: BTreeSet<String>,
 }
 
 impl Rules {
@@ -77,7 +78,7 @@ impl Rules {
         }
     }
 
-    /// The surroundings of a document that is read or written now.
+    /// The surroundings of an entity that is read or written now.
     pub fn env(&self) -> Env<'_> {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -93,7 +94,7 @@ impl Rules {
 }
 
 /// How a node is deployed, as far as the validity of entities depends on it.
-pub fn role(settings: &Settings) -> Role {
+fn role(settings: &Settings) -> Role {
     match settings.node.role {
         settings::Role::ControlPlane => Role::ControlPlane,
         _ if matches!(settings.database, Database::Off) => Role::DbLess,

@@ -33,9 +33,9 @@ pub(crate) async fn run(manager: &SchemaManager<'_>, script: &str) -> Result<(),
     Ok(())
 }
 
-/// A step that runs one script and, undone, drops its tables.
+/// A step that runs one script and, undone, either drops tables or runs another script.
 macro_rules! migration {
-    ($tables:expr, $drop:expr) => {
+    ($script:expr, $undo:ident($undone:expr)) => {
         use sea_orm_migration::prelude::*;
 
         #[derive(DeriveMigrationName)]
@@ -44,11 +44,11 @@ macro_rules! migration {
         #[async_trait::async_trait]
         impl MigrationTrait for Migration {
             async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-                $crate::ddl::run(manager, $tables).await
+                $crate::ddl::run(manager, $script).await
             }
 
             async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-                $crate::ddl::drop_tables(manager, $drop).await
+                $crate::ddl::$undo(manager, $undone).await
             }
         }
     };

@@ -239,4 +239,4 @@ const DROP: &[&str] = &[
     "certificates",
 ];
 
-ddl::migration!(TABLES, DROP);
+ddl::migration!(TABLES, drop_tables(DROP));

@@ -27,4 +27,4 @@ CREATE TABLE config_journal (
 /// Children first.
 const DROP: &[&str] = &["config_journal", "config_revision"];
 
-ddl::migration!(TABLES, DROP);
+ddl::migration!(TABLES, drop_tables(DROP));

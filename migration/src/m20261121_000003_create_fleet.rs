@@ -39,4 +39,4 @@ CREATE INDEX data_planes_control_plane_idx ON data_planes (control_plane_id)
 /// Children first.
 const DROP: &[&str] = &["data_planes", "control_planes"];
 
-ddl::migration!(TABLES, DROP);
+ddl::migration!(TABLES, drop_tables(DROP));

@@ -27,4 +27,4 @@ CREATE TABLE telemetry_counts (
 /// Children first.
 const DROP: &[&str] = &["telemetry_counts", "telemetry_positions"];
 
-ddl::migration!(TABLES, DROP);
+ddl::migration!(TABLES, drop_tables(DROP));

@@ -133,4 +133,4 @@ const DROP: &[&str] = &[
     "basicauth_credentials",
 ];
 
-ddl::migration!(TABLES, DROP);
+ddl::migration!(TABLES, drop_tables(DROP));

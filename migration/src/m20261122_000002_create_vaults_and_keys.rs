@@ -62,4 +62,4 @@ CREATE INDEX keys_set_id_idx ON keys (set_id, id)
 /// Children first.
 const DROP: &[&str] = &["keys", "key_sets", "vaults"];
 
-ddl::migration!(TABLES, DROP);
+ddl::migration!(TABLES, drop_tables(DROP));

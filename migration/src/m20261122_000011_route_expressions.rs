@@ -1,7 +1,6 @@
 //! What routes have when the router's flavor is `expressions`.
 
 use crate::ddl;
-use sea_orm_migration::prelude::*;
 
 const COLUMNS: &str = r#"
 ALTER TABLE routes ADD COLUMN expression TEXT
@@ -19,16 +18,4 @@ ALTER TABLE routes DROP COLUMN priority
 ALTER TABLE routes DROP COLUMN expression
 "#;
 
-#[derive(DeriveMigrationName)]
-pub(crate) struct Migration;
-
-#[async_trait::async_trait]
-impl MigrationTrait for Migration {
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        ddl::run(manager, COLUMNS).await
-    }
-
-    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        ddl::run(manager, DROP).await
-    }
-}
+ddl::migration!(COLUMNS, run(DROP));

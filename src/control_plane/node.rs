@@ -14,7 +14,7 @@ use super::session::{Feed, Identity};
 use super::status::Status;
 use super::telemetry::{FleetMetrics, Ingestor};
 use crate::actor::{RestartPolicy, Slot, guard};
-use crate::declared;
+use crate::declared::Rules;
 use crate::node::{Node, NodeError};
 use crate::serve;
 use crate::settings::{self, Database, KONG_VERSION, Settings};
@@ -172,9 +172,7 @@ impl ControlPlane {
             api: Api {
                 store: self.writer.clone(),
                 document: self.document.clone(),
-                role: declared::role(settings),
-                router_flavor: settings.proxy.router_flavor,
-                plugins: Some(Arc::new(self.node.plugins()?.into_iter().collect())),
+                rules: Arc::new(Rules::of(settings)),
             },
             node: admin_api::Node {
                 id: self.node.id,

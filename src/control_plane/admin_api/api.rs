@@ -4,12 +4,11 @@
 use super::error::ApiError;
 use crate::control_plane::CurrentDocument;
 use crate::control_plane::config_store::{ConfigStoreHandle, Document, Key, Transaction};
+use crate::declared::Rules;
 use crate::model::{Kind, RequestId};
-use crate::schema::{self, Entity, Env, Role, RouterFlavor, SystemRandom};
+use crate::schema::{self, Entity, Env};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 use uuid::Uuid;
 
 /// The store and the rules.
@@ -18,10 +17,7 @@ pub struct Api {
     pub store: ConfigStoreHandle,
     /// On a node that lives from a declarative document, which is all that can be written there.
     pub document: Option<Arc<CurrentDocument>>,
-    pub role: Role,
-    pub router_flavor: RouterFlavor,
-    /// The enabled plugins; `None` enables every bundled one.
-    pub plugins: Option<Arc<BTreeSet<String>>>,
+    pub rules: Arc<Rules>,
 }
 
 /// The fields by which an entity is looked for, with their values; a new one gets them.
@@ -69,16 +65,7 @@ impl Api {
     }
 
     pub fn env(&self) -> Env<'_> {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        Env {
-            now_ms: i64::try_from(now.as_millis()).unwrap_or(i64::MAX),
-            random: &SystemRandom,
-            role: self.role,
-            router_flavor: self.router_flavor,
-            plugins: self.plugins.as_deref(),
-        }
+        self.rules.env()
     }
 
     /// An entity as answers show it.

@@ -57,7 +57,7 @@ impl Api {
 impl Api {
     /// A node of both planes has no data planes but itself.
     fn check_hybrid(&self) -> Result<(), ApiError> {
-        match self.role {
+        match self.rules.role {
             Role::ControlPlane => Ok(()),
             _ => Err(ApiError::BadRequest(
                 "this endpoint is only available when Kong is configured to run as Control Plane \

@@ -58,11 +58,8 @@ impl Api {
     }
 
     fn enabled_plugins(&self) -> impl Iterator<Item = &'static schema::PluginInfo> {
-        schema::PLUGINS.iter().filter(|plugin| {
-            self.plugins
-                .as_ref()
-                .is_none_or(|on| on.contains(plugin.name))
-        })
+        let enabled = |plugin: &&schema::PluginInfo| self.rules.plugins.contains(plugin.name);
+        schema::PLUGINS.iter().filter(enabled)
     }
 
     /// The names of all configured plugins.
@@ -104,14 +101,14 @@ impl Api {
 
     /// `GET /schemas/{entity}`.
     pub fn entity_schema(&self, name: &str) -> Result<Answer, ApiError> {
-        found(describe::entity(name, self.router_flavor), || {
+        found(describe::entity(name, self.rules.router_flavor), || {
             format!("No entity named '{name}'")
         })
     }
 
     /// `GET /schemas/plugins/{name}`.
     pub fn plugin_schema(&self, name: &str) -> Result<Answer, ApiError> {
-        found(describe::plugin(name, self.role), || {
+        found(describe::plugin(name, self.rules.role), || {
             format!("No plugin named '{name}'")
         })
     }
@@ -123,7 +120,7 @@ impl Api {
 
     /// `GET /plugins/schema/{name}`: the schema of the plugin's `config` alone.
     pub fn plugin_config_schema(&self, name: &str) -> Result<Answer, ApiError> {
-        let config = describe::plugin_config(name, self.role);
+        let config = describe::plugin_config(name, self.rules.role);
         found(config, || format!("No plugin named '{name}'"))
     }
 

@@ -5,8 +5,9 @@ use crate::control_plane::admin_api::{self, AnswerHeaders, Api, Description, Nod
 use crate::control_plane::config_store::{
     ConfigStoreHandle, DatabaseSettings, Retention, SqliteSettings, Store,
 };
+use crate::declared::Rules;
 use crate::link::LocalFuture;
-use crate::schema::{Role, RouterFlavor};
+use crate::schema::{PLUGINS, Role, RouterFlavor};
 use crate::settings::{LogControl, LogLevel};
 use crate::telemetry::metrics::{MetricOptions, Metrics, NodeIdentity};
 use crate::telemetry::status::{NodeState, NodeStatus, StatusContext};
@@ -106,9 +107,11 @@ impl Admin {
                     &Registry::default(),
                 ),
                 document: None,
-                role,
-                router_flavor: RouterFlavor::TraditionalCompatible,
-                plugins: None,
+                rules: Arc::new(Rules {
+                    role,
+                    router_flavor: RouterFlavor::TraditionalCompatible,
+                    plugins: PLUGINS.map(|plugin| plugin.name.to_owned()).into(),
+                }),
             },
             node: Node {
                 id: Uuid::from_u128(1),
