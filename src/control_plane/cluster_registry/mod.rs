@@ -8,6 +8,9 @@ mod presence;
 mod propagation;
 mod server;
 
+#[cfg(test)]
+mod tests;
+
 pub use follow::history;
 pub use server::{ClusterListeners, LinkAcceptor, TelemetryAcceptor};
 
@@ -342,6 +345,8 @@ impl Handler<Observe> for ClusterRegistry {
             "position": self.options.feed.position().to_string(),
             "frames_encoded": self.options.feed.encoded(),
             "window": WINDOW,
+            "writing": self.writing,
+            "unwritten": self.dirty.len() + self.gone.len(),
             "Session": sessions,
         }))
     }
