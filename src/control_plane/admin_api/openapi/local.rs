@@ -39,7 +39,8 @@ pub fn read_only(mut operation: Operation, endpoint: &Endpoint, method: &str) ->
         | Endpoint::Entity(..)
         | Endpoint::Children { .. }
         | Endpoint::Child { .. }
-        | Endpoint::Parent { .. } => matches!(method, "POST" | "PUT" | "PATCH" | "DELETE"),
+        | Endpoint::Parent { .. }
+        | Endpoint::Rollback(_) => matches!(method, "POST" | "PUT" | "PATCH" | "DELETE"),
         _ => false,
     };
     if !is_write && !is_level {
@@ -47,7 +48,7 @@ pub fn read_only(mut operation: Operation, endpoint: &Endpoint, method: &str) ->
     }
     operation
         .answers
-        .retain(|answer| !matches!(answer.status, 200 | 201 | 405 | 409));
+        .retain(|answer| !matches!(answer.status, 200 | 201 | 405 | 409 | 410));
     operation.answers.push(Answer {
         status: 405,
         content: Content::Json("refused-method".to_owned()),

@@ -252,4 +252,7 @@ fn without_a_database_only_config_is_written() {
     assert!(statuses("post", "/services").contains(&&"405".to_owned()));
     assert!(statuses("post", "/config").contains(&&"201".to_owned()));
     assert!(statuses("get", "/services").contains(&&"200".to_owned()));
+    let rollback = statuses("post", "/revisions/{revision}/rollback");
+    assert!(rollback.contains(&&"405".to_owned()), "{rollback:?}");
+    assert!(!rollback.contains(&&"200".to_owned()), "{rollback:?}");
 }
