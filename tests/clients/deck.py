@@ -256,6 +256,11 @@ def diff(admin, file, current=None):
             if old is None:
                 creates.append(wanted)
             elif differs := schemas.differences(kind.name, wanted, old):
+                if kind.name == "certificates":
+                    # Without them a PUT removes its names. What becomes of these comes afterwards.
+                    wanted["snis"] = [
+                        sni["name"] for sni in current["snis"] if sni["certificate"]["id"] == old["id"]
+                    ]
                 updates.append({**wanted, "created_at": old["created_at"]})
                 changes.differences.append((kind.name, wanted["id"], differs))
         changes.creates[kind.name], changes.updates[kind.name] = creates, updates

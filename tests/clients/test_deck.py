@@ -56,9 +56,10 @@ class Cycle:
         self.assertEqual(self.sync(changed), expected)
         # The ids of what was changed stay.
         after = deck.dump(self.admin)
-        before = {one["name"]: one["id"] for one in state["services"]}
-        kept = {one["name"]: one["id"] for one in after["services"] if one["name"] in before}
-        self.assertEqual(kept, {name: before[name] for name in kept})
+        for kind in ("services", "snis"):
+            before = {one["name"]: one["id"] for one in state[kind]}
+            kept = {one["name"]: one["id"] for one in after[kind] if one["name"] in before}
+            self.assertEqual(kept, {name: before[name] for name in kept})
 
         deck.reset(self.admin)
         empty = deck.dump(self.admin)
@@ -98,6 +99,9 @@ class Cycle:
             changed[kind] = kept
         updates = 0
         edits = {
+            # Together with names, of which some go and some move to another certificate.
+            "certificates": {"tags": ["changed"]},
+            "snis": {"certificate": changed["certificates"][1]["cert"]},
             "services": {"retries": 9, "read_timeout": 1000},
             "routes": {"https_redirect_status_code": 301},
             "consumers": {"tags": ["changed"]},
@@ -114,8 +118,9 @@ class Cycle:
         }
         for kind, edit in edits.items():
             for one in changed[kind][::2]:
+                before = dict(one)
                 one.update(copy.deepcopy(edit))
-                updates += 1
+                updates += one != before
         new = [{"name": f"new-{n}", "host": "new.test"} for n in range(10)]
         changed["services"] += new
         changed["routes"] += [
