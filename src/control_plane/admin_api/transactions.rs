@@ -5,11 +5,12 @@ use super::error::ApiError;
 use super::reply::Answer;
 use super::request::Body;
 use super::transaction_request::{Operation, TransactionRequest};
+use crate::control_plane::config_store::Transaction;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// After which a transaction is given up: all other writes wait for it.
+/// After which operations are given up: all other writes wait for them.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 impl Api {
@@ -24,34 +25,9 @@ impl Api {
         body: Body,
     ) -> Result<Answer, ApiError> {
         let request = TransactionRequest::read(arguments, body)?;
-        let transacting = tokio::time::timeout(TIME_LIMIT, self.run(request));
-        transacting.await.unwrap_or(Err(ApiError::Busy))
-    }
-
-    async fn run(&self, request: TransactionRequest) -> Result<Answer, ApiError> {
-        let transaction = Arc::new(self.store.begin().await?);
-        let inside = self.inside(Arc::clone(&transaction));
-        let asked = request.operations.len();
-        let mut results = Vec::with_capacity(asked);
-        let mut violations = Vec::new();
-        for (place, operation) in request.operations.into_iter().enumerate() {
-            match inside.operate(operation).await {
-                Ok(result) => results.push(result),
-                // Nothing that could be said of the others would be sure.
-                Err(error @ (ApiError::Internal | ApiError::Busy)) => return Err(error),
-                Err(error) => violations.push(json!({
-                    "operation": place,
-                    "status": error.status(),
-                    "body": error.body(),
-                })),
-            }
-        }
-        drop(inside);
-        let transaction = Arc::into_inner(transaction).ok_or(ApiError::Internal)?;
-        if !violations.is_empty() {
-            transaction.roll_back().await?;
-            return Err(ApiError::TransactionRefused { asked, violations });
-        }
+        // Not the commit, which has a limit of its own: 503 promises that nothing was written.
+        let trying = tokio::time::timeout(TIME_LIMIT, self.attempt(request.operations));
+        let (transaction, results) = trying.await.unwrap_or(Err(ApiError::Busy))?;
         if !request.dry_run {
             let revision = transaction.commit().await?.revision;
             let body = json!({"revision": revision, "dry_run": false, "results": results});
@@ -70,6 +46,37 @@ impl Api {
                 "changes": changes,
             }),
         ))
+    }
+
+    /// Does the operations in a transaction, which is still open then.
+    async fn attempt(
+        &self,
+        operations: Vec<Operation>,
+    ) -> Result<(Transaction, Vec<Value>), ApiError> {
+        let transaction = Arc::new(self.store.begin().await?);
+        let inside = self.inside(Arc::clone(&transaction));
+        let asked = operations.len();
+        let mut results = Vec::with_capacity(asked);
+        let mut violations = Vec::new();
+        for (place, operation) in operations.into_iter().enumerate() {
+            match inside.operate(operation).await {
+                Ok(result) => results.push(result),
+                // Nothing that could be said of the others would be sure.
+                Err(error @ (ApiError::Internal | ApiError::Busy)) => return Err(error),
+                Err(error) => violations.push(json!({
+                    "operation": place,
+                    "status": error.status(),
+                    "body": error.body(),
+                })),
+            }
+        }
+        drop(inside);
+        let transaction = Arc::into_inner(transaction).ok_or(ApiError::Internal)?;
+        if violations.is_empty() {
+            return Ok((transaction, results));
+        }
+        transaction.roll_back().await?;
+        Err(ApiError::TransactionRefused { asked, violations })
     }
 
     /// What the operation's request alone would have been answered.
