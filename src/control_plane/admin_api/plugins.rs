@@ -16,9 +16,10 @@ impl Api {
         let own = protocols(plugin);
         let refused = |why: &str| Err(ApiError::Schema(Violations::of("protocols", why)));
         if let Some(route) = reference(plugin, "route") {
-            // A parent that does not exist is the foreign key's business.
-            let Ok(route) = self.by_id(Kind::Routes, route).await else {
-                return Ok(());
+            let route = match self.by_id(Kind::Routes, route).await {
+                // A parent that does not exist is the foreign key's business.
+                Err(ApiError::NotFound) => return Ok(()),
+                found => found?,
             };
             if protocols(&route).is_disjoint(&own) {
                 return refused("must match the associated route's protocols");

@@ -7,6 +7,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// An open database, and how to open one more connection to it that listens.
 pub(super) struct Connection {
@@ -114,6 +115,10 @@ pub(super) fn postgres_options(settings: &PostgresSettings) -> PgConnectOptions 
     options
 }
 
+/// After which PostgreSQL ends a transaction that nobody goes on with. A control plane whose machine
+/// is gone would else keep the next revision from all others, until TCP gives up after hours.
+const LONGEST_IDLE: Duration = Duration::from_secs(120);
+
 /// Set after connecting rather than at startup, because connection poolers refuse startup
 /// parameters they do not know.
 fn session_setup(settings: &PostgresSettings) -> String {
@@ -121,6 +126,10 @@ fn session_setup(settings: &PostgresSettings) -> String {
     let mut setup = "SELECT set_config('synchronous_commit', 'on', false) \
                      WHERE current_setting('synchronous_commit') = 'off'"
         .to_owned();
+    setup.push_str(&format!(
+        "; SET idle_in_transaction_session_timeout TO {}",
+        LONGEST_IDLE.as_millis()
+    ));
     if let Some(schema) = &settings.schema {
         let name = schema.replace('"', "\"\"");
         setup.push_str(&format!("; SET search_path TO \"{name}\""));

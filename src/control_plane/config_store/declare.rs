@@ -1,10 +1,12 @@
 //! Whole documents: what differs from what is stored becomes one revision.
 
+use super::cascade::{CHUNK, ids_of};
+use super::filter::Filter;
 use super::journal::Step;
 use super::tables::{TABLES, Table};
 use super::write::put;
 use super::{Batch, Committed, Document, Store, StoreError, Write};
-use crate::model::{Kind, KindSet, Op, Row};
+use crate::model::{Kind, Op, Row};
 use sea_orm::DatabaseExecutor;
 use serde_json::Value;
 use std::collections::{BTreeSet, HashMap};
@@ -14,27 +16,6 @@ use uuid::Uuid;
 type Entity = (Kind, Uuid);
 
 impl Store {
-    /// Takes out of a batch of upserts what is stored already.
-    pub(super) async fn leave_unchanged(&self, batch: &mut Batch) -> Result<(), StoreError> {
-        let declared = BTreeSet::from_iter(batch.writes.iter().filter_map(entity_of));
-        let kinds: Vec<Kind> = declared.iter().map(|(kind, _)| *kind).collect();
-        let mut stored = HashMap::new();
-        self.each_kind(KindSet::of(&kinds), |kind, documents| {
-            let known = documents
-                .into_iter()
-                .filter_map(|document| Some(((kind, id_in(&document)?), document)))
-                .filter(|(entity, _)| declared.contains(entity));
-            stored.extend(known);
-            Ok::<_, StoreError>(())
-        })
-        .await?;
-        batch.writes.retain(|write| {
-            let known = entity_of(write).and_then(|entity| stored.get(&entity));
-            !matches!((write, known), (Write::Upsert { document, .. }, Some(known)) if is_same(document, known))
-        });
-        Ok(())
-    }
-
     /// Makes the database hold the entities of a batch of upserts, and no others.
     ///
     /// No row is in the way of another: what differs goes first, with everything that points to
@@ -112,6 +93,30 @@ impl Store {
     }
 }
 
+/// The upserts that are not what is stored already.
+pub(super) async fn changed(
+    db: &DatabaseExecutor<'_>,
+    writes: &[Write],
+) -> Result<Vec<Write>, StoreError> {
+    let declared = BTreeSet::from_iter(writes.iter().filter_map(entity_of));
+    let mut stored = HashMap::new();
+    for table in &TABLES {
+        for some in ids_of(&declared, table.kind).chunks(CHUNK) {
+            let these = vec![Filter::In("id", some.to_vec())];
+            let documents = table.rows.select(db, these, None).await?;
+            stored.extend(by_entity(table.kind, documents));
+        }
+    }
+    let is_stored = |write: &Write| match (write, entity_of(write)) {
+        (Write::Upsert { document, .. }, Some(entity)) => stored
+            .get(&entity)
+            .is_some_and(|known| is_same(document, known)),
+        _ => false,
+    };
+    let changed = writes.iter().filter(|write| !is_stored(write));
+    Ok(changed.cloned().collect())
+}
+
 /// The rows of a kind that are to be put: those that differ, and those that had to go with them.
 fn to_put(
     table: &Table,
@@ -135,8 +140,7 @@ async fn stored(db: &DatabaseExecutor<'_>) -> Result<HashMap<Entity, Document>, 
     let mut stored = HashMap::new();
     for table in &TABLES {
         let documents = table.rows.select(db, Vec::new(), None).await?;
-        let with_id = |document: Document| Some(((table.kind, id_in(&document)?), document));
-        stored.extend(documents.into_iter().filter_map(with_id));
+        stored.extend(by_entity(table.kind, documents));
     }
     Ok(stored)
 }
@@ -168,11 +172,9 @@ fn with_dependants(
     entities
 }
 
-fn ids_of(entities: &BTreeSet<Entity>, kind: Kind) -> Vec<Uuid> {
-    entities
-        .range((kind, Uuid::nil())..=(kind, Uuid::max()))
-        .map(|(_, id)| *id)
-        .collect()
+fn by_entity(kind: Kind, documents: Vec<Document>) -> impl Iterator<Item = (Entity, Document)> {
+    let with_id = move |document: Document| Some(((kind, id_in(&document)?), document));
+    documents.into_iter().filter_map(with_id)
 }
 
 /// What an upsert is about.

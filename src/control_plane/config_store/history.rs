@@ -8,6 +8,7 @@ use super::read::revision_from;
 use super::{Store, StoreError};
 use crate::model::{Kind, RequestId, Revision, Row};
 use entity::config_journal;
+use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, EntityTrait, Order, QueryFilter, QueryOrder,
     QuerySelect,
@@ -18,6 +19,10 @@ use uuid::Uuid;
 
 /// Rows of the journal in one question; each is one OR, of which SQLite allows 1000.
 const CHUNK: usize = 200;
+
+/// Rows of the journal read at once: what each entity went through is not kept, and may be much
+/// more than there are entities.
+const ROWS: u64 = 1000;
 
 /// One revision, without its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -219,31 +224,41 @@ async fn spans(
     high: Revision,
 ) -> Result<BTreeMap<(Kind, Uuid), Span>, StoreError> {
     use config_journal::Column;
-    let rows: Vec<(i64, i64, String, Uuid)> = config_journal::Entity::find()
-        .select_only()
-        .columns([Column::Revision, Column::Seq, Column::Kind, Column::Id])
-        .filter(Column::Revision.gt(stored(low)))
-        .filter(Column::Revision.lte(stored(high)))
-        .order_by(Column::Revision, Order::Asc)
-        .order_by(Column::Seq, Order::Asc)
-        .into_tuple()
-        .all(db)
-        .await?;
-    // There are no holes: if the first is there, all are.
-    let first = rows.first().map(|(revision, ..)| *revision);
-    if low < high && first != Some(stored(low.next())) {
-        return Err(StoreError::OutOfReach(low));
-    }
     let mut spans = BTreeMap::new();
-    for (revision, seq, kind, id) in rows {
-        let place = (revision, seq);
-        let span = spans.entry((kind_from(&kind)?, id)).or_insert(Span {
-            first: place,
-            last: place,
-        });
-        span.last = place;
+    let mut read_to: Place = (stored(low), i64::MAX);
+    loop {
+        let place = Expr::tuple([Column::Revision, Column::Seq].map(Expr::col));
+        let after = place.gt(Expr::tuple([read_to.0, read_to.1].map(Expr::val)));
+        let rows: Vec<(i64, i64, String, Uuid)> = config_journal::Entity::find()
+            .select_only()
+            .columns([Column::Revision, Column::Seq, Column::Kind, Column::Id])
+            .filter(after)
+            .filter(Column::Revision.lte(stored(high)))
+            .order_by(Column::Revision, Order::Asc)
+            .order_by(Column::Seq, Order::Asc)
+            .limit(ROWS)
+            .into_tuple()
+            .all(db)
+            .await?;
+        // There are no holes: if the first is there, all are.
+        let first = rows.first().map(|(revision, ..)| *revision);
+        if low < high && spans.is_empty() && first != Some(stored(low.next())) {
+            return Err(StoreError::OutOfReach(low));
+        }
+        let is_last = (rows.len() as u64) < ROWS;
+        for (revision, seq, kind, id) in rows {
+            let place = (revision, seq);
+            let span = spans.entry((kind_from(&kind)?, id)).or_insert(Span {
+                first: place,
+                last: place,
+            });
+            span.last = place;
+            read_to = place;
+        }
+        if is_last {
+            return Ok(spans);
+        }
     }
-    Ok(spans)
 }
 
 /// A row of the journal: the entity after it and, if it was noted, before it.

@@ -1,12 +1,19 @@
 //! Why a write fails: looking before a step, and reading the database's refusal after it.
 
+use super::cascade;
 use super::filter::Filter;
+use super::journal::Step;
 use super::read::id_of;
-use super::tables::{Unique, table};
+use super::tables::{Table, Unique, table};
 use super::{Document, StoreError, Write};
 use crate::model::Kind;
 use sea_orm::DatabaseExecutor;
 use serde_json::Value;
+use uuid::Uuid;
+
+/// The longest text that is unique, in bytes: an index of PostgreSQL takes no row of more than 2704,
+/// and some hold ids beside the text.
+pub(super) const MOST_UNIQUE_BYTES: usize = 2500;
 
 /// Looks for what would make the operation fail: first the id, then unique values, then parents.
 pub(super) async fn look(db: &DatabaseExecutor<'_>, write: &Write) -> Result<(), StoreError> {
@@ -23,20 +30,8 @@ pub(super) async fn look(db: &DatabaseExecutor<'_>, write: &Write) -> Result<(),
             return Err(StoreError::PrimaryKeyViolation { kind, id });
         }
     }
-    for unique in this.unique {
-        let fields = values(unique, document);
-        if !unique.nulls_equal && fields.values().any(Value::is_null) {
-            continue;
-        }
-        let mut same = vec![Filter::Not(id)];
-        same.extend(
-            unique
-                .fields
-                .iter()
-                .zip(fields.values().cloned())
-                .map(|(field, value)| Filter::Is(field, value)),
-        );
-        if this.rows.count(db, same).await? > 0 {
+    for (unique, fields) in occupied(this, document) {
+        if this.rows.count(db, same(unique, &fields, id)).await? > 0 {
             return Err(StoreError::UniqueViolation { kind, fields });
         }
     }
@@ -59,6 +54,75 @@ pub(super) async fn look(db: &DatabaseExecutor<'_>, write: &Write) -> Result<(),
         }
     }
     Ok(())
+}
+
+/// Deletes what has expired and has the id or a unique value that the operation wants to give:
+/// nobody sees it any more, so it cannot be in anybody's way.
+pub(super) async fn make_way(
+    db: &DatabaseExecutor<'_>,
+    write: &Write,
+    now: i64,
+) -> Result<Vec<Step>, StoreError> {
+    let (Write::Insert { kind, document }
+    | Write::Upsert { kind, document }
+    | Write::Update { kind, document, .. }) = write
+    else {
+        return Ok(Vec::new());
+    };
+    let (id, this) = (id_of(*kind, document)?, table(*kind));
+    let mut steps = Vec::new();
+    if this.rows.column("ttl").is_none() {
+        return Ok(steps);
+    }
+    let is_new = matches!(write, Write::Insert { .. });
+    let by_id = is_new.then(|| vec![Filter::In("id", vec![id])]);
+    let by_values = occupied(this, document).map(|(unique, fields)| same(unique, &fields, id));
+    for mut filters in by_id.into_iter().chain(by_values) {
+        filters.push(Filter::ExpiredAt(now));
+        for expired in this.rows.ids(db, filters).await? {
+            steps.extend(cascade::delete(db, *kind, expired).await?);
+        }
+    }
+    Ok(steps)
+}
+
+/// The unique keys of a document, with its values.
+fn occupied<'a>(
+    table: &'a Table,
+    document: &'a Document,
+) -> impl Iterator<Item = (&'a Unique, Document)> {
+    let keys = table
+        .unique
+        .iter()
+        .map(|unique| (unique, values(unique, document)));
+    keys.filter(|(unique, fields)| unique.nulls_equal || !fields.values().any(Value::is_null))
+}
+
+/// Rows other than this one that have the values of a unique key.
+fn same(unique: &Unique, fields: &Document, id: Uuid) -> Vec<Filter> {
+    let values = unique.fields.iter().zip(fields.values().cloned());
+    let is = values.map(|(field, value)| Filter::Is(field, value));
+    [Filter::Not(id)].into_iter().chain(is).collect()
+}
+
+/// Refuses a unique text that PostgreSQL could not index.
+///
+/// # Errors
+/// [`StoreError::Malformed`], with the field.
+pub(super) fn check_unique(kind: Kind, document: &Document) -> Result<(), StoreError> {
+    let mut fields = table(kind).unique.iter().flat_map(|unique| unique.fields);
+    let is_long = |field: &&&str| {
+        let text = document.get(**field).and_then(Value::as_str);
+        text.is_some_and(|text| text.len() > MOST_UNIQUE_BYTES)
+    };
+    match fields.find(is_long) {
+        None => Ok(()),
+        Some(field) => Err(StoreError::Malformed {
+            kind,
+            field: (*field).to_owned(),
+            reason: format!("length must be at most {MOST_UNIQUE_BYTES}"),
+        }),
+    }
 }
 
 /// Holds what the tables say of two fields together, which the schema leaves open as soon as one

@@ -3,7 +3,7 @@
 use super::{Store, StoreError, unix_seconds};
 use crate::model::Revision;
 use entity::{control_planes, data_planes};
-use sea_orm::sea_query::{Expr, OnConflict};
+use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, Condition, EntityTrait, IntoActiveModel, Iterable, Order,
     QueryFilter, QueryOrder, QuerySelect,
@@ -76,19 +76,25 @@ impl Store {
     }
 
     /// The connected data planes, of whichever control plane, on which this revision is not yet in
-    /// effect, by ascending id. One that does not say what is in effect is among them.
+    /// effect, by ascending id. One that does not say what is in effect is among them, and one
+    /// that is ahead of the database: what it has was before that was restored.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn data_planes_before(&self, revision: Revision) -> Result<Vec<Uuid>, StoreError> {
         let revision = i64::try_from(revision.0).unwrap_or(i64::MAX);
         let held = data_planes::Column::Revision;
+        let latest = Expr::cust("(SELECT revision FROM config_revision)");
+        let elsewhere = Condition::any()
+            .add(held.is_null())
+            .add(held.lt(revision))
+            .add(held.into_expr().gt(latest));
         Ok(data_planes::Entity::find()
             .select_only()
             .column(data_planes::Column::Id)
             .filter(data_planes::Column::Connected.eq(true))
             .filter(data_planes::Column::Ttl.gt(unix_seconds(self.now())))
-            .filter(Condition::any().add(held.is_null()).add(held.lt(revision)))
+            .filter(elsewhere)
             .order_by(data_planes::Column::Id, Order::Asc)
             .into_tuple()
             .all(self.db())

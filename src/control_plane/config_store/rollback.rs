@@ -66,20 +66,27 @@ async fn restore(db: &DatabaseExecutor<'_>, deltas: Vec<Delta>) -> Result<Vec<St
     }
     let mut steps = Vec::with_capacity(deltas.len());
     // Parents come first.
-    for delta in &deltas {
-        if let Some(after) = &delta.after {
-            let rows = table(delta.kind).rows;
-            for stored in rows.upsert(db, &[document(after)?]).await? {
-                steps.push(put(delta.kind, &stored, delta.before.clone())?);
-            }
+    for of_kind in deltas.chunk_by(|a, b| a.kind == b.kind) {
+        let back = || {
+            of_kind
+                .iter()
+                .filter_map(|delta| Some((delta, delta.after.as_ref()?)))
+        };
+        let documents: Result<Vec<_>, _> = back().map(|(_, after)| document(after)).collect();
+        let rows = table(of_kind[0].kind).rows;
+        for ((delta, _), stored) in back().zip(rows.upsert(db, &documents?).await?) {
+            steps.push(put(delta.kind, &stored, delta.before.clone())?);
         }
     }
     let gone = deltas.iter().filter(|delta| delta.after.is_none());
     let doomed: BTreeSet<(Kind, Uuid)> = gone.clone().map(|gone| (gone.kind, gone.id)).collect();
     refuse_dangling(db, &doomed).await?;
-    for (kind, id) in doomed.iter().rev() {
-        refuse_when_listed(db, *kind, *id).await?;
-        table(*kind).rows.delete(db, &[*id]).await?;
+    for kind in Kind::ALL.into_iter().rev() {
+        let ids = ids_of(&doomed, kind);
+        for id in &ids {
+            refuse_when_listed(db, kind, *id).await?;
+        }
+        table(kind).rows.delete(db, &ids).await?;
     }
     steps.extend(gone.map(|gone| Step {
         op: Op::Delete {

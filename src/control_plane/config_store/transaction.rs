@@ -13,6 +13,7 @@ use super::{Committed, Extent, Store, StoreError, Write, unix_seconds};
 use crate::model::{Op, Revision};
 use sea_orm::{DatabaseExecutor, TransactionTrait};
 use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 use tokio::sync::oneshot;
 
 /// An open transaction. Dropped, it leaves no trace.
@@ -65,8 +66,8 @@ impl Transaction {
         for write in &mut writes {
             prepare(write, Extent::Changes, now)?;
         }
-        let done = match self.attempt(&writes, Attempt::Trusting).await {
-            Err(StoreError::Refused(_)) => self.attempt(&writes, Attempt::Explaining).await?,
+        let done = match self.attempt(&writes, Attempt::Trusting, now).await {
+            Err(StoreError::Refused(_)) => self.attempt(&writes, Attempt::Explaining, now).await?,
             done => done?,
         };
         let ops = done.steps.iter().map(|step| step.op.clone()).collect();
@@ -81,9 +82,14 @@ impl Transaction {
         })
     }
 
-    async fn attempt(&self, writes: &[Write], attempt: Attempt) -> Result<Done, StoreError> {
+    async fn attempt(
+        &self,
+        writes: &[Write],
+        attempt: Attempt,
+        now: SystemTime,
+    ) -> Result<Done, StoreError> {
         let savepoint = self.open.transaction.begin().await?;
-        match perform(&DatabaseExecutor::from(&savepoint), writes, attempt).await {
+        match perform(&DatabaseExecutor::from(&savepoint), writes, attempt, now).await {
             Ok(done) => {
                 savepoint.commit().await?;
                 Ok(done)

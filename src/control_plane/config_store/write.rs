@@ -4,8 +4,9 @@
 //! When one refuses, the transaction is rolled back and repeated step by step with a look before
 //! each, which tells exactly what is wrong. Whole documents go through `declare`.
 
+use super::declare::changed;
 use super::filter::Filter;
-use super::integrity::{check_pairs, explain, look};
+use super::integrity::{check_pairs, check_unique, explain, look, make_way};
 use super::journal::Step;
 use super::read::{id_of, revision_from};
 use super::tables::{TABLES, table};
@@ -17,6 +18,7 @@ use sea_orm::{
     ConnectionTrait, DatabaseExecutor, DatabaseTransaction, DbBackend, EntityTrait, Statement,
 };
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::OwnedMutexGuard;
@@ -131,7 +133,8 @@ pub struct Committed {
     pub revision: Revision,
     /// At most one per entity, sorted by key, cascades included; as in the journal.
     pub ops: Vec<Op>,
-    /// For each operation of the batch the entity as stored; none for a delete.
+    /// For each operation of the batch the entity as stored; none for a delete. Of an
+    /// [`Extent::Part`], for each that changed something.
     pub documents: Vec<Option<Document>>,
 }
 
@@ -163,10 +166,8 @@ impl Store {
         for write in &mut batch.writes {
             prepare(write, batch.extent, now)?;
         }
-        match batch.extent {
-            Extent::Changes => {}
-            Extent::Part => self.leave_unchanged(&mut batch).await?,
-            Extent::Whole => return self.replace(batch, now).await,
+        if batch.extent == Extent::Whole {
+            return self.replace(batch, now).await;
         }
         match self.attempt(&batch, now, Attempt::Trusting).await {
             Err(StoreError::Refused(_)) => {}
@@ -183,7 +184,12 @@ impl Store {
     ) -> Result<Committed, StoreError> {
         let open = self.open_revision().await?;
         let db = DatabaseExecutor::from(&open.transaction);
-        let Done { steps, documents } = perform(&db, &batch.writes, attempt).await?;
+        let writes = match batch.extent {
+            // Nobody can change meanwhile what this leaves as it is.
+            Extent::Part => Cow::Owned(changed(&db, &batch.writes).await?),
+            _ => Cow::Borrowed(&batch.writes),
+        };
+        let Done { steps, documents } = perform(&db, &writes, attempt, now).await?;
         let (revision, ops) = self.seal(open, steps, batch.request_id, now).await?;
         Ok(Committed {
             revision,
@@ -283,6 +289,7 @@ pub(super) async fn perform(
     db: &DatabaseExecutor<'_>,
     writes: &[Write],
     attempt: Attempt,
+    now: SystemTime,
 ) -> Result<Done, StoreError> {
     let mut done = Done::default();
     let mut rest = writes;
@@ -307,6 +314,8 @@ pub(super) async fn perform(
             continue;
         }
         if attempt == Attempt::Explaining {
+            done.steps
+                .extend(make_way(db, first, unix_seconds(now)).await?);
             look(db, first).await?;
         }
         let document = step(db, first, &mut done.steps)
@@ -340,6 +349,7 @@ pub(super) fn prepare(
         });
     }
     check_pairs(kind, document)?;
+    check_unique(kind, document)?;
     let has = |field| table(kind).rows.column(field).is_some();
     if is_new && has("created_at") && document.get("created_at").is_none_or(Value::is_null) {
         document.insert("created_at".to_owned(), timestamp(kind, now));

@@ -55,7 +55,7 @@ async fn who_has_not_got_there_is_named() {
         "nobody is connected"
     );
 
-    present(&admin, data_plane(1, Some(99))).await;
+    present(&admin, data_plane(1, Some(2))).await;
     present(&admin, data_plane(2, Some(1))).await;
     present(&admin, data_plane(3, None)).await;
     let gone = DataPlanePresence {
@@ -74,6 +74,17 @@ async fn who_has_not_got_there_is_named() {
     assert_eq!(effect(&plain), (None, None, None));
     let read = admin.get("/services?wait=whatever").await;
     assert_eq!((read.status, effect(&read)), (200, (None, None, None)));
+}
+
+/// After a database was restored: what such a data plane has in effect is not this revision.
+#[actix::test]
+async fn one_that_is_ahead_of_the_database_has_not_got_there() {
+    let admin = Admin::start().await;
+    present(&admin, data_plane(1, Some(99))).await;
+    let write = "/services?wait=effective&timeout=0";
+    let made = admin.post(write, json!({"host": "h"})).await;
+    let pending = Some("00000000-0000-0000-0000-000000000001");
+    assert_eq!(effect(&made), (Some("false"), pending, Some("1")));
 }
 
 #[actix::test]

@@ -36,7 +36,10 @@ on_both_engines!(
                 ("PRAGMA synchronous", "2"),
                 ("PRAGMA busy_timeout", "5000"),
             ],
-            _ => &[("SHOW synchronous_commit", "on")],
+            _ => &[
+                ("SHOW synchronous_commit", "on"),
+                ("SHOW idle_in_transaction_session_timeout", "2min"),
+            ],
         };
         for _ in 0..4 {
             // Held open, so that the next one is another.

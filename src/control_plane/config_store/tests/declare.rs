@@ -1,7 +1,8 @@
 //! Documents: only what differs is written, all of it or nothing.
 
 use super::support::{Database, document, id, insert, on_both_engines, reference, upsert};
-use crate::control_plane::config_store::{Batch, Committed, Extent, Store, StoreError};
+use crate::control_plane::config_store::write::{Attempt, perform};
+use crate::control_plane::config_store::{Batch, Committed, Extent, Store, StoreError, Write};
 use crate::model::{Kind, Op, Revision};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -168,5 +169,32 @@ on_both_engines!(
         let last = done.documents[2].as_ref().expect("a service");
         assert_eq!(last["name"], "c");
         check_journal(store).await;
+    }
+);
+
+on_both_engines!(
+    /// What a declared part differs in is seen when nobody else can write any more: a change that
+    /// was committed first does not survive in one entity and go in another.
+    a_part_comes_wholly_after_what_was_committed_before,
+    async |database: &Database| {
+        let store = &database.store;
+        let part = |fields: Value| [(Kind::Services, 1, fields.clone()), (Kind::Services, 2, fields)];
+        declare(store, Extent::Part, &part(json!({"host": "a"}))).await.expect("declares");
+        let other = database.another_store().await;
+        let open = other.open_revision().await.expect("opens");
+        let declared = part(json!({"host": "a"}));
+        let declaring = declare(store, Extent::Part, &declared);
+        let mut declaring = std::pin::pin!(declaring);
+        // It cannot end while the other one writes, however long that takes.
+        let early = tokio::time::timeout(Duration::from_millis(300), &mut declaring).await;
+        assert!(early.is_err());
+        let db = sea_orm::DatabaseExecutor::from(&open.transaction);
+        let writes: Vec<Write> = (1..=2).map(|n| upsert(Kind::Services, n, json!({"host": "b", "created_at": 1, "updated_at": 1}))).collect();
+        let done = perform(&db, &writes, Attempt::Trusting, other.now()).await.expect("writes");
+        other.seal(open, done.steps, None, other.now()).await.expect("commits");
+        let done = declaring.await.expect("declares");
+        assert_eq!(changed(&done), [(Kind::Services, 1), (Kind::Services, 2)]);
+        check_journal(store).await;
+        other.close().await;
     }
 );

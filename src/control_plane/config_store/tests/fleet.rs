@@ -104,11 +104,22 @@ on_both_engines!(who_has_a_revision_not_yet, async |database: &Database| {
     for row in rows {
         store.upsert_data_plane(row).await.expect("writes");
     }
+    database
+        .sql("UPDATE config_revision SET revision = 9")
+        .await
+        .expect("runs");
     for (revision, expected) in [(7, vec![3]), (8, vec![1, 3]), (9, vec![1, 2, 3])] {
         let found = store.data_planes_before(Revision(revision)).await;
         let expected: Vec<_> = expected.into_iter().map(id).collect();
         assert_eq!(found.expect("reads"), expected, "{revision}");
     }
+    // Taken back: what the second one has is another revision 8.
+    database
+        .sql("UPDATE config_revision SET revision = 7")
+        .await
+        .expect("runs");
+    let found = store.data_planes_before(Revision(7)).await;
+    assert_eq!(found.expect("reads"), [id(2), id(3)]);
     database.pass(Duration::from_secs(100));
     let found = store.data_planes_before(Revision(9)).await;
     assert!(found.expect("reads").is_empty(), "they are forgotten");

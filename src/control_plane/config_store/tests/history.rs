@@ -407,3 +407,27 @@ on_both_engines!(
         }
     }
 );
+
+on_both_engines!(
+    /// More rows than are read, compared and put at once.
+    large_revisions_have_a_difference_and_a_way_back,
+    async |database: &Database| {
+        let store = &database.store;
+        let routes = |name: &str| -> Vec<Write> {
+            let one = |n: u128| upsert(Kind::Routes, n, json!({"name": format!("{name}{n}")}));
+            (1..=1_201).map(one).collect()
+        };
+        store.must(routes("a")).await;
+        let first = content(&store.config().await.expect("reads"));
+        store.must(routes("b")).await;
+        store.must(vec![delete(Kind::Routes, 7)]).await;
+        assert_eq!(deltas(store, 0, 3).await.len(), 1_200);
+        assert_eq!(deltas(store, 1, 3).await.len(), 1_201);
+        let back = store.roll_back(Revision(1), None).await.expect("rolls back");
+        assert_eq!(back.ops.len(), 1_201);
+        assert_eq!(content(&store.config().await.expect("reads")), first);
+        store.roll_back(Revision(0), None).await.expect("rolls back");
+        assert!(store.config().await.expect("reads").is_empty());
+        assert_eq!(fold(store).await, store.config().await.expect("reads"));
+    }
+);

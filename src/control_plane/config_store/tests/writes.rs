@@ -1,6 +1,8 @@
 //! What a write does and what it answers when it does not.
 
+use super::journal::fold;
 use super::support::{Database, delete, document, id, insert, on_both_engines, reference, upsert};
+use crate::control_plane::config_store::integrity::MOST_UNIQUE_BYTES;
 use crate::control_plane::config_store::{Key, StoreError, Write};
 use crate::model::{Kind, Op, Revision, Row};
 use serde_json::{Value, json};
@@ -362,6 +364,56 @@ on_both_engines!(
             .expect("something");
         assert_eq!((revision, ops.len()), (Revision(2), 1));
         assert_eq!(store.config().await.expect("reads").len(), 2);
+    }
+);
+
+on_both_engines!(
+    /// It is hidden: nothing may seem to be in the way that nobody can see.
+    what_has_expired_is_in_nobodys_way,
+    async |database: &Database| {
+        let store = &database.store;
+        let kind = Kind::KeyauthCredentials;
+        let expiry = 1_700_000_100;
+        let key = |n: u128| insert(kind, n, json!({"key": "k", "ttl": expiry}));
+        store.must(vec![insert(Kind::Consumers, 1, json!({})), key(1)]).await;
+        let refused = store.write(vec![key(2)]).await.expect_err("is taken");
+        assert!(matches!(refused, StoreError::UniqueViolation { .. }), "{refused:?}");
+        database.pass(Duration::from_secs(100));
+        let made = store.must(vec![insert(kind, 2, json!({"key": "k"}))]).await;
+        let keys: Vec<_> = made.ops.iter().map(Op::key).collect();
+        assert_eq!(keys, [(kind, id(1)), (kind, id(2))]);
+        assert!(matches!(made.ops[0], Op::Delete { .. }));
+        // By its id, too.
+        store.must(vec![insert(kind, 3, json!({"ttl": expiry}))]).await;
+        let again = store.must(vec![insert(kind, 3, json!({"key": "other"}))]).await;
+        assert_eq!(again.ops.len(), 1);
+        assert_eq!(fold(store).await, store.config().await.expect("reads"));
+    }
+);
+
+on_both_engines!(
+    /// PostgreSQL refuses to index more.
+    a_unique_value_is_limited,
+    async |database: &Database| {
+        let store = &database.store;
+        // Not to be compressed.
+        let long = |bytes: usize| -> String {
+            (0..).flat_map(|n: u128| id(n.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)).simple().to_string().into_bytes()).map(char::from).take(bytes).collect()
+        };
+        store.must(vec![insert(Kind::Services, 1, json!({"name": long(MOST_UNIQUE_BYTES)}))]).await;
+        let plugin = json!({"name": long(MOST_UNIQUE_BYTES)});
+        store.must(vec![insert(Kind::Plugins, 1, plugin)]).await;
+        let kid = json!({"kid": long(MOST_UNIQUE_BYTES)});
+        store.must(vec![insert(Kind::Keys, 1, kid)]).await;
+        let name = json!({"name": long(MOST_UNIQUE_BYTES + 1)});
+        let refused = store.write(vec![insert(Kind::Services, 2, name)]).await;
+        match refused.expect_err("is too long") {
+            StoreError::Malformed { field, reason, .. } => assert_eq!(
+                (field.as_str(), reason.as_str()),
+                ("name", "length must be at most 2500"),
+            ),
+            other => panic!("{other:?}"),
+        }
     }
 );
 
