@@ -23,7 +23,8 @@ const CONTROL_PLANE: Uuid = Uuid::from_u128(1);
 async fn options(directory: &tempfile::TempDir) -> (RegistryOptions, DatabaseConnection) {
     let path = directory.path().join("langur.db");
     let settings = DatabaseSettings::Sqlite(SqliteSettings::new(&path));
-    let store = Store::connect(&settings).await.expect("connects");
+    let poll = Duration::from_secs(5);
+    let store = Store::connect(&settings, poll).await.expect("connects");
     store.migrate().await.expect("migrates");
     let history = history(&store).await.expect("reads");
     let options = RegistryOptions {
