@@ -25,9 +25,8 @@ impl Api {
         body: Body,
     ) -> Result<Answer, ApiError> {
         let request = TransactionRequest::read(arguments, body)?;
-        // Not the commit, which has a limit of its own: 503 promises that nothing was written.
-        let trying = tokio::time::timeout(TIME_LIMIT, self.attempt(request.operations));
-        let (transaction, results) = trying.await.unwrap_or(Err(ApiError::Busy))?;
+        let trying = self.in_transaction(async |inside| inside.attempt(request.operations).await);
+        let (transaction, results) = trying.await?;
         if !request.dry_run {
             let revision = transaction.commit().await?.revision;
             let body = json!({"revision": revision, "dry_run": false, "results": results});
@@ -48,18 +47,41 @@ impl Api {
         ))
     }
 
-    /// Does the operations in a transaction, which is still open then.
-    async fn attempt(
+    /// Does something inside of a new transaction, which is still open then. When it is refused, all
+    /// of it is undone.
+    ///
+    /// # Errors
+    /// What refuses it; 503 when it took too long. The limit is not that of the commit, which has
+    /// its own: 503 promises that nothing was written.
+    pub async fn in_transaction<T>(
         &self,
-        operations: Vec<Operation>,
-    ) -> Result<(Transaction, Vec<Value>), ApiError> {
-        let transaction = Arc::new(self.store.begin().await?);
-        let inside = self.inside(Arc::clone(&transaction));
+        work: impl AsyncFnOnce(&Api) -> Result<T, ApiError>,
+    ) -> Result<(Transaction, T), ApiError> {
+        let doing = async {
+            let transaction = Arc::new(self.store.begin().await?);
+            let inside = self.inside(Arc::clone(&transaction));
+            let done = work(&inside).await;
+            drop(inside);
+            let transaction = Arc::into_inner(transaction).ok_or(ApiError::Internal)?;
+            match done {
+                Ok(done) => Ok((transaction, done)),
+                Err(refused) => {
+                    transaction.roll_back().await?;
+                    Err(refused)
+                }
+            }
+        };
+        let doing = tokio::time::timeout(TIME_LIMIT, doing);
+        doing.await.unwrap_or(Err(ApiError::Busy))
+    }
+
+    /// Does all of the operations, each on what the earlier ones left.
+    async fn attempt(&self, operations: Vec<Operation>) -> Result<Vec<Value>, ApiError> {
         let asked = operations.len();
         let mut results = Vec::with_capacity(asked);
         let mut violations = Vec::new();
         for (place, operation) in operations.into_iter().enumerate() {
-            match inside.operate(operation).await {
+            match self.operate(operation).await {
                 Ok(result) => results.push(result),
                 // Nothing that could be said of the others would be sure.
                 Err(error @ (ApiError::Internal | ApiError::Busy)) => return Err(error),
@@ -70,13 +92,10 @@ impl Api {
                 })),
             }
         }
-        drop(inside);
-        let transaction = Arc::into_inner(transaction).ok_or(ApiError::Internal)?;
-        if violations.is_empty() {
-            return Ok((transaction, results));
+        match violations.is_empty() {
+            true => Ok(results),
+            false => Err(ApiError::TransactionRefused { asked, violations }),
         }
-        transaction.roll_back().await?;
-        Err(ApiError::TransactionRefused { asked, violations })
     }
 
     /// What the operation's request alone would have been answered.

@@ -48,6 +48,17 @@ impl Api {
         body: Body,
         forced: Forced<'_>,
     ) -> Result<Value, ApiError> {
+        let write = async |api: &Api| api.replace_one(kind, lookup, body, forced).await;
+        self.undisturbed(kind, write).await
+    }
+
+    async fn replace_one(
+        &self,
+        kind: Kind,
+        lookup: &[(&'static str, Value)],
+        body: Body,
+        forced: Forced<'_>,
+    ) -> Result<Value, ApiError> {
         let mut forced = forced.to_vec();
         forced.extend(lookup.iter().cloned());
         let input = self.input(schema_of(kind)?, body, None, &forced).await?;
@@ -78,6 +89,18 @@ impl Api {
     /// # Errors
     /// As [`Api::create`]; 503 when others kept changing the entity.
     pub async fn update(
+        &self,
+        kind: Kind,
+        id: Uuid,
+        body: Body,
+        meant: Forced<'_>,
+        by: Option<&'static str>,
+    ) -> Result<Value, ApiError> {
+        let write = async |api: &Api| api.update_one(kind, id, body, meant, by).await;
+        self.undisturbed(kind, write).await
+    }
+
+    async fn update_one(
         &self,
         kind: Kind,
         id: Uuid,
@@ -121,6 +144,21 @@ impl Api {
             }
         }
         Err(ApiError::Busy)
+    }
+
+    /// A write of an entity. Of a certificate, whose names are entities of their own, it is a
+    /// transaction: nobody else may come between looking at them and writing them.
+    async fn undisturbed(
+        &self,
+        kind: Kind,
+        write: impl AsyncFnOnce(&Api) -> Result<Value, ApiError>,
+    ) -> Result<Value, ApiError> {
+        if kind != Kind::Certificates || self.store.is_inside() {
+            return write(self).await;
+        }
+        let (transaction, written) = self.in_transaction(write).await?;
+        transaction.commit().await?;
+        Ok(written)
     }
 
     /// A new parent of a child that has none, and the pointer to it, in one revision.

@@ -325,6 +325,12 @@ impl ConfigStoreHandle {
         }
     }
 
+    /// Whether this is [`ConfigStoreHandle::inside`] of a transaction.
+    #[must_use]
+    pub fn is_inside(&self) -> bool {
+        self.transaction.is_some()
+    }
+
     /// The entities there are. To read needs no queue.
     #[must_use]
     pub fn entities(&self) -> Entities<'_> {

@@ -239,3 +239,27 @@ async fn halves_of_pairs_are_refused_in_vaults_too() {
         );
     }
 }
+
+/// Each writer leaves the names that it was asked for, and those alone.
+#[actix::test]
+async fn the_names_of_concurrent_writers_are_not_mixed() {
+    let admin = Admin::start().await;
+    let id = admin.post("/certificates", pair()).await.id().to_owned();
+    let path = format!("/certificates/{id}");
+    for method in ["PUT", "PATCH"] {
+        let writes = (0..8).map(|n| {
+            let mut body = pair();
+            body["snis"] = json!([format!("{n}.test")]);
+            admin.ask(method, &path, Some(body))
+        });
+        for made in futures_util::future::join_all(writes.collect::<Vec<_>>()).await {
+            assert_eq!(made.status, 200, "{}", made.body);
+            assert_eq!(
+                made.body["snis"].as_array().map(Vec::len),
+                Some(1),
+                "{method}"
+            );
+        }
+        assert_eq!(admin.get("/snis").await.each("id").len(), 1, "{method}");
+    }
+}
