@@ -10,10 +10,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 fn both_roles_answer_on_their_status_listener() {
     let cluster = Cluster::start(Database::Sqlite, 1);
     let (control, data) = (&cluster.control_planes[0], &cluster.data_planes[0]);
-    let status = get(&cluster.status_url(control, "/status"))
-        .expect("an answer")
-        .expect(200);
-    assert_eq!(status["database"]["reachable"], true);
+    eventually("the database answers in time", || {
+        let status = get(&cluster.status_url(control, "/status"))?.expect(200);
+        let reachable = status["database"]["reachable"] == true;
+        reachable.then_some(()).ok_or(status.to_string())
+    });
     // A data plane without configuration is not ready; with one it is.
     cluster.add_route("any", "/any");
     cluster.wait_for_status(0, "/any", 200);
