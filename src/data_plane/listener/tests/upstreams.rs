@@ -15,9 +15,10 @@ fn connections_are_kept_and_shared_by_clients() {
         for _ in 0..3 {
             let mut client = gateway.client().await;
             for _ in 0..3 {
-                client.ask(GET).await;
-                client.ask(POST).await;
-                gateway.outcome().await;
+                for request in [GET, POST] {
+                    client.ask(request).await;
+                    gateway.outcome().await;
+                }
             }
         }
         assert_eq!(connections.load(Ordering::Relaxed), 1);
