@@ -133,7 +133,7 @@ def wait_until_healthy(seconds=180):
     eventually("everything is healthy", seconds, check)
 
 
-def ask(method, url, body=None, timeout=10):
+def ask(method, url, body=None, timeout=60):
     """Status, headers and body of the answer; `Failed` when there is none."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {} if body is None else {"Content-Type": "application/json"}, method=method)
@@ -192,11 +192,11 @@ def in_sync():
     return seen[0]
 
 
-def wait_until_in_sync(seconds=150):
+def wait_until_in_sync(seconds=180):
     return eventually("every data plane is in sync on both control planes", seconds, in_sync)
 
 
-def wait_for_status(container, path, status, seconds=60):
+def wait_for_status(container, path, status, seconds=180):
     """Waits until a data plane answers a path with a status."""
     url = container.url(8000) + path
     return eventually(f"{container.name} answers {path} with {status}", seconds, lambda: expect(status, "GET", url))
@@ -243,7 +243,7 @@ def up(offline, binary):
     wait_until_healthy()
     # These have no health check. The front is well when it lets through.
     url = front() + "/"
-    eventually("the front answers", 30, lambda: ask("GET", url))
+    eventually("the front answers", 120, lambda: ask("GET", url))
     for container in running("grafana"):
         health = container.url(3000) + "/api/health"
         eventually("Grafana answers", 120, lambda: expect(200, "GET", health))

@@ -7,7 +7,7 @@ without: run it with scripts/conformance.sh.
 A group may only get better; `--update` writes what was reached into the file. Rows listed in tests/conformance/ differ
 on purpose or by chance, each with its reason: they are sent, but neither counted as good nor in the total.
 """
-import argparse, collections, http.client, json, os, re, shutil, signal, subprocess, sys, tempfile, time
+import argparse, collections, fcntl, http.client, json, os, re, shutil, signal, subprocess, sys, tempfile, time
 import urllib.parse
 
 from loopback import free_address
@@ -20,7 +20,7 @@ BINARY = os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "tar
 
 
 def wait_for(what, process, condition):
-    end = time.monotonic() + 60
+    end = time.monotonic() + 180
     while time.monotonic() < end:
         if process.poll() is not None:
             sys.exit(f"conformance: {what}: the process ended with {process.returncode}")
@@ -35,7 +35,7 @@ def wait_for(what, process, condition):
 
 def get(address, path):
     host, port = address.split(":")
-    connection = http.client.HTTPConnection(host, int(port), timeout=10)
+    connection = http.client.HTTPConnection(host, int(port), timeout=60)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()
@@ -147,14 +147,18 @@ def replay(script, target, transcript, nodes, database, settings, show):
         command = [sys.executable, os.path.join(RECORDED, script), target, f"http://{running.admin}", "--show", str(show),
                    os.path.join(RECORDED, transcript)]
         command += ["--allow", file] if file else []
-        text = subprocess.run(command, capture_output=True, text=True).stdout
+        done = subprocess.run(command, capture_output=True, text=True)
+        text = done.stdout
+        ended = [process.returncode for process in running.processes if process.poll() is not None]
+        if ended:
+            sys.exit(f"conformance: {transcript}: a node has ended by itself with {ended[0]}:\n{text}")
     finally:
         running.stop()
     if show:
         print(text)
     groups = {m[1].strip(): [int(m[2]), int(m[3])] for m in re.finditer(r"^(\S.*?)\s+(\d+) / (\d+)$", text, re.M)}
     if not groups:
-        sys.exit(f"conformance: {script} said nothing:\n{text}")
+        sys.exit(f"conformance: {script} said nothing:\n{text}{done.stderr}")
     agreeing = {int(n) for n in re.findall(r"^row (\d+) is on the list", text, re.M)}
     for group, count in collections.Counter(listed.values()).items():
         groups[group][1] -= count
@@ -181,6 +185,9 @@ def main():
     parser.add_argument("--show", type=int, default=0, help="print this many differing rows")
     options = parser.parse_args()
     subprocess.run(["cargo", "build", "--quiet"], cwd=ROOT, check=True)
+    # The recordings name the ports of their proxy and upstreams: one at a time on a machine.
+    turn = os.open(RECORDED, os.O_RDONLY)
+    fcntl.flock(turn, fcntl.LOCK_EX)
     baseline = json.load(open(BASELINE)) if os.path.exists(BASELINE) else {}
     worse = []
     for name, (script, target, transcript, nodes, database, settings) in REPLAYS.items():

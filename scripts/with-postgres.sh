@@ -18,12 +18,16 @@ if [ "$(id -u)" = 0 ]; then
   as_owner=(runuser -u postgres --)
 fi
 read -r host port < <("$(dirname "$0")/loopback.py")
+trap '"${as_owner[@]}" "$bin/pg_ctl" -D "$dir/data" -m immediate stop >/dev/null 2>&1 || true; rm -rf "$dir"' EXIT
 
 # The server is disposable: what the tests kill is Langur, not PostgreSQL.
 "${as_owner[@]}" "$bin/initdb" -D "$dir/data" -U langur --auth=trust --no-sync >/dev/null
-"${as_owner[@]}" "$bin/pg_ctl" -D "$dir/data" -l "$dir/log" -w start \
-  -o "-p $port -k $dir -c listen_addresses=$host -c fsync=off -c max_connections=300" >/dev/null
-trap '"${as_owner[@]}" "$bin/pg_ctl" -D "$dir/data" -m immediate stop >/dev/null; rm -rf "$dir"' EXIT
+if ! "${as_owner[@]}" "$bin/pg_ctl" -D "$dir/data" -l "$dir/log" -w -t 180 start \
+  -o "-p $port -k $dir -c listen_addresses=$host -c fsync=off -c max_connections=300" >/dev/null; then
+  echo "with-postgres: the server does not start:" >&2
+  cat "$dir/log" >&2
+  exit 1
+fi
 
 export LANGUR_TEST_POSTGRES="postgres://langur@$host:$port/postgres"
 "$@"

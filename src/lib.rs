@@ -11,6 +11,8 @@ pub mod data_plane;
 pub mod declared;
 pub mod http;
 pub mod link;
+#[cfg(test)]
+mod loopback;
 pub mod model;
 pub mod node;
 pub mod plugins;

@@ -163,7 +163,7 @@ mod tests {
         let registry = Registry::default();
         let _stuck = probe(&registry, "stuck", true);
         let _fine = probe(&registry, "fine", false);
-        let shown = registry.observe(Duration::from_millis(20)).await;
+        let shown = registry.observe(Duration::from_secs(1)).await;
         let mailbox = json!({ "capacity": 4, "overflows": 0 });
         assert_eq!(
             shown,

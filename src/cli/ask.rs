@@ -393,10 +393,8 @@ mod tests {
 
     #[test]
     fn nobody_answers() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        drop(listener);
-        let settings = settings(&format!("status_listen = {address}"));
+        let closed = crate::loopback::closed_address();
+        let settings = settings(&format!("status_listen = {closed}"));
         assert!(ask(&settings).is_err());
     }
 

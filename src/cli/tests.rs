@@ -31,6 +31,7 @@ fn exit_codes() {
     let dir = directory.path().to_str().unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken_address = taken.local_addr().unwrap().to_string();
+    let closed = crate::loopback::closed_address().to_string();
     for (line, expected) in [
         (&["version"][..], Exit::Ok),
         (&["--help"], Exit::Ok),
@@ -57,7 +58,7 @@ fn exit_codes() {
         (&["echo", "--listen", &taken_address], Exit::System),
         (&["status", "-c", &bad], Exit::Config),
         (&["status", "--admin", "nowhere"], Exit::Usage),
-        (&["status", "--admin", "127.0.0.1:1"], Exit::Unavailable),
+        (&["status", "--admin", &closed], Exit::Unavailable),
         (&["doctor", "-c", &bad], Exit::Failure),
         (&["doctor", "-c", "/no/such/file"], Exit::NoInput),
     ] {

@@ -48,7 +48,8 @@ mod tests {
 
     #[test]
     fn a_taken_port_is_an_error_even_with_reuseport() {
-        let free = &parse(&["127.0.0.1:0 reuseport backlog=7".to_owned()]).unwrap()[0];
+        let own = crate::loopback::own_address();
+        let free = &parse(&[format!("{own}:0 reuseport backlog=7")]).unwrap()[0];
         let first = free.bind().unwrap();
         let address = first.local_addr().unwrap();
         let same = &parse(&[format!("{address} reuseport")]).unwrap()[0];

@@ -7,6 +7,7 @@ import dataclasses
 import http.client
 import json
 import queue
+import select
 import threading
 import urllib.parse
 import uuid
@@ -88,10 +89,15 @@ class Admin:
         self.idle = queue.SimpleQueue()
 
     def connection(self):
-        try:
-            return self.idle.get_nowait()
-        except queue.Empty:
-            return http.client.HTTPConnection(self.address, timeout=60)
+        while True:
+            try:
+                connection = self.idle.get_nowait()
+            except queue.Empty:
+                return http.client.HTTPConnection(self.address, timeout=60)
+            # The server closes what was idle for long; Go sees that, too. There is nothing else to read.
+            if connection.sock and not select.select([connection.sock], [], [], 0)[0]:
+                return connection
+            connection.close()
 
     def close(self):
         while not self.idle.empty():

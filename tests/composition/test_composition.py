@@ -74,7 +74,7 @@ def series(query):
     return {found["metric"].get("instance", ""): float(found["value"][1]) for found in json.loads(text)["data"]["result"]}
 
 
-def wait_for_series(query, expected, seconds=60):
+def wait_for_series(query, expected, seconds=180):
     def check():
         found = series(query)
         if found != expected:
@@ -83,7 +83,7 @@ def wait_for_series(query, expected, seconds=60):
     c.eventually(f"Prometheus says {query}", seconds, check)
 
 
-def wait_for_more(query, least, seconds=90):
+def wait_for_more(query, least, seconds=180):
     def check():
         found = series(query)
         if not found or min(found.values()) < least:
@@ -149,7 +149,7 @@ class Composition(unittest.TestCase):
             for node in nodes:
                 self.serves(node, f"/{name}")
             c.expect(200, "GET", f"{c.front()}/{name}")
-        c.eventually("the front passes TLS on", 30, lambda: self.serves_over_tls(f"/{name}"))
+        c.eventually("the front passes TLS on", 120, lambda: self.serves_over_tls(f"/{name}"))
 
     def serves_over_tls(self, path):
         """One request through the front to the TLS of a data plane, whose certificate is its own."""
@@ -158,7 +158,7 @@ class Composition(unittest.TestCase):
         anyone = ssl.create_default_context()
         anyone.check_hostname, anyone.verify_mode = False, ssl.CERT_NONE
         try:
-            with urllib.request.urlopen(url, timeout=10, context=anyone) as answer:
+            with urllib.request.urlopen(url, timeout=60, context=anyone) as answer:
                 self.assertEqual(json.load(answer)["path"], "/hello")
         except OSError as error:
             raise c.Failed(f"{url}: {error!r}") from None
@@ -210,7 +210,7 @@ class Composition(unittest.TestCase):
         c.compose("stop", "postgres")
         for control_plane in c.CONTROL_PLANES:
             (node,) = c.running(control_plane)
-            c.eventually(f"{control_plane} is not ready", 30, lambda: self.has_exit(node, OUTAGE_EXIT))
+            c.eventually(f"{control_plane} is not ready", 120, lambda: self.has_exit(node, OUTAGE_EXIT))
             status, _, text = c.ask("POST", f"{c.admin(control_plane)}/consumers", {"username": "lost"}, timeout=60)
             self.assertGreaterEqual(status, 500, text)
         for node in [*others, cut]:
@@ -218,7 +218,7 @@ class Composition(unittest.TestCase):
         c.compose("start", "postgres")
         for control_plane in c.CONTROL_PLANES:
             (node,) = c.running(control_plane)
-            c.eventually(f"{control_plane} is ready", 60, lambda: self.has_exit(node, 0))
+            c.eventually(f"{control_plane} is ready", 120, lambda: self.has_exit(node, 0))
             c.expect(201, "POST", f"{c.admin(control_plane)}/consumers", {"username": f"after-{control_plane}"})
         c.compose("--profile", "load", "stop", "load")
 

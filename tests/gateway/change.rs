@@ -7,8 +7,8 @@ use serde_json::json;
 fn a_change_reaches_two_data_planes() {
     let cluster = Cluster::start(Database::Sqlite, 2);
     for n in 0..2 {
+        cluster.wait_for_status(n, "/hello", 404);
         let reply = get(&cluster.proxy(n, "/hello")).expect("an answer");
-        assert_eq!(reply.status, 404, "{}", reply.text);
         assert_eq!(
             reply.json()["message"],
             "no Route matched with those values"

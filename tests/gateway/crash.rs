@@ -50,7 +50,9 @@ fn no_acknowledged_write_is_lost(database: Database) {
             .flat_map(|writer| writer.join().expect("a writer"))
             .collect::<Vec<_>>()
     });
-    assert!(acknowledged.len() >= 60, "{}", acknowledged.len());
+    // Each kill may take the answers that the four writers wait for, of writes that are there.
+    let fewest = 60 - 3 * 4;
+    assert!(acknowledged.len() >= fewest, "{}", acknowledged.len());
     for name in &acknowledged {
         let reply = get(&cluster.admin(0, &format!("/consumers/{name}"))).expect("an answer");
         assert_eq!(reply.status, 200, "{name} was acknowledged and is lost");

@@ -1,6 +1,6 @@
 //! `langur doctor` with a healthy cluster, and with everything planted that goes wrong.
 
-use crate::harness::{Cluster, Database, Node, PostgresDatabase, free_address, unique_loopback};
+use crate::harness::{Cluster, Database, Node, PostgresDatabase, closed_address};
 use serde_json::Value;
 use std::fs;
 use std::net::TcpListener;
@@ -9,7 +9,7 @@ use std::path::Path;
 
 /// The exit code and what was found.
 pub fn doctor(node: &Node) -> (Option<i32>, Vec<Value>) {
-    let output = node.run(&["doctor", "--json"]);
+    let output = node.run(&["doctor", "--json", "--timeout", "60"]);
     let json: Value = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
     let findings = json["findings"].as_array().cloned().expect("findings");
@@ -103,12 +103,12 @@ fn what_is_wrong_with_a_data_plane() {
     assert!(made.status.success());
     let theirs = |name: &str| other.path().join(name).to_string_lossy().into_owned();
     fs::set_permissions(theirs("cluster.key"), fs::Permissions::from_mode(0o644)).expect("chmod");
-    let taken = TcpListener::bind((unique_loopback(), 0)).expect("a port");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let taken = taken
         .local_addr()
         .map(|address| (taken, address))
         .expect("an address");
-    let closed = free_address(unique_loopback());
+    let closed = closed_address();
     let file = other.path().join("file");
     fs::write(&file, "").expect("written");
     let admin = cluster.control_planes[0].setting("admin_listen").to_owned();
@@ -248,7 +248,7 @@ fn what_is_wrong_with_a_control_plane() {
         "pg_user",
         &["does not let this user in"],
     );
-    let closed = free_address(unique_loopback());
+    let closed = closed_address();
     node.set("pg_host", closed.ip());
     node.set("pg_port", closed.port());
     let (code, findings) = doctor(node);

@@ -11,14 +11,15 @@ fn router(cluster: &Cluster) -> Result<Value, String> {
     Ok(router.ok_or("no router")?["state"].clone())
 }
 
-fn wait_until_it_holds(cluster: &Cluster, entities: u64) {
+/// Waits until the data plane holds so many; what its router says then.
+fn wait_until_it_holds(cluster: &Cluster, entities: u64) -> Value {
     eventually("the data plane holds them", || {
         let state = router(cluster)?;
         match state["entities"].as_u64() == Some(entities) && state["quarantined"] == 0 {
-            true => Ok(()),
+            true => Ok(state),
             false => Err(state.to_string()),
         }
-    });
+    })
 }
 
 #[test]
@@ -51,8 +52,7 @@ fn credentials_vaults_and_keys_reach_data_planes_and_sessions_do_not() {
     }
     let row = cluster.wait_until_in_sync(0, 0);
     assert_eq!(row["quarantined"], json!([]));
-    wait_until_it_holds(&cluster, 9);
-    let state = router(&cluster).expect("an answer");
+    let state = wait_until_it_holds(&cluster, 9);
     assert_eq!(state["config_hash"], row["config_hash"]);
 
     // They are in its cache,

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 /// The exit code, what was printed as JSON, and the complaint.
 fn status(node: &Node, arguments: &[&str]) -> (Option<i32>, Value, String) {
-    let output = node.run(&[&["status", "--json"], arguments].concat());
+    let output = node.run(&[&["status", "--json", "--timeout", "60"], arguments].concat());
     let json = serde_json::from_slice(&output.stdout).unwrap_or_default();
     let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
     (output.status.code(), json, complaint)

@@ -2,7 +2,8 @@
 //! secret in any line.
 
 use crate::harness::{
-    Cluster, Database, Node, Reply, call, eventually, free_address, get, post, unique_loopback,
+    Cluster, Database, Node, Reply, call, closed_address, eventually, free_address, get, post,
+    unique_loopback,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -36,7 +37,8 @@ fn one_request_id_through_both_planes() {
     let n = cluster.add_data_plane(&[("cluster_control_plane", &other)]);
     cluster.wait_until_connected(n);
 
-    let service = json!({"name": "a", "url": "http://127.0.0.1:9"});
+    let url = format!("http://{}", closed_address());
+    let service = json!({"name": "a", "url": url});
     let reply = post(&cluster.admin(0, "/services"), &service).expect("an answer");
     assert_eq!(reply.status, 201, "{}", reply.text);
     let id = request_id(&reply);
@@ -269,7 +271,7 @@ fn no_secret_is_ever_logged() {
     assert_eq!(proxied(&format!("/echo?apikey={QUERY}"), &[]), 401);
 
     // An upstream that is gone, and one that breaks off.
-    let gone = json!({"name": "gone", "url": "http://127.0.0.1:9"});
+    let gone = json!({"name": "gone", "url": format!("http://{}", closed_address())});
     admin("POST", "/services", gone).expect(201);
     admin("POST", "/services/gone/routes", json!({"paths": ["/gone"]})).expect(201);
     cluster.wait_for_status(n, "/gone", 502);
@@ -306,11 +308,7 @@ fn no_secret_is_ever_logged() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let listen = taken.local_addr().expect("an address").to_string();
     let failing = cluster.add_data_plane(&[("cluster_cert_key", &key), ("proxy_listen", &listen)]);
-    eventually("it gives up", || {
-        cluster.data_planes[failing]
-            .exited()
-            .ok_or("still running".into())
-    });
+    assert_ne!(cluster.data_planes[failing].ended(), Some(0));
 
     let key_lines = key
         .lines()

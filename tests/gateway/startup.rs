@@ -35,7 +35,7 @@ fn a_start_that_cannot_work_says_which_setting() {
     check(
         &[
             ("LANGUR_ROLE", "data_plane"),
-            ("LANGUR_PREFIX", "/tmp/langur-none"),
+            ("LANGUR_PREFIX", "/nonexistent"),
         ],
         "cluster_cert, cluster_cert_key: cluster certificate and key must be provided to use Hybrid mode",
     );
@@ -59,37 +59,20 @@ fn a_taken_port_is_named_with_its_setting() {
         let before = cluster.control_planes[node].setting(key).to_owned();
         cluster.control_planes[node].set(key, &address);
         cluster.control_planes[node].restart();
-        eventually("it gives up", || {
-            cluster.control_planes[node]
-                .exited()
-                .ok_or("still running".into())
-        });
-        eventually("and says why", || {
-            let log = cluster.control_planes[node].log().join("\n");
-            assert!(!log.contains("panicked"), "{log}");
-            if log.contains(key) && log.contains(&address) {
-                Ok(())
-            } else {
-                Err(log)
-            }
-        });
+        gives_up(&mut cluster.control_planes[node], key, &address);
         cluster.control_planes[node].set(key, before);
     }
     let n = cluster.add_data_plane(&[("proxy_listen", &address)]);
-    eventually("it gives up", || {
-        cluster.data_planes[n]
-            .exited()
-            .ok_or("still running".into())
-    });
-    eventually("and says why", || {
-        let log = cluster.data_planes[n].log().join("\n");
-        assert!(!log.contains("panicked"), "{log}");
-        if log.contains("proxy_listen") && log.contains(&address) {
-            Ok(())
-        } else {
-            Err(log)
-        }
-    });
+    gives_up(&mut cluster.data_planes[n], "proxy_listen", &address);
+}
+
+/// The node ends and says that the address of this setting is taken.
+fn gives_up(node: &mut Node, setting: &str, address: &str) {
+    let code = node.ended();
+    let log = node.log().join("\n");
+    assert!(code.is_some_and(|code| code != 0), "{code:?} {log}");
+    assert!(!log.contains("panicked"), "{log}");
+    assert!(log.contains(setting) && log.contains(address), "{log}");
 }
 
 #[test]
@@ -119,7 +102,11 @@ fn sigterm_lets_a_request_finish() {
     client
         .write_all(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
         .expect("sent");
-    let (mut upstream, _) = slow.accept().expect("the request goes upstream");
+    slow.set_nonblocking(true).expect("is set");
+    let (mut upstream, _) = eventually("the request goes upstream", || {
+        slow.accept().map_err(|err| err.to_string())
+    });
+    upstream.set_nonblocking(false).expect("is set");
     cluster.data_planes[0].signal(libc::SIGTERM);
     eventually("the listener closes", || match TcpStream::connect(&proxy) {
         Err(_) => Ok(()),

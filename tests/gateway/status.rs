@@ -2,7 +2,7 @@
 
 use crate::harness::{Cluster, Database, call, eventually, get, post};
 use serde_json::{Value, json};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,10 +10,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 fn both_roles_answer_on_their_status_listener() {
     let cluster = Cluster::start(Database::Sqlite, 1);
     let (control, data) = (&cluster.control_planes[0], &cluster.data_planes[0]);
-    let status = get(&cluster.status_url(control, "/status"))
-        .expect("an answer")
-        .expect(200);
-    assert_eq!(status["database"]["reachable"], true);
+    eventually("the database answers in time", || {
+        let status = get(&cluster.status_url(control, "/status"))?.expect(200);
+        let reachable = status["database"]["reachable"] == true;
+        reachable.then_some(()).ok_or(status.to_string())
+    });
     // A data plane without configuration is not ready; with one it is.
     cluster.add_route("any", "/any");
     cluster.wait_for_status(0, "/any", 200);
@@ -91,6 +92,33 @@ fn begin_request(address: &str) -> TcpStream {
     connection
 }
 
+/// Connections that have begun a request and go no further.
+struct Begun<'a> {
+    address: &'a str,
+    connections: Vec<TcpStream>,
+}
+
+impl Begun<'_> {
+    fn new(address: &str, count: u64) -> Begun<'_> {
+        let connections = (0..count).map(|_| begin_request(address)).collect();
+        Begun {
+            address,
+            connections,
+        }
+    }
+
+    /// Begins anew where the node has had enough: it gives each of them some seconds.
+    fn go_on(&mut self) {
+        for connection in &mut self.connections {
+            connection.set_nonblocking(true).expect("is set");
+            let nothing = connection.peek(&mut [0]);
+            if !nothing.is_err_and(|err| err.kind() == ErrorKind::WouldBlock) {
+                *connection = begin_request(self.address);
+            }
+        }
+    }
+}
+
 #[test]
 fn numbers_of_a_control_plane_move_under_load() {
     const WRITERS: u64 = 8;
@@ -100,7 +128,7 @@ fn numbers_of_a_control_plane_move_under_load() {
     let documents = ["/", "/timers", "/status?unit=b"];
     let before = documents.map(|path| (path, ask(path).expect("an answer")));
     let admin = cluster.control_planes[0].setting("admin_listen");
-    let idle: Vec<_> = (0..IDLE).map(|_| begin_request(admin)).collect();
+    let mut idle = Begun::new(admin, IDLE);
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let _stop = StopAtTheEnd(&stop);
@@ -120,10 +148,11 @@ fn numbers_of_a_control_plane_move_under_load() {
             let found = document.pointer(pointer).and_then(Value::as_u64);
             found.unwrap_or_else(|| panic!("{pointer}: {document}"))
         };
-        let moves = |path: &str, pointer: &str, least: u64| {
+        let mut moves = |path: &str, pointer: &str, least: u64| {
             let (_, before) = before.iter().find(|(of, _)| *of == path).expect("a path");
             let from = number(before, pointer);
             eventually(&format!("{path}: {pointer} moves"), || {
+                idle.go_on();
                 let now = number(&ask(path)?, pointer);
                 (now >= from + least)
                     .then_some(())

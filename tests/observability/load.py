@@ -1,11 +1,16 @@
 """What makes the figures: requests, writes, and connections that are held."""
 
+import contextlib
 import http.client
 import pathlib
 import socket
 import ssl
 import threading
 import urllib.parse
+
+# How long an answer may take, in seconds.
+ANSWER = 60
+
 
 class Load:
     """Requests to each data plane, and writes unless told otherwise, until it is stopped."""
@@ -28,7 +33,7 @@ class Load:
             self.trouble.append(err)
 
     def request(self, proxy):
-        connection = http.client.HTTPConnection(*address_of(proxy), timeout=10)
+        connection = http.client.HTTPConnection(*address_of(proxy), timeout=ANSWER)
         while not self.stopping.is_set():
             for path, headers in self.requests:
                 connection.request("GET", path, headers=headers)
@@ -69,7 +74,7 @@ class Held:
         self.sockets = [socket.create_connection(address_of(stack.admin_url)) for _ in range(20)]
         self.idle = []
         for proxy in stack.proxies:
-            connection = http.client.HTTPConnection(*address_of(proxy), timeout=10)
+            connection = http.client.HTTPConnection(*address_of(proxy), timeout=ANSWER)
             connection.request("GET", "/balanced")
             connection.getresponse().read()
             self.idle.append(connection)
@@ -88,7 +93,7 @@ class Unanswered:
     def __init__(self, stack, count):
         self.connections = []
         for n in range(count):
-            connection = http.client.HTTPConnection(*address_of(stack.admin_url), timeout=60)
+            connection = http.client.HTTPConnection(*address_of(stack.admin_url), timeout=3 * ANSWER)
             headers = {"Content-Type": "application/json"}
             connection.request("PUT", f"/consumers/w{n}", f'{{"username": "w{n}"}}', headers)
             self.connections.append(connection)
@@ -111,14 +116,28 @@ class SilentDataPlane:
     )
 
     def __init__(self, folder: pathlib.Path, address):
+        self.folder, self.address = folder, address
+        self.open()
+
+    def open(self):
+        folder = self.folder
         context = ssl.create_default_context(cafile=folder / "cluster.crt")
         context.check_hostname = False
         context.load_cert_chain(folder / "cluster.crt", folder / "cluster.key")
-        plain = socket.create_connection(address, timeout=10)
+        plain = socket.create_connection(self.address, timeout=ANSWER)
         self.link = context.wrap_socket(plain)
         self.link.sendall(self.REQUEST.encode())
         answer = self.link.recv(4096)
         assert answer.startswith(b"HTTP/1.1 101 "), answer
+
+    def open_again(self):
+        """Opens another link when the control plane has had enough of this one."""
+        self.link.settimeout(0)
+        with contextlib.suppress(ssl.SSLWantReadError):
+            while self.link.recv(4096):
+                pass
+            self.link.close()
+            self.open()
 
     def close(self):
         self.link.close()

@@ -133,6 +133,7 @@ class Moves:
             waiting = list(wrong)
             if not waiting:
                 break
+            self.stack.expect_all_run(stage)
             if time.monotonic() > deadline:
                 lines = [line for said in wrong.values() for line in said]
                 raise AssertionError(f"{stage}: " + "\n".join(lines))

@@ -16,7 +16,7 @@ from files import PROMETHEUS, ROOT, read_yaml
 from relay import Relay
 
 sys.path.insert(0, str(ROOT / "tests" / "support"))
-from nodes import Nodes, call, free_address, postgres  # noqa: E402  (found by the line above)
+from nodes import Nodes, call, eventually, free_address, postgres  # noqa: E402  (found by the line above)
 
 SCRAPE_INTERVAL = "1s"
 # A control plane waits 2 s for its database before it says that it cannot be reached.
@@ -29,14 +29,18 @@ class Locked:
     def __init__(self, database, table):
         url = urllib.parse.urlsplit(os.environ["LANGUR_TEST_POSTGRES"])
         url = url._replace(path=f"/{database}").geturl()
-        self.psql = subprocess.Popen(["psql", url, "--quiet"], stdin=subprocess.PIPE, text=True)
-        self.psql.stdin.write(f"BEGIN; LOCK TABLE {table} IN EXCLUSIVE MODE;\n")
+        command = ["psql", url, "--quiet", "--set=ON_ERROR_STOP=1"]
+        self.psql = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.psql.stdin.write(f"BEGIN; LOCK TABLE {table} IN EXCLUSIVE MODE;\n\\echo locked\n")
         self.psql.stdin.flush()
+        answer = self.psql.stdout.readline()
+        assert answer == "locked\n", answer
 
     def release(self):
         """The transaction ends with its connection."""
         self.psql.stdin.close()
         self.psql.wait()
+        self.psql.stdout.close()
 
 
 class Upstream(http.server.BaseHTTPRequestHandler):
@@ -118,7 +122,13 @@ class Stack(Nodes):
         copy = f"{self.database}_older"
         statement = f"CREATE DATABASE {copy} TEMPLATE {self.database}"
         command = ["psql", os.environ["LANGUR_TEST_POSTGRES"], "-qc", statement]
-        subprocess.run(command, check=True, capture_output=True)
+
+        def copied():
+            done = subprocess.run(command, capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+
+        # The server notices by and by that connections were cut.
+        eventually("the database is copied", copied)
         return copy
 
     def start_prometheus(self, own, targets):

@@ -13,13 +13,17 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import uuid
+import weakref
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "scripts"))
 from loopback import free_address  # noqa: E402  (found by the line above)
 
-# How long a condition may take on a loaded machine; nothing is concluded from how long it took.
-PATIENCE = 60
+# How long a condition may take on a loaded machine; nothing is concluded from how long it took. A data plane alone
+# may pause for a minute before it tries a control plane again.
+PATIENCE = 180
+# How long an answer may take.
+ANSWER = 60
 
 
 def binary():
@@ -32,12 +36,14 @@ def binary():
 
 
 def eventually(what, ask, patience=PATIENCE):
-    """Asks until there is no exception, and returns the answer."""
+    """Asks until there is no exception, and returns the answer. Fails at once when a process that nobody has ended
+    is gone."""
     deadline = time.monotonic() + patience
     while True:
         try:
             return ask()
         except Exception as why:
+            Nodes.expect_all_run(what)
             if time.monotonic() > deadline:
                 raise AssertionError(f"never: {what}: {why}") from why
         time.sleep(0.1)
@@ -50,7 +56,7 @@ def call(method, url, document=None, headers=None):
     if body is not None:
         request.add_header("Content-Type", "application/json")
     try:
-        with urllib.request.urlopen(request, timeout=10) as reply:
+        with urllib.request.urlopen(request, timeout=ANSWER) as reply:
             status, text = reply.status, reply.read()
     except urllib.error.HTTPError as reply:
         status, text = reply.code, reply.read()
@@ -81,10 +87,25 @@ def postgres():
 class Nodes:
     """Processes that end together, in one folder that goes with them."""
 
+    all = weakref.WeakSet()
+
     def __init__(self, name):
         self.binary = binary()
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"langur-{name}-"))
         self.processes, self.commands = {}, {}
+        Nodes.all.add(self)
+
+    def ended(self):
+        """The processes that have ended by themselves."""
+        found = [(name, process.poll()) for name, process in self.processes.items()]
+        return [f"{name} has ended with {code}" for name, code in found if code is not None]
+
+    @classmethod
+    def expect_all_run(cls, what):
+        """What is waited for will never come without them."""
+        ended = [each for nodes in list(cls.all) for each in nodes.ended()]
+        if ended:
+            raise AssertionError(f"never: {what}: {', '.join(ended)}")
 
     def certificates(self):
         """Makes what the nodes of one cluster know each other by."""
@@ -132,12 +153,17 @@ class Nodes:
         process.wait()
 
     def stop(self, keep):
-        """Ends all processes and removes the folder, after it printed the logs if `keep`; a second
-        time there is nothing left to do."""
+        """Ends all processes and removes the folder, after it printed the logs if `keep` or if one had ended by
+        itself; a second time there is nothing left to do."""
+        ended = self.ended()
+        keep = keep or bool(ended)
+        for line in ended:
+            print(line)
         for process in self.processes.values():
             process.kill()
         for process in self.processes.values():
             process.wait()
+        self.processes.clear()
         if keep:
             for log in sorted(self.folder.glob("*.log")):
                 print(f"--- {log.name}, its last lines")

@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_taken_port_is_seen_and_not_touched() {
-        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let taken = std::net::TcpListener::bind((crate::loopback::own_address(), 0)).unwrap();
         let address = taken.local_addr().unwrap().to_string();
         let listen = &parse_listen(&[address]).unwrap()[0];
         assert_eq!(

@@ -1,4 +1,5 @@
-//! When this process learned of a revision: of its own at the commit, of others when it was told.
+//! When this process learned of a revision: of its own at the commit, of others when it was told, or
+//! read of it.
 
 use crate::model::Revision;
 use std::collections::VecDeque;

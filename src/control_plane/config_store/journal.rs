@@ -78,7 +78,8 @@ impl Default for Retention {
 }
 
 impl Store {
-    /// At most `limit` revisions that follow `revision`.
+    /// At most `limit` revisions that follow `revision`. They are known from then on: whoever follows
+    /// the journal may be ahead of what this process was told.
     ///
     /// # Errors
     /// When the database fails or holds what this version cannot read.
@@ -125,6 +126,9 @@ impl Store {
                     request_id,
                 }),
             }
+        }
+        if let Some(newest) = entries.last() {
+            self.announce(newest.revision);
         }
         match entries.first() {
             Some(first) if first.revision == revision.next() => Ok(Changes::Since(entries)),

@@ -179,7 +179,7 @@ impl Store {
     }
 
     /// When this process learned that the revision is committed: its own at the commit, that of
-    /// another control plane when it was told. `None` when that is too long ago, or not yet.
+    /// another control plane when it was told or read of it. `None` when that is too long ago, or not yet.
     #[must_use]
     pub fn announced_at(&self, revision: Revision) -> Option<Instant> {
         self.0.announced.at(revision)

@@ -3,6 +3,7 @@
 
 use super::blocks::Block;
 use crate::harness::{BINARY, Node, eventually};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -20,7 +21,7 @@ pub struct Machine {
     /// What the text says, and what is meant; the first that fits counts.
     exchanged: Vec<(String, String)>,
     environment: BTreeMap<String, String>,
-    background: Vec<Child>,
+    background: RefCell<Vec<Child>>,
 }
 
 impl Machine {
@@ -40,7 +41,7 @@ impl Machine {
                 ("REAL_PATH".into(), real_path),
                 ("LANGUR_PREFIX".into(), var.display().to_string()),
             ]),
-            background: Vec::new(),
+            background: RefCell::default(),
             conf: etc.join("langur.conf"),
             work,
         };
@@ -170,26 +171,30 @@ impl Machine {
         command.stdout(log.try_clone().expect("a file")).stderr(log);
         // A group of its own: the shell is ended with what it started.
         command.process_group(0);
-        self.background.push(command.spawn().expect("sh runs"));
+        let child = command.spawn().expect("sh runs");
+        self.background.borrow_mut().push(child);
     }
 
-    /// Waits for a condition; what runs in the background is shown when it never comes.
+    /// Waits for a condition; the log of what runs in the background is shown when it never comes,
+    /// and at once when something there has ended.
     #[track_caller]
     pub fn wait<T>(&self, what: &str, mut ask: impl FnMut() -> Result<T, String>) -> T {
+        let log = || fs::read_to_string(self.path("log")).unwrap_or_default();
         eventually(what, || {
-            ask().map_err(|why| {
-                let log = fs::read_to_string(self.path("log")).unwrap_or_default();
-                format!("{why}\n{log}")
-            })
+            for child in &mut *self.background.borrow_mut() {
+                let ended = child.try_wait().expect("our own child");
+                assert_eq!(ended, None, "{what}: it has ended:\n{}", log());
+            }
+            ask().map_err(|why| format!("{why}\n{}", log()))
         })
     }
 }
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        for child in &mut self.background {
-            // SAFETY: kill(2) takes no pointers; the group is that of our own child, which is
-            // not reaped yet.
+        for child in self.background.get_mut() {
+            // SAFETY: kill(2) takes no pointers; the group is that of our own child, and has others
+            // in it when the child itself has ended.
             unsafe { libc::kill(-(child.id() as i32), libc::SIGKILL) };
             let _ = child.wait();
         }

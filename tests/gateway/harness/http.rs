@@ -1,5 +1,6 @@
 //! A small blocking HTTP client: a status, headers and a body, never an error for a status.
 
+use super::PATIENCE;
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -43,7 +44,7 @@ pub fn call(
     let config = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
-        .timeout_global(Some(Duration::from_secs(30)))
+        .timeout_global(Some(PATIENCE))
         .build();
     let agent = ureq::Agent::new_with_config(config);
     let mut request = ureq::http::Request::builder().method(method).uri(url);

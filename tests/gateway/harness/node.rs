@@ -1,13 +1,17 @@
 //! One Langur process.
 
+use super::PATIENCE;
 use serde_json::Value;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// A loopback address that no other test of this machine uses: ports chosen on it stay free
 /// between choosing and binding, also over a restart of the node.
@@ -48,12 +52,56 @@ pub fn example(name: &str) -> PathBuf {
     path
 }
 
+/// An address where nobody listens, nor ever will.
+pub fn closed_address() -> SocketAddr {
+    free_address(unique_loopback())
+}
+
+/// A process and the thread that reads its log.
+struct Process {
+    child: Child,
+    reader: JoinHandle<()>,
+}
+
+impl Process {
+    /// What it ended with; from then on its log is whole.
+    fn end(mut self) -> ExitStatus {
+        let status = self.child.wait().expect("our own child");
+        self.reader.join().expect("the log is read");
+        status
+    }
+}
+
+/// The process of a node, while nobody has asked it to end.
+type Running = Mutex<Option<Process>>;
+
+thread_local! {
+    /// The nodes that the test of this thread has started.
+    static STARTED: RefCell<Vec<(String, Weak<Running>)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Panics when a node of this test has ended by itself: what is waited for will never come. What it
+/// logged is printed when it is dropped.
+#[track_caller]
+pub fn expect_all_run() {
+    let ended = |(name, running): &(String, Weak<Running>)| {
+        let running = running.upgrade()?;
+        let mut running = running.lock().expect("a process");
+        let status = running.as_mut()?.child.try_wait().ok()??;
+        Some(format!("{name} has ended by itself: {status}"))
+    };
+    let ended = STARTED.with_borrow(|nodes| nodes.iter().find_map(ended));
+    if let Some(ended) = ended {
+        panic!("{ended}");
+    }
+}
+
 /// A running node and what it logged.
 pub struct Node {
     binary: PathBuf,
     settings: BTreeMap<String, String>,
     arguments: Vec<String>,
-    child: Option<Child>,
+    running: Arc<Running>,
     log: Arc<Mutex<Vec<String>>>,
 }
 
@@ -77,9 +125,12 @@ impl Node {
                 .iter()
                 .map(|argument| (*argument).into())
                 .collect(),
-            child: None,
+            running: Arc::default(),
             log: Arc::default(),
         };
+        let name = format!("{} {}", node.setting("role"), node.setting("prefix"));
+        let running = Arc::downgrade(&node.running);
+        STARTED.with_borrow_mut(|nodes| nodes.push((name, running)));
         node.restart();
         node
     }
@@ -101,12 +152,16 @@ impl Node {
         let mut child = command.spawn().expect("the binary starts");
         let stderr = child.stderr.take().expect("a piped stderr");
         let log = Arc::clone(&self.log);
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 log.lock().expect("the log").push(line);
             }
         });
-        self.child = Some(child);
+        *self.running.lock().expect("a process") = Some(Process { child, reader });
+    }
+
+    fn take(&mut self) -> Option<Process> {
+        self.running.lock().expect("a process").take()
     }
 
     pub fn set(&mut self, key: &str, value: impl ToString) {
@@ -139,18 +194,32 @@ impl Node {
 
     /// SIGKILL: nothing is flushed, nobody is told.
     pub fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
+        if let Some(mut process) = self.take() {
+            let _ = process.child.kill();
+            process.end();
         }
     }
 
     /// Sends a signal and waits for the exit code.
     pub fn stop(&mut self, signal: i32) -> Option<i32> {
-        let mut child = self.child.take()?;
-        // SAFETY: kill(2) takes no pointers; the process is our own child and not yet reaped.
-        unsafe { libc::kill(child.id() as i32, signal) };
-        child.wait().ok().and_then(|status| status.code())
+        self.signal(signal);
+        self.ended()
+    }
+
+    /// Waits until the process has ended by itself; the exit code.
+    #[track_caller]
+    pub fn ended(&mut self) -> Option<i32> {
+        let mut process = self.take()?;
+        let start = Instant::now();
+        while process.child.try_wait().expect("our own child").is_none() {
+            if start.elapsed() > PATIENCE {
+                let _ = process.child.kill();
+                process.end();
+                panic!("never: {} ends", self.setting("prefix"));
+            }
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
+        process.end().code()
     }
 
     /// The events of its log with this message.
@@ -164,16 +233,10 @@ impl Node {
             .collect()
     }
 
-    /// The exit code of a process that ended by itself.
-    pub fn exited(&mut self) -> Option<i32> {
-        let status = self.child.as_mut()?.try_wait().ok()??;
-        status.code()
-    }
-
     pub fn signal(&self, signal: i32) {
-        if let Some(child) = &self.child {
-            // SAFETY: as in `stop`.
-            unsafe { libc::kill(child.id() as i32, signal) };
+        if let Some(process) = &*self.running.lock().expect("a process") {
+            // SAFETY: kill(2) takes no pointers; the process is our own child and not yet taken.
+            unsafe { libc::kill(process.child.id() as i32, signal) };
         }
     }
 

@@ -177,10 +177,8 @@ async fn secrets_of_applications_may_be_hashed() {
     let token = json!({"credential": {"id": made.id()}, "expires_in": 60, "ttl": 60});
     let token = admin.post("/oauth2_tokens", token).await;
     assert_eq!(token.status, 201, "{:?}", token.body);
-    assert_eq!(
-        (&token.body["token_type"], &token.body["ttl"]),
-        (&json!("bearer"), &json!(60))
-    );
+    assert_eq!(token.body["token_type"], "bearer");
+    assert!(token.expires_within(60), "{:?}", token.body);
     let key = token.body["access_token"].as_str().expect("a token");
     let path = format!("/oauth2_tokens/{key}/credential");
     assert_eq!(admin.get(&path).await.id(), made.id());
@@ -342,7 +340,8 @@ async fn sessions_and_what_acme_keeps() {
     let admin = Admin::start().await;
     let body = json!({"session_id": "s", "data": "d", "ttl": 60});
     let made = admin.post("/sessions", body).await;
-    assert_eq!((made.status, &made.body["ttl"]), (201, &json!(60)));
+    assert_eq!(made.status, 201);
+    assert!(made.expires_within(60), "{:?}", made.body);
     assert_eq!(admin.get("/sessions/s").await.id(), made.id());
     let stored = admin
         .post("/acme_storage", json!({"key": "k", "value": "v"}))

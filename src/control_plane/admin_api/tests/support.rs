@@ -73,6 +73,12 @@ impl Seen {
         self.body["id"].as_str().expect("an id")
     }
 
+    /// Whether it is an entity that was given so many seconds; some may have passed meanwhile.
+    pub fn expires_within(&self, seconds: i64) -> bool {
+        let left = self.body["ttl"].as_i64();
+        left.is_some_and(|left| (1..=seconds).contains(&left))
+    }
+
     /// The field of each entity of a list.
     pub fn each(&self, field: &str) -> Vec<&Value> {
         let data = self.body["data"].as_array().expect("a list");

@@ -1,7 +1,7 @@
 //! Several control planes on one database: migrations, waking one another.
 
 use super::support::{Database, insert, on_both_engines};
-use crate::control_plane::config_store::StoreError;
+use crate::control_plane::config_store::{Changes, StoreError};
 use crate::model::{Kind, Revision};
 use serde_json::json;
 use tokio::sync::watch;
@@ -104,5 +104,27 @@ on_both_engines!(
         commit_and_see(3, &mut revisions).await;
         commit_and_see(4, &mut revisions).await;
         following.abort();
+    }
+);
+
+on_both_engines!(
+    what_the_journal_has_is_known,
+    async |database: &Database| {
+        let other = database.another_store().await;
+        for n in 1..=2 {
+            other
+                .must(vec![insert(Kind::Consumers, n, json!({}))])
+                .await;
+        }
+        // Nobody has told this store: it read of them first.
+        let store = &database.store;
+        assert_eq!(store.announced_at(Revision(2)), None);
+        let read = store.changes_since(Revision(0), 10).await;
+        assert!(matches!(read, Ok(Changes::Since(entries)) if entries.len() == 2));
+        for revision in [1, 2] {
+            let at = store.announced_at(Revision(revision));
+            assert!(at.is_some(), "{revision}");
+        }
+        assert_eq!(*store.revisions().borrow(), Revision(2));
     }
 );

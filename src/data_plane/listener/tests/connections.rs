@@ -55,7 +55,7 @@ fn a_drain_finishes_what_is_in_flight() {
             }
         })
         .await;
-        let gateway = setup(&[address]).start();
+        let gateway = setup(&[address]).of_its_own().start();
         let mut idle = gateway.client().await;
         idle.ask(REPLY).await;
         let mut busy = gateway.client().await;
@@ -90,7 +90,7 @@ fn a_drain_has_an_end_and_a_stop_is_one() {
                 }
             })
             .await;
-            let gateway = setup(&[address]).start();
+            let gateway = setup(&[address]).of_its_own().start();
             let mut client = gateway.client().await;
             client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
             requests.recv().await.unwrap();

@@ -61,8 +61,7 @@ impl Recorder for Sent {
 }
 
 fn snapshots(upstream: SocketAddr) -> Arc<ArcSwap<crate::data_plane::router::Snapshot>> {
-    let refused = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let refused = refused.local_addr().expect("an address").port();
+    let refused = crate::loopback::closed_address();
     let key_auth = json!({"hide_credentials": true, "key_in_body": true});
     let entities = vec![
         entity(
@@ -83,7 +82,7 @@ fn snapshots(upstream: SocketAddr) -> Arc<ArcSwap<crate::data_plane::router::Sna
         entity(
             Kind::Services,
             4,
-            json!({"host": "127.0.0.1", "port": refused}),
+            json!({"host": refused.ip(), "port": refused.port()}),
         ),
         entity(
             Kind::Routes,
