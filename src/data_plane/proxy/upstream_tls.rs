@@ -17,6 +17,9 @@ use uuid::Uuid;
 /// Server names remembered per service; clients choose them where `preserve_host` is set.
 const MAX_NAMES: usize = 256;
 
+/// So many services are kept without looking whether they are still there.
+const FEW_SERVICES: usize = 32;
+
 /// Why a service has no TLS. The texts are shown to clients and name no secrets.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -30,10 +33,13 @@ pub enum TlsError {
     Config(String),
 }
 
-/// The profiles of one worker. A service's entry lives until what it was made of changes.
+/// The profiles of one worker. A service's entry lives until what it was made of changes; those
+/// of services that are gone go when there are twice as many as there were used ones.
 #[derive(Default)]
 pub struct TlsProfiles {
     services: HashMap<Uuid, Profile>,
+    /// How many were used when that was last looked at.
+    used: usize,
 }
 
 struct Profile {
@@ -122,6 +128,11 @@ impl TlsProfiles {
         let known = self.services.get(&service.id);
         if known.is_none_or(|profile| !profile.parts.is(&parts)) {
             let profile = Profile::build(parts, settings)?;
+            if self.services.len() >= FEW_SERVICES.max(2 * self.used) {
+                let is_there = |id: &Uuid| snapshot.service(*id).is_some();
+                self.services.retain(|id, _| is_there(id));
+                self.used = self.services.len();
+            }
             self.services.insert(service.id, profile);
         }
         match self.services.get_mut(&service.id) {

@@ -146,3 +146,24 @@ fn a_server_name_must_be_one() {
         Err(500)
     );
 }
+
+#[test]
+fn what_is_kept_goes_with_its_service() {
+    let mut proxy = proxy(json!({}), vec![]);
+    let served = |n: u128| {
+        let service = json!({"protocol": "https", "host": "svc.test", "port": 443});
+        let route = json!({"paths": ["/r"], "service": reference(n)});
+        let entities = vec![
+            entity(Kind::Services, n, service),
+            entity(Kind::Routes, 2, route),
+        ];
+        Harness::new(entities).snapshots.load_full()
+    };
+    let mut used = Vec::new();
+    for n in 1000..1200 {
+        proxy.snapshots.store(served(n));
+        used.push(Arc::downgrade(&profile(&mut proxy, REQUEST)));
+    }
+    let kept = used.iter().filter(|tls| tls.strong_count() > 0).count();
+    assert!(kept < 100, "{kept}");
+}
