@@ -5,6 +5,7 @@
 use super::{TargetHealth, TargetState};
 use crate::link::LocalFuture;
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use thiserror::Error;
 use uuid::Uuid;
@@ -43,6 +44,8 @@ pub fn health_page(
     node: Uuid,
 ) -> Value {
     let mut page = json!({"next": null, "node_id": node});
+    let hosts = known.into_iter().flat_map(|known| &known.hosts);
+    let hosts: HashMap<Uuid, &HostHealth> = hosts.map(|host| (host.target, host)).collect();
     if of_balancer {
         if let Some(known) = known {
             page["data"] = known.balancer_data();
@@ -53,7 +56,8 @@ pub fn health_page(
         let id = target["id"]
             .as_str()
             .and_then(|id| Uuid::parse_str(id).ok());
-        if let Some((known, host)) = known.and_then(|known| Some((known, known.host(id?)?))) {
+        let host = id.and_then(|id| hosts.get(&id));
+        if let Some((known, host)) = known.zip(host) {
             target["health"] = host.state(known).as_str().into();
             target["data"] = host.data(known);
         }
@@ -236,10 +240,6 @@ impl HostHealth {
 }
 
 impl UpstreamHealth {
-    pub fn host(&self, target: Uuid) -> Option<&HostHealth> {
-        self.hosts.iter().find(|host| host.target == target)
-    }
-
     /// The `data` of `GET /upstreams/{u}/health?balancer_health=1`.
     pub fn balancer_data(&self) -> Value {
         let mut weight = Weight::default();
@@ -270,10 +270,14 @@ impl UpstreamHealth {
     pub fn targets(&self) -> Vec<TargetHealth> {
         let mut targets = Vec::new();
         for host in self.hosts.iter().filter(|host| host.resolved) {
+            let name = match host.host.contains(':') {
+                true => format!("[{}]:{}", host.host, host.port),
+                false => format!("{}:{}", host.host, host.port),
+            };
             let mut add = |address: Option<&AddressHealth>, state| {
                 targets.push(TargetHealth {
                     upstream: self.name.clone(),
-                    target: format!("{}:{}", host.host, host.port),
+                    target: name.clone(),
                     address: address.map(|address| address.address.to_string()),
                     state,
                 });
@@ -365,6 +369,15 @@ mod tests {
             (&data["health"], &data["balancer_health"]),
             (&json!("HEALTHY"), &json!("HEALTHY"))
         );
+    }
+
+    #[test]
+    fn metrics_name_an_ipv6_target_as_its_address() {
+        let mut target = host(1, &[("[::1]:80", true)]);
+        target.host = "0000:0000:0000:0000:0000:0000:0000:0001".into();
+        let shown = upstream(true, vec![target]).targets();
+        let expected = "[0000:0000:0000:0000:0000:0000:0000:0001]:80";
+        assert_eq!(shown[0].target, expected);
     }
 
     #[test]
