@@ -2,7 +2,8 @@
 //!
 //! The system's resolver does not tell how long an answer holds, so an answer is used for
 //! `FRESH`, then still used while a new one is fetched beside the request. When the new
-//! fetch fails, the old answer stays: a resolver that is down takes no upstream with it.
+//! fetch fails, the old answer stays: a resolver that is down takes no upstream with it. Only
+//! a name that is gone has no address any more.
 
 use futures_util::future::LocalBoxFuture;
 use hashbrown::HashMap;
@@ -183,7 +184,12 @@ async fn fetch(shared: &Shared, host: Arc<str>, name: &Name) {
     match (shared.lookup)(host.clone()).await {
         Ok(found) if found.is_empty() => {}
         Ok(found) => drop(name.addresses.replace(found)),
-        Err(error) => tracing::debug!(%host, %error, "name resolution failed"),
+        Err(error) => {
+            tracing::debug!(%host, %error, "name resolution failed");
+            if error.kind() == io::ErrorKind::NotFound {
+                name.addresses.borrow_mut().clear();
+            }
+        }
     }
     name.fetched.set(Some(Instant::now()));
     name.fetching.set(false);
@@ -275,6 +281,23 @@ mod tests {
                 assert_eq!(asked.get(), expected);
             }
             assert_eq!(ask(&resolver, "a.test").await, some("10.0.0.9:80"));
+        });
+    }
+
+    #[test]
+    fn a_name_that_is_gone_has_no_address() {
+        run(async {
+            let gone = io::Error::from(io::ErrorKind::NotFound);
+            let (resolver, asked) = prepared(vec![Ok(vec!["10.0.0.1"]), Err(gone)]);
+            assert_eq!(ask(&resolver, "a.test").await, some("10.0.0.1:80"));
+            age(&resolver, "a.test");
+            ask(&resolver, "a.test").await;
+            let name = resolver.shared.names.borrow()["a.test"].clone();
+            while name.fetching.get() {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(ask(&resolver, "a.test").await, None);
+            assert_eq!(asked.get(), 2);
         });
     }
 
