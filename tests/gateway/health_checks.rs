@@ -1,115 +1,11 @@
 //! Health checks of upstreams: probes and requests take targets out and bring them back.
 
 use crate::harness::{
-    Backend, Cluster, Database, Node, call, delete, eventually, free_address, get, post,
-    unique_loopback,
+    Backend, Both, Cluster, Database, active, add_target, balanced, call, delete, eventually, get,
+    post, silent,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use tempfile::TempDir;
-
-/// A node of both planes.
-struct Both {
-    node: Node,
-    _folder: TempDir,
-}
-
-impl Both {
-    fn start() -> Both {
-        let folder = tempfile::tempdir().expect("a folder");
-        let ip = unique_loopback();
-        let mut settings: BTreeMap<String, String> = BTreeMap::new();
-        for key in ["proxy_listen", "admin_listen", "status_listen"] {
-            settings.insert(key.into(), free_address(ip).to_string());
-        }
-        let prefix = folder.path().to_string_lossy().into_owned();
-        settings.insert("role".into(), "traditional".into());
-        settings.insert("prefix".into(), prefix);
-        let both = Both {
-            node: Node::start(settings),
-            _folder: folder,
-        };
-        eventually("the node is ready", || {
-            match get(&both.url("status_listen", "/status/ready"))?.status {
-                200 => Ok(()),
-                other => Err(other.to_string()),
-            }
-        });
-        both
-    }
-
-    fn url(&self, listen: &str, path: &str) -> String {
-        format!("http://{}{path}", self.node.setting(listen))
-    }
-
-    fn admin(&self, path: &str) -> String {
-        self.url("admin_listen", path)
-    }
-
-    fn proxy(&self, path: &str) -> (u16, String) {
-        let reply = get(&self.url("proxy_listen", path)).expect("an answer");
-        (reply.status, reply.text)
-    }
-
-    /// Waits until what was written last is in effect.
-    fn settle(&self) {
-        let status = get(&self.admin("/status")).expect("an answer");
-        let newest = status.header("x-langur-revision").expect("a revision");
-        let newest: u64 = newest.parse().expect("a number");
-        eventually("the last write is in effect", || {
-            let page = get(&self.url("status_listen", "/debug/actors"))?.json();
-            let actors = page["actors"].as_array().cloned().unwrap_or_default();
-            let router = actors.iter().find(|actor| actor["name"] == "Router");
-            let revision = router.and_then(|router| router["state"]["revision"].as_u64());
-            let there = revision == Some(newest);
-            there.then_some(()).ok_or(format!("{newest}: {page}"))
-        });
-    }
-
-    /// The states of an upstream's targets by their address, all writes being in effect.
-    fn health(&self, upstream: &str) -> BTreeMap<String, String> {
-        self.settle();
-        let page = get(&self.admin(&format!("/upstreams/{upstream}/health")));
-        let page = page.expect("an answer").expect(200);
-        let rows = page["data"].as_array().expect("a list");
-        let text = |row: &Value, key: &str| row[key].as_str().unwrap_or_default().to_owned();
-        rows.iter()
-            .map(|row| (text(row, "target"), text(row, "health")))
-            .collect()
-    }
-
-    fn put(&self, path: &str) -> (u16, Value) {
-        let reply = call("PUT", &self.admin(path), &[], None).expect("an answer");
-        (reply.status, reply.json())
-    }
-}
-
-/// An upstream with targets behind `/{name}`.
-fn balanced(admin: impl Fn(&str) -> String, name: &str, checks: &Value, targets: &[&Backend]) {
-    let make = |path: &str, entity: Value| {
-        post(&admin(path), &entity).expect("an answer").expect(201);
-    };
-    make("/upstreams", json!({"name": name, "healthchecks": checks}));
-    for target in targets {
-        let entity = json!({"target": target.address.to_string()});
-        make(&format!("/upstreams/{name}/targets"), entity);
-    }
-    make(
-        "/services",
-        json!({"name": name, "host": name, "retries": 0}),
-    );
-    let route = json!({"name": name, "paths": [format!("/{name}")]});
-    make(&format!("/services/{name}/routes"), route);
-}
-
-/// Probes that decide at once, unless the machine is busy.
-fn probes() -> Value {
-    json!({"active": {
-        "timeout": 60,
-        "healthy": {"interval": 0.05, "successes": 1},
-        "unhealthy": {"interval": 0.05, "tcp_failures": 1, "http_failures": 1, "timeouts": 1},
-    }})
-}
 
 /// Waits until a data plane exports this state of a target.
 fn exported(cluster: &Cluster, target: &Backend, state: &str) {
@@ -137,7 +33,7 @@ fn probes_take_a_stopped_target_out_and_bring_it_back() {
     balanced(
         |path| cluster.admin(0, path),
         "pool",
-        &probes(),
+        &active(json!({})),
         &[&one, &two],
     );
     cluster.wait_for_status(0, "/pool", 200);
@@ -275,6 +171,25 @@ fn an_attempt_that_fails_counts_for_its_target() {
 }
 
 #[test]
+fn a_request_that_takes_too_long_counts_as_a_timeout() {
+    let both = Both::start();
+    let (listener, address) = silent();
+    let checks = json!({"passive": {"unhealthy": {
+        "timeouts": 2, "tcp_failures": 1, "http_failures": 1, "http_statuses": [502, 503],
+    }}});
+    balanced(|path| both.admin(path), "pool", &checks, &[]);
+    both.patch("/services/pool", &json!({"read_timeout": 50}));
+    add_target(&both, "pool", address);
+    for state in ["HEALTHY", "UNHEALTHY"] {
+        both.health("pool");
+        assert_eq!(both.proxy("/pool").0, 504);
+        assert_eq!(both.health("pool")[&address.to_string()], state);
+    }
+    assert_eq!(both.proxy("/pool").0, 503);
+    drop(listener);
+}
+
+#[test]
 fn an_upstream_below_its_threshold_is_not_used() {
     let both = Both::start();
     let (one, two) = (Backend::start("one"), Backend::start("two"));
@@ -324,7 +239,12 @@ fn an_upstream_below_its_threshold_is_not_used() {
 fn a_name_that_does_not_resolve_is_a_dns_error() {
     let both = Both::start();
     let target = Backend::start("one");
-    balanced(|path| both.admin(path), "pool", &probes(), &[&target]);
+    balanced(
+        |path| both.admin(path),
+        "pool",
+        &active(json!({})),
+        &[&target],
+    );
     let gone = json!({"target": "gone.invalid:80"});
     post(&both.admin("/upstreams/pool/targets"), &gone)
         .expect("an answer")
@@ -363,16 +283,19 @@ fn a_name_that_does_not_resolve_is_a_dns_error() {
 fn probes_end_with_their_upstream() {
     let cluster = Cluster::start(Database::Sqlite, 1);
     let (gone, stays) = (Backend::start("gone"), Backend::start("stays"));
-    balanced(|path| cluster.admin(0, path), "gone", &probes(), &[&gone]);
-    balanced(|path| cluster.admin(0, path), "stays", &probes(), &[&stays]);
-    let probed = |backend: &Backend, more: u64| {
-        let from = backend.probes();
-        eventually("probes come", || match backend.probes() {
-            n if n >= from + more => Ok(()),
-            n => Err(n.to_string()),
-        });
-    };
-    probed(&gone, 3);
+    balanced(
+        |path| cluster.admin(0, path),
+        "gone",
+        &active(json!({})),
+        &[&gone],
+    );
+    balanced(
+        |path| cluster.admin(0, path),
+        "stays",
+        &active(json!({})),
+        &[&stays],
+    );
+    gone.wait_for_probes(3);
     let services = [
         ("/routes/gone", 204),
         ("/services/gone", 204),
@@ -387,7 +310,7 @@ fn probes_end_with_their_upstream() {
     // Some may be under way, or not be counted yet.
     eventually("no probe comes any more", || {
         let before = gone.probes();
-        probed(&stays, 20);
+        stays.wait_for_probes(20);
         let after = gone.probes();
         let ended = before == after;
         ended.then_some(()).ok_or(format!("{before}, {after}"))

@@ -4,25 +4,22 @@
 //! Nobody waits for it: without it, addresses and health stay as they are.
 
 use super::names::TargetNames;
-use super::probe::{Credentials, Probe};
-use super::schedule::Schedule;
-use super::{Source, note};
+use super::probe::Credentials;
+use super::prober::Prober;
 use crate::actor::{Guarded, Observe};
-use crate::data_plane::balancer::{ActiveChecks, Peer};
 use crate::data_plane::router::{CompiledUpstream, Published, Snapshot, SnapshotCell};
 use crate::data_plane::upstream::lookup;
 use actix::fut::wrap_future;
 use actix::prelude::*;
-use futures_util::StreamExt;
-use futures_util::stream;
 use serde_json::json;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::collections::HashMap;
+use std::io;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::{Notify, watch};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::sync::Notify;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
@@ -46,10 +43,10 @@ pub struct HealthChecker {
 
 /// Counts for people.
 #[derive(Default)]
-struct Seen {
+pub(super) struct Seen {
     upstreams: Cell<usize>,
     names: Cell<usize>,
-    probes: Cell<u64>,
+    pub probes: Cell<u64>,
 }
 
 impl HealthChecker {
@@ -70,8 +67,8 @@ impl Actor for HealthChecker {
             seen: Rc::clone(&self.seen),
             names: TargetNames::default(),
             lookups: JoinSet::new(),
-            probing: HashMap::new(),
-            probers: JoinSet::new(),
+            upstreams: HashMap::new(),
+            probes: JoinSet::new(),
             served: Arc::default(),
         };
         context.spawn(wrap_future(work.run()));
@@ -99,23 +96,18 @@ struct Work {
     options: HealthOptions,
     seen: Rc<Seen>,
     names: TargetNames,
-    lookups: JoinSet<(Arc<str>, std::io::Result<Vec<std::net::IpAddr>>)>,
-    probing: HashMap<Uuid, Probing>,
-    probers: JoinSet<()>,
+    lookups: JoinSet<(Arc<str>, io::Result<Vec<IpAddr>>)>,
+    upstreams: HashMap<Uuid, Followed>,
+    /// One for each address that is probed.
+    probes: JoinSet<()>,
     /// The snapshot whose upstreams are followed.
     served: Arc<Snapshot>,
 }
 
-/// An upstream that is probed.
-struct Probing {
-    upstream: watch::Sender<Arc<CompiledUpstream>>,
-    task: AbortHandle,
-}
-
-impl Drop for Probing {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+/// An upstream as it is served.
+struct Followed {
+    upstream: Arc<CompiledUpstream>,
+    prober: Option<Prober>,
 }
 
 impl Work {
@@ -130,7 +122,7 @@ impl Work {
                     (name, answer)
                 });
             }
-            let due = self.names.next_due(now);
+            let due = self.names.next_due();
             let due = async {
                 match due {
                     Some(at) => sleep_until(at).await,
@@ -145,144 +137,97 @@ impl Work {
                 },
                 Some(done) = self.lookups.join_next() => match done {
                     Ok((name, answer)) => self.answered(&name, answer),
-                    Err(error) => tracing::error!(%error, "a lookup broke off"),
+                    Err(error) => panicked(error),
                 },
-                // Tasks of probers end when they are aborted: only a panic is news.
-                Some(Err(error)) = self.probers.join_next() => {
-                    if error.is_panic() {
-                        tracing::error!(%error, "a prober broke off");
-                    }
-                }
+                // Probes end when they are aborted: only a panic is news.
+                Some(Err(error)) = self.probes.join_next() => panicked(error),
                 () = due => {}
             }
         }
     }
 
-    /// Follows what is served now: names, and which upstreams are probed.
+    /// Follows what is served now: names, and which addresses are probed.
     fn follow(&mut self) {
         let snapshot = self.options.snapshots.load_full();
         if snapshot.has_upstreams_of(&self.served) {
             return;
         }
-        let mut upstreams = Vec::new();
-        snapshot.for_each_upstream(|upstream| upstreams.push(Arc::clone(upstream)));
-        let used = upstreams.iter().flat_map(|upstream| {
-            let names = upstream.names();
-            names.map(|name| (name, &upstream.spec.name))
-        });
-        self.names.follow(used);
-        let mut before = std::mem::take(&mut self.probing);
-        for upstream in upstreams {
-            upstream.resolve(|name| self.names.known(name));
-            if upstream.spec.checks.active.is_none() {
-                continue;
-            }
+        let mut before = std::mem::take(&mut self.upstreams);
+        snapshot.for_each_upstream(|upstream| {
             let id = upstream.spec.id;
-            let probing = match before.remove(&id) {
-                Some(probing) => {
-                    probing.upstream.send_replace(upstream);
-                    probing
-                }
-                None => self.probe(upstream),
+            let former = before.remove(&id);
+            let followed = match former {
+                Some(former) if Arc::ptr_eq(&former.upstream, upstream) => former,
+                former => self.take_over(former, upstream),
             };
-            self.probing.insert(id, probing);
+            self.upstreams.insert(id, followed);
+        });
+        for (id, gone) in before {
+            let had = gone.upstream.names();
+            self.names.follow(had, [], id, Instant::now());
         }
         self.served = snapshot;
-        self.seen.upstreams.set(self.probing.len());
-        self.seen.names.set(self.names.len());
+        self.count();
     }
 
-    fn answered(&mut self, name: &str, answer: std::io::Result<Vec<std::net::IpAddr>>) {
-        for upstream in self.names.answer(name, answer, Instant::now()) {
-            let Some(upstream) = self.served.upstream(&upstream) else {
+    /// An upstream is new, or another than before.
+    fn take_over(
+        &mut self,
+        former: Option<Followed>,
+        upstream: &Arc<CompiledUpstream>,
+    ) -> Followed {
+        let (former, prober) = match former {
+            Some(former) => (Some(former.upstream), former.prober),
+            None => (None, None),
+        };
+        let had = former.iter().flat_map(|former| former.names());
+        let (has, id) = (upstream.names(), upstream.spec.id);
+        self.names.follow(had, has, id, Instant::now());
+        upstream.resolve(|name| self.names.known(name));
+        Followed {
+            prober: self.probe(prober, upstream),
+            upstream: Arc::clone(upstream),
+        }
+    }
+
+    fn probe(&mut self, previous: Option<Prober>, upstream: &CompiledUpstream) -> Option<Prober> {
+        let (options, seen, spec) = (&self.options, &self.seen, &upstream.spec);
+        let pool = upstream.pool();
+        Prober::follow(
+            previous,
+            options,
+            seen,
+            spec,
+            pool.peers(),
+            &mut self.probes,
+        )
+    }
+
+    fn answered(&mut self, name: &Arc<str>, answer: io::Result<Vec<IpAddr>>) {
+        for id in self.names.answer(name, answer, Instant::now()) {
+            let Some(mut followed) = self.upstreams.remove(&id) else {
                 continue;
             };
-            upstream.resolve(|name| self.names.known(name));
-            if let Some(probing) = self.probing.get(&upstream.spec.id) {
-                // Its addresses are other ones.
-                probing.upstream.send_modify(|_| {});
-            }
+            followed.upstream.resolve(|name| self.names.known(name));
+            // Its addresses are other ones.
+            followed.prober = self.probe(followed.prober, &followed.upstream);
+            self.upstreams.insert(id, followed);
         }
         self.options.progress.notify_waiters();
     }
 
-    fn probe(&mut self, upstream: Arc<CompiledUpstream>) -> Probing {
-        let (sender, receiver) = watch::channel(upstream);
-        let prober = Prober {
-            options: self.options.clone(),
-            seen: Rc::clone(&self.seen),
-            upstream: receiver,
-            schedule: RefCell::default(),
-        };
-        Probing {
-            upstream: sender,
-            task: self.probers.spawn_local(prober.run()),
-        }
+    fn count(&self) {
+        let followed = self.upstreams.values();
+        let probed = followed.filter(|followed| followed.prober.is_some());
+        self.seen.upstreams.set(probed.count());
+        self.seen.names.set(self.names.len());
     }
 }
 
-/// Probes one upstream for as long as it is there.
-struct Prober {
-    options: HealthOptions,
-    seen: Rc<Seen>,
-    upstream: watch::Receiver<Arc<CompiledUpstream>>,
-    schedule: RefCell<Schedule>,
-}
-
-impl Prober {
-    async fn run(mut self) {
-        loop {
-            let upstream = Arc::clone(&self.upstream.borrow_and_update());
-            let Some(checks) = &upstream.spec.checks.active else {
-                return;
-            };
-            let pause = self.round(&upstream, checks).await;
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                changed = self.upstream.changed() => if changed.is_err() {
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Probes what is due and says how long nothing more is.
-    async fn round(&self, upstream: &CompiledUpstream, checks: &ActiveChecks) -> Duration {
-        let due = {
-            let mut schedule = self.schedule.borrow_mut();
-            schedule.follow(upstream.pool().peers());
-            schedule.take_due(checks, Instant::now())
-        };
-        stream::iter(due)
-            .for_each_concurrent(checks.concurrency, |peer| async move {
-                self.probe(upstream, checks, &peer).await;
-            })
-            .await;
-        self.schedule.borrow().pause(checks, Instant::now())
-    }
-
-    async fn probe(&self, upstream: &CompiledUpstream, checks: &ActiveChecks, peer: &Peer) {
-        let (options, spec) = (&self.options, &upstream.spec);
-        let snapshot = options.snapshots.load_full();
-        let Some(probe) = Probe::new(spec, checks, peer, &snapshot, &options.credentials) else {
-            return;
-        };
-        drop(snapshot);
-        let health = &peer.health;
-        let setting = health.setting();
-        let answer = probe.run().await;
-        self.seen.probes.set(self.seen.probes.get() + 1);
-        // What was set by hand meanwhile is newer than the answer.
-        let seen = answer.judge(checks).filter(|_| health.setting() == setting);
-        if let Some(seen) = seen {
-            note(
-                &spec.name,
-                peer,
-                health.observe(seen, &checks.limits),
-                Source::Active,
-            );
-        }
-        health.mark_probed();
-        options.progress.notify_waiters();
+/// What has panicked was one of many, and nobody would start it again: the actor panics with it
+/// and is restarted as a whole.
+fn panicked(error: JoinError) {
+    if let Ok(reason) = error.try_into_panic() {
+        std::panic::resume_unwind(reason);
     }
 }

@@ -8,6 +8,7 @@ mod actor;
 mod log;
 mod names;
 mod probe;
+mod prober;
 mod schedule;
 mod view;
 

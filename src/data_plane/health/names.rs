@@ -1,15 +1,17 @@
 //! What the names of targets resolve to, and when each is asked for again.
 //!
 //! The system's resolver does not tell how long an answer holds. An answer that cannot be
-//! renewed stays in use: a resolver that is down takes no upstream with it.
+//! renewed stays in use: a resolver that is down takes no upstream with it. A name that the
+//! resolver says is gone has no address any more: who has its last one now is not known.
 
 use crate::data_plane::balancer::{LookupError, Resolution};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 /// How long an answer is used without asking again.
 const FRESH: Duration = Duration::from_secs(5);
@@ -22,43 +24,54 @@ const MOST_ASKED: usize = 64;
 #[derive(Default)]
 pub struct TargetNames {
     names: HashMap<Arc<str>, Name>,
+    /// Those that nobody is asked for, by when that is due.
+    due: BTreeSet<(Instant, Arc<str>)>,
+    /// Questions under way.
     asked: usize,
 }
 
-#[derive(Default)]
 struct Name {
     resolution: Resolution,
-    state: State,
+    /// When it is asked for; `None` while it is.
+    due: Option<Instant>,
     /// The upstreams that use it.
-    upstreams: Vec<Arc<str>>,
-}
-
-/// Whether somebody waits for an answer.
-enum State {
-    Asked,
-    Until(Option<Instant>),
-}
-
-impl Default for State {
-    fn default() -> State {
-        State::Until(None)
-    }
+    upstreams: Vec<Uuid>,
 }
 
 impl TargetNames {
-    /// Takes over which names there are, each with an upstream that uses it. Names that stay
-    /// keep what is known of them.
-    pub fn follow<'a>(&mut self, used: impl IntoIterator<Item = (&'a Arc<str>, &'a Arc<str>)>) {
-        let mut seen = HashSet::new();
-        for name in self.names.values_mut() {
-            name.upstreams.clear();
+    /// An upstream had and has these names. Names that stay in use keep what is known of them.
+    pub fn follow<'a>(
+        &mut self,
+        had: impl IntoIterator<Item = &'a Arc<str>>,
+        has: impl IntoIterator<Item = &'a Arc<str>>,
+        upstream: Uuid,
+        now: Instant,
+    ) {
+        let has: HashSet<&Arc<str>> = has.into_iter().collect();
+        for name in &has {
+            let entry = self.names.entry(Arc::clone(name)).or_insert_with(|| {
+                self.due.insert((now, Arc::clone(name)));
+                Name {
+                    resolution: Resolution::Pending,
+                    due: Some(now),
+                    upstreams: Vec::new(),
+                }
+            });
+            if !entry.upstreams.contains(&upstream) {
+                entry.upstreams.push(upstream);
+            }
         }
-        for (name, upstream) in used {
-            let entry = self.names.entry(Arc::clone(name)).or_default();
-            entry.upstreams.push(Arc::clone(upstream));
-            seen.insert(Arc::clone(name));
+        for name in had.into_iter().filter(|name| !has.contains(name)) {
+            let Some(entry) = self.names.get_mut(name) else {
+                continue;
+            };
+            entry.upstreams.retain(|user| *user != upstream);
+            if entry.upstreams.is_empty() {
+                let due = entry.due;
+                self.names.remove(name);
+                due.map(|at| self.due.remove(&(at, Arc::clone(name))));
+            }
         }
-        self.names.retain(|name, _| seen.contains(name));
     }
 
     /// What is known of a name.
@@ -71,47 +84,42 @@ impl TargetNames {
 
     /// The names to ask for now; each must be [answered](TargetNames::answer).
     pub fn take_due(&mut self, now: Instant) -> Vec<Arc<str>> {
-        let mut due = Vec::new();
-        for (name, entry) in &mut self.names {
-            if self.asked == MOST_ASKED {
-                break;
+        let mut taken = Vec::new();
+        while self.asked < MOST_ASKED
+            && self.due.first().is_some_and(|(at, _)| *at <= now)
+            && let Some((_, name)) = self.due.pop_first()
+        {
+            if let Some(entry) = self.names.get_mut(&name) {
+                entry.due = None;
             }
-            if matches!(entry.state, State::Until(at) if at.is_none_or(|at| at <= now)) {
-                entry.state = State::Asked;
-                self.asked += 1;
-                due.push(Arc::clone(name));
-            }
+            self.asked += 1;
+            taken.push(name);
         }
-        due
+        taken
     }
 
     /// When the next name is due; `None` when there is none, or none more may be asked.
-    pub fn next_due(&self, now: Instant) -> Option<Instant> {
-        if self.asked == MOST_ASKED {
-            return None;
-        }
-        let due = self.names.values().filter_map(|name| match name.state {
-            State::Asked => None,
-            State::Until(at) => Some(at.unwrap_or(now)),
-        });
-        due.min()
+    pub fn next_due(&self) -> Option<Instant> {
+        let next = self.due.first().filter(|_| self.asked < MOST_ASKED);
+        next.map(|(at, _)| *at)
     }
 
     /// An answer has come. The upstreams for which that changes anything.
     pub fn answer(
         &mut self,
-        name: &str,
+        name: &Arc<str>,
         answer: io::Result<Vec<IpAddr>>,
         now: Instant,
-    ) -> Vec<Arc<str>> {
+    ) -> Vec<Uuid> {
         self.asked -= 1;
-        let Some(entry) = self.names.get_mut(name) else {
+        // A name that went and came back meanwhile is due by itself.
+        let Some(entry) = self.names.get_mut(name).filter(|name| name.due.is_none()) else {
             return Vec::new();
         };
         let (resolution, lasts) = match (answer, &entry.resolution) {
             (Ok(addresses), _) => (Resolution::Found(addresses.into()), FRESH),
-            (Err(error), Resolution::Found(stale)) => {
-                tracing::debug!(name, %error, "a name cannot be resolved again");
+            (Err(error), Resolution::Found(stale)) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::debug!(%name, %error, "a name cannot be resolved again");
                 (Resolution::Found(Arc::clone(stale)), FAILED)
             }
             (Err(error), _) => {
@@ -122,16 +130,18 @@ impl TargetNames {
                 (Resolution::Failed(failed), FAILED)
             }
         };
-        entry.state = State::Until(Some(now + lasts));
+        let due = now + lasts;
+        entry.due = Some(due);
+        self.due.insert((due, Arc::clone(name)));
         if resolution == entry.resolution {
             return Vec::new();
         }
         match &resolution {
             Resolution::Found(addresses) => {
-                tracing::info!(name, ?addresses, "the addresses of a target have changed");
+                tracing::info!(%name, ?addresses, "the addresses of a target have changed");
             }
             Resolution::Failed(error) => {
-                tracing::warn!(name, %error, "the name of a target has no address");
+                tracing::warn!(%name, %error, "the name of a target has no address");
             }
             Resolution::Pending => {}
         }
@@ -149,12 +159,21 @@ impl TargetNames {
 mod tests {
     use super::*;
 
-    fn followed(names: &mut TargetNames, used: &[(&str, &str)]) {
-        let used: Vec<(Arc<str>, Arc<str>)> = used
-            .iter()
-            .map(|(name, upstream)| (Arc::from(*name), Arc::from(*upstream)))
-            .collect();
-        names.follow(used.iter().map(|(name, upstream)| (name, upstream)));
+    const U: Uuid = Uuid::from_u128(1);
+    const V: Uuid = Uuid::from_u128(2);
+
+    fn follow(names: &mut TargetNames, upstream: Uuid, had: &[&str], has: &[&str], now: Instant) {
+        let arcs = |list: &[&str]| -> Vec<Arc<str>> { list.iter().map(|n| (*n).into()).collect() };
+        names.follow(&arcs(had), &arcs(has), upstream, now);
+    }
+
+    fn answer(
+        names: &mut TargetNames,
+        name: &str,
+        answer: io::Result<Vec<IpAddr>>,
+        now: Instant,
+    ) -> Vec<Uuid> {
+        names.answer(&name.into(), answer, now)
     }
 
     fn found(ip: &str) -> io::Result<Vec<IpAddr>> {
@@ -167,66 +186,95 @@ mod tests {
 
     #[test]
     fn answers_reach_the_upstreams_they_change() {
-        let mut names = TargetNames::default();
-        followed(&mut names, &[("a", "u"), ("a", "v")]);
-        let now = Instant::now();
+        let (mut names, now) = (TargetNames::default(), Instant::now());
+        follow(&mut names, U, &[], &["a", "a"], now);
+        follow(&mut names, V, &[], &["a"], now);
+        assert_eq!(names.next_due(), Some(now));
         assert_eq!(names.take_due(now), [Arc::from("a")]);
         assert!(names.take_due(now).is_empty(), "asked once");
-        assert_eq!(names.next_due(now), None);
-        let changed = names.answer("a", found("10.0.0.1"), now);
-        assert_eq!(changed, [Arc::from("u"), Arc::from("v")]);
-        assert_eq!(names.next_due(now), Some(now + FRESH));
+        assert_eq!(names.next_due(), None);
+        assert_eq!(answer(&mut names, "a", found("10.0.0.1"), now), [U, V]);
+        assert_eq!(names.next_due(), Some(now + FRESH));
         let later = now + FRESH;
         assert_eq!(names.take_due(later).len(), 1);
-        assert!(names.answer("a", found("10.0.0.1"), later).is_empty());
-        // A failure takes away nothing, but is tried again soon.
+        assert!(answer(&mut names, "a", found("10.0.0.1"), later).is_empty());
+        // A resolver that is down takes away nothing, but is tried again soon.
         names.take_due(later + FRESH);
         let down = failed(io::ErrorKind::TimedOut);
-        assert!(names.answer("a", down, later + FRESH).is_empty());
+        assert!(answer(&mut names, "a", down, later + FRESH).is_empty());
         assert!(matches!(names.known("a"), Resolution::Found(_)));
-        assert_eq!(names.next_due(now), Some(later + FRESH + FAILED));
+        assert_eq!(names.next_due(), Some(later + FRESH + FAILED));
+    }
+
+    #[test]
+    fn a_name_that_is_gone_has_no_address() {
+        let (mut names, now) = (TargetNames::default(), Instant::now());
+        follow(&mut names, U, &[], &["a"], now);
+        names.take_due(now);
+        answer(&mut names, "a", found("10.0.0.1"), now);
+        names.take_due(now + FRESH);
+        let gone = failed(io::ErrorKind::NotFound);
+        assert_eq!(answer(&mut names, "a", gone, now + FRESH), [U]);
+        let expected = Resolution::Failed(LookupError::NameError);
+        assert_eq!(names.known("a"), expected);
     }
 
     #[test]
     fn a_name_that_was_never_resolved_has_failed() {
-        let mut names = TargetNames::default();
-        followed(&mut names, &[("a", "u")]);
-        let now = Instant::now();
-        for (kind, expected) in [
-            (io::ErrorKind::NotFound, LookupError::NameError),
-            (io::ErrorKind::TimedOut, LookupError::ServerFailure),
+        let (mut names, now) = (TargetNames::default(), Instant::now());
+        follow(&mut names, U, &[], &["a"], now);
+        for (n, kind, expected) in [
+            (0, io::ErrorKind::NotFound, LookupError::NameError),
+            (1, io::ErrorKind::TimedOut, LookupError::ServerFailure),
         ] {
-            let now = now + FAILED * 2;
-            names.take_due(now + FAILED);
-            assert_eq!(names.answer("a", failed(kind), now).len(), 1);
+            let now = now + FAILED * n;
+            assert_eq!(names.take_due(now).len(), 1);
+            assert_eq!(answer(&mut names, "a", failed(kind), now).len(), 1);
             assert_eq!(names.known("a"), Resolution::Failed(expected));
         }
     }
 
     #[test]
     fn names_go_with_their_targets() {
-        let mut names = TargetNames::default();
-        followed(&mut names, &[("a", "u"), ("b", "u")]);
-        let now = Instant::now();
-        assert_eq!(names.take_due(now).len(), 2);
-        names.answer("b", found("10.0.0.2"), now);
-        followed(&mut names, &[("b", "v")]);
-        assert!(names.answer("a", found("10.0.0.1"), now).is_empty());
+        let (mut names, now) = (TargetNames::default(), Instant::now());
+        follow(&mut names, U, &[], &["a", "b", "c"], now);
+        assert_eq!(names.take_due(now).len(), 3);
+        answer(&mut names, "b", found("10.0.0.2"), now);
+        answer(&mut names, "c", found("10.0.0.3"), now);
+        follow(&mut names, V, &[], &["b"], now);
+        follow(&mut names, U, &["a", "b", "c"], &["b"], now);
+        assert!(answer(&mut names, "a", found("10.0.0.1"), now).is_empty());
         assert_eq!((names.len(), names.known("a")), (1, Resolution::Pending));
+        follow(&mut names, U, &["b"], &[], now);
         assert!(matches!(names.known("b"), Resolution::Found(_)));
+        follow(&mut names, V, &["b"], &[], now);
+        assert_eq!((names.len(), names.next_due()), (0, None));
+    }
+
+    #[test]
+    fn a_name_that_comes_back_takes_whichever_answer_is_first() {
+        let (mut names, now) = (TargetNames::default(), Instant::now());
+        follow(&mut names, U, &[], &["a"], now);
+        names.take_due(now);
+        follow(&mut names, U, &["a"], &[], now);
+        follow(&mut names, U, &[], &["a"], now);
+        // It is not asked for yet: this answer is for the name that went.
+        assert!(answer(&mut names, "a", found("10.0.0.1"), now).is_empty());
+        assert_eq!(names.take_due(now).len(), 1);
+        assert_eq!(answer(&mut names, "a", found("10.0.0.2"), now), [U]);
+        assert_eq!(names.take_due(now + FRESH).len(), 1);
     }
 
     #[test]
     fn only_so_many_are_asked_at_a_time() {
         let many: Vec<String> = (0..MOST_ASKED + 1).map(|n| n.to_string()).collect();
-        let many: Vec<(&str, &str)> = many.iter().map(|name| (name.as_str(), "u")).collect();
-        let mut names = TargetNames::default();
-        followed(&mut names, &many);
-        let now = Instant::now();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        let (mut names, now) = (TargetNames::default(), Instant::now());
+        follow(&mut names, U, &[], &many, now);
         let due = names.take_due(now);
-        assert_eq!((due.len(), names.next_due(now)), (MOST_ASKED, None));
-        names.answer(&due[0], found("10.0.0.1"), now);
-        assert_eq!(names.next_due(now), Some(now));
+        assert_eq!((due.len(), names.next_due()), (MOST_ASKED, None));
+        answer(&mut names, &due[0], found("10.0.0.1"), now);
+        assert_eq!(names.next_due(), Some(now));
         assert_eq!(names.take_due(now).len(), 1);
     }
 }

@@ -13,7 +13,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 /// A status line is this long at most, in bytes.
@@ -42,18 +42,24 @@ pub struct Probe {
 pub enum Answer {
     Connected,
     Status(u16),
+    /// Something that is no HTTP.
+    Nonsense,
     Failed,
     TimedOut,
+    /// This node lacks what a connection needs.
+    NotSent,
 }
 
 impl Answer {
-    /// What it says of the address; `None` for a status that says nothing.
+    /// What it says of the address, if anything.
     pub fn judge(self, checks: &ActiveChecks) -> Option<Observation> {
         match self {
             Answer::Connected => Some(Observation::Success),
             Answer::Status(status) => checks.statuses.judge(status),
+            Answer::Nonsense => Some(Observation::HttpFailure),
             Answer::Failed => Some(Observation::TcpFailure),
             Answer::TimedOut => Some(Observation::Timeout),
+            Answer::NotSent => None,
         }
     }
 }
@@ -101,7 +107,7 @@ impl Probe {
             return Answer::Connected;
         };
         match within(self.timeout, ask(stream, &request)).await {
-            Ok(status) => Answer::Status(status),
+            Ok(line) => status_of(&line).map_or(Answer::Nonsense, Answer::Status),
             Err(answer) => answer,
         }
     }
@@ -113,8 +119,20 @@ async fn within<T>(
 ) -> Result<T, Answer> {
     match timeout(limit, work).await {
         Ok(Ok(done)) => Ok(done),
-        Ok(Err(_)) => Err(Answer::Failed),
+        Ok(Err(error)) => Err(failure(&error)),
         Err(_) => Err(Answer::TimedOut),
+    }
+}
+
+/// A node without a free file descriptor must not take it for a failure of all its targets.
+fn failure(error: &io::Error) -> Answer {
+    use libc::{EADDRNOTAVAIL, EMFILE, ENFILE, ENOBUFS, ENOMEM};
+    match error.raw_os_error() {
+        Some(EADDRNOTAVAIL | EMFILE | ENFILE | ENOBUFS | ENOMEM) => {
+            tracing::warn!(%error, "a probe cannot be sent");
+            Answer::NotSent
+        }
+        _ => Answer::Failed,
     }
 }
 
@@ -174,19 +192,27 @@ fn server_name(host: &str) -> &str {
     address.unwrap_or(name)
 }
 
-/// Sends the request and reads the status of the answer.
-async fn ask(mut stream: Stream, request: &[u8]) -> io::Result<u16> {
+/// Sends the request and reads the first line of the answer.
+async fn ask(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    request: &[u8],
+) -> io::Result<Vec<u8>> {
     stream.write_all(request).await?;
     stream.flush().await?;
+    first_line(stream).await
+}
+
+/// A line, or as much of it as it may be long.
+async fn first_line(mut stream: impl AsyncRead + Unpin) -> io::Result<Vec<u8>> {
     let mut line = Vec::with_capacity(128);
     while !line.contains(&b'\n') && line.len() < MAX_LINE {
         let mut chunk = [0; 128];
         match stream.read(&mut chunk).await? {
-            0 => break,
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
             n => line.extend_from_slice(&chunk[..n]),
         }
     }
-    status_of(&line).ok_or_else(|| io::ErrorKind::InvalidData.into())
+    Ok(line)
 }
 
 /// The status in a status line.
@@ -204,6 +230,7 @@ fn status_of(line: &[u8]) -> Option<u16> {
 mod tests {
     use super::*;
     use crate::data_plane::balancer::Checks;
+    use futures_util::FutureExt;
     use serde_json::{Value, json};
 
     fn active(fields: Value) -> ActiveChecks {
@@ -260,6 +287,38 @@ mod tests {
     }
 
     #[test]
+    fn a_line_has_an_end() {
+        let read = |bytes: &[u8]| {
+            first_line(bytes)
+                .now_or_never()
+                .expect("no wait")
+                .map_err(|error| error.kind())
+        };
+        assert_eq!(
+            read(b"HTTP/1.0 200 OK\n"),
+            Ok(b"HTTP/1.0 200 OK\n".to_vec())
+        );
+        for half in ["", "HTTP/1.0 200 OK"] {
+            assert_eq!(read(half.as_bytes()), Err(io::ErrorKind::UnexpectedEof));
+        }
+        let endless = read(&vec![b'x'; 1 << 20]).map(|line| line.len());
+        assert_eq!(endless, Ok(MAX_LINE));
+    }
+
+    #[test]
+    fn what_this_node_lacks_says_nothing_of_an_address() {
+        for (code, expected) in [
+            (libc::EMFILE, Answer::NotSent),
+            (libc::EADDRNOTAVAIL, Answer::NotSent),
+            (libc::ECONNREFUSED, Answer::Failed),
+            (libc::EHOSTUNREACH, Answer::Failed),
+        ] {
+            assert_eq!(failure(&io::Error::from_raw_os_error(code)), expected);
+        }
+        assert_eq!(failure(&io::ErrorKind::InvalidData.into()), Answer::Failed);
+    }
+
+    #[test]
     fn answers_are_judged() {
         let checks = active(json!({
             "healthy": {"interval": 1, "http_statuses": [200]},
@@ -270,6 +329,8 @@ mod tests {
             (Answer::Status(200), Some(Observation::Success)),
             (Answer::Status(500), Some(Observation::HttpFailure)),
             (Answer::Status(404), None),
+            (Answer::Nonsense, Some(Observation::HttpFailure)),
+            (Answer::NotSent, None),
             (Answer::Failed, Some(Observation::TcpFailure)),
             (Answer::TimedOut, Some(Observation::Timeout)),
         ] {

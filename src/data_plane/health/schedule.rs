@@ -1,89 +1,56 @@
-//! When each address of an upstream is probed next. Pure: the caller brings the time.
+//! When an address is probed next. Pure: the caller brings the time.
 
-use crate::data_plane::balancer::{ActiveChecks, Peer};
-use std::sync::Arc;
+use crate::data_plane::balancer::{ActiveChecks, Health};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The addresses of one upstream.
-#[derive(Default)]
-pub struct Schedule {
-    entries: Vec<Entry>,
-}
-
-struct Entry {
-    peer: Arc<Peer>,
+/// The turn of one address.
+#[derive(Clone, Copy, Debug)]
+pub struct Turn {
     /// When it was probed, or set by hand; `None` before the first time.
     last: Option<Instant>,
     /// How often it had been set by hand then.
     setting: u32,
 }
 
-impl Entry {
-    /// When it is probed next; a new address at once.
-    fn due(&self, checks: &ActiveChecks, now: Instant) -> Option<Instant> {
-        let interval = checks.interval(self.peer.health.is_healthy())?;
-        Some(self.last.map_or(now, |last| last + interval))
-    }
-}
-
-impl Schedule {
-    /// Follows the addresses of the upstream: those that stay keep their time.
-    pub fn follow(&mut self, peers: &[Arc<Peer>]) {
-        let mut before = std::mem::take(&mut self.entries);
-        for peer in peers.iter().filter(|peer| peer.ip.is_some()) {
-            let known = before.iter().position(|entry| entry.peer.is(peer));
-            let known = known.map(|at| before.swap_remove(at));
-            self.entries.push(Entry {
-                peer: Arc::clone(peer),
-                last: known.as_ref().and_then(|known| known.last),
-                setting: known.map_or(peer.health.setting(), |known| known.setting),
-            });
+impl Turn {
+    pub fn new(health: &Health) -> Turn {
+        Turn {
+            last: None,
+            setting: health.setting(),
         }
     }
 
-    /// The addresses to probe now, which counts as done. What was set by hand stays so for an
-    /// interval.
-    pub fn take_due(&mut self, checks: &ActiveChecks, now: Instant) -> Vec<Arc<Peer>> {
-        let mut due = Vec::new();
-        for entry in &mut self.entries {
-            let setting = entry.peer.health.setting();
-            if std::mem::replace(&mut entry.setting, setting) != setting {
-                entry.last = Some(now);
-            } else if entry.due(checks, now).is_some_and(|at| at <= now) {
-                entry.last = Some(now);
-                due.push(Arc::clone(&entry.peer));
-            }
-        }
-        due
+    /// A probe begins.
+    pub fn begin(&mut self, now: Instant) {
+        self.last = Some(now);
     }
 
-    /// How long nothing is due. Never longer than the shorter interval: requests may change the
-    /// health of an address meanwhile, and with it the interval.
-    pub fn pause(&self, checks: &ActiveChecks, now: Instant) -> Duration {
-        let intervals = [checks.healthy_interval, checks.unhealthy_interval];
-        let shortest = intervals
-            .into_iter()
-            .flatten()
-            .min()
-            .unwrap_or(Duration::MAX);
-        let next = self
-            .entries
-            .iter()
-            .filter_map(|entry| entry.due(checks, now));
-        let next = next.map(|at| at.saturating_duration_since(now)).min();
-        next.map_or(shortest, |next| next.min(shortest))
+    /// How long to wait before asking again; zero when a probe is due, which is at once for a new
+    /// address. What was set by hand stays so for an interval.
+    ///
+    /// Never longer than the shorter interval: requests may change the health of an address
+    /// meanwhile, and with it the interval.
+    pub fn pause(&mut self, health: &Health, checks: &ActiveChecks, now: Instant) -> Duration {
+        let setting = health.setting();
+        if std::mem::replace(&mut self.setting, setting) != setting {
+            self.last = Some(now);
+        }
+        let due = checks.interval(health.is_healthy()).map(|interval| {
+            let due = self.last.map_or(now, |last| last + interval);
+            due.saturating_duration_since(now)
+        });
+        let shorter = [checks.healthy_interval, checks.unhealthy_interval];
+        let pauses = shorter.into_iter().flatten().chain(due);
+        pauses.min().unwrap_or(Duration::MAX)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data_plane::balancer::{
-        Checks, Limits, Observation, Pool, Resolution, Target, TargetAddress,
-    };
+    use crate::data_plane::balancer::{Checks, Limits, Observation};
     use serde_json::json;
-    use uuid::Uuid;
 
     const LIMITS: Limits = Limits {
         successes: 1,
@@ -92,106 +59,76 @@ mod tests {
         timeouts: 1,
     };
 
-    fn checks(healthy: f64, unhealthy: f64) -> Checks {
-        let checks = json!({"active": {
-            "healthy": {"interval": healthy}, "unhealthy": {"interval": unhealthy},
-        }});
-        Checks::compile(&serde_json::from_value(checks).expect("checks"))
+    /// One address whose probes begin when they are due.
+    struct Address {
+        health: Health,
+        turn: Turn,
+        checks: ActiveChecks,
+        start: Instant,
     }
 
-    fn pool(list: &[&str], checks: &Checks, previous: Option<&Pool>) -> Pool {
-        let target = |text: &&str| {
-            Arc::new(Target {
-                address: TargetAddress::parse(Uuid::nil(), text).expect("a target"),
-                weight: 1,
-                created_at: 0.0,
-            })
-        };
-        let targets: Vec<_> = list.iter().map(target).collect();
-        Pool::new(&targets, checks, |_| Resolution::Pending, previous)
-    }
+    impl Address {
+        fn new(healthy: f64, unhealthy: f64) -> Address {
+            let checks = json!({"active": {
+                "healthy": {"interval": healthy}, "unhealthy": {"interval": unhealthy},
+            }});
+            let checks = serde_json::from_value(checks).expect("checks");
+            let health = Health::default();
+            Address {
+                turn: Turn::new(&health),
+                health,
+                checks: Checks::compile(&checks).active.expect("probes"),
+                start: Instant::now(),
+            }
+        }
 
-    fn hosts(due: &[Arc<Peer>]) -> Vec<&str> {
-        due.iter().map(|peer| &*peer.host).collect()
+        /// The seconds to wait at this time; 0 is a probe.
+        fn pause(&mut self, seconds: f64) -> f64 {
+            let now = self.start + Duration::from_secs_f64(seconds);
+            let pause = self.turn.pause(&self.health, &self.checks, now);
+            if pause.is_zero() {
+                self.turn.begin(now);
+            }
+            pause.as_secs_f64()
+        }
+
+        fn observe(&self, seen: Observation) {
+            self.health.observe(seen, &LIMITS);
+        }
     }
 
     #[test]
     fn each_health_has_its_interval() {
-        let all = checks(10.0, 2.0);
-        let active = all.active.as_ref().expect("probes");
-        let pool = pool(&["10.0.0.1:80", "10.0.0.2:80", "a.test:80"], &all, None);
-        let mut schedule = Schedule::default();
-        schedule.follow(pool.peers());
-        let start = Instant::now();
-        let after = |seconds: f64| start + Duration::from_secs_f64(seconds);
-        let mut due = |seconds: f64| {
-            let due = schedule.take_due(active, after(seconds));
-            (
-                hosts(&due).join(" "),
-                schedule.pause(active, after(seconds)),
-            )
-        };
-        let pause = Duration::from_secs(2);
-        assert_eq!(due(0.0), ("10.0.0.1 10.0.0.2".into(), pause));
-        assert_eq!(due(1.9).0, "");
-        pool.peers()[0]
-            .health
-            .observe(Observation::Timeout, &LIMITS);
-        assert_eq!(due(2.0), ("10.0.0.1".into(), pause));
-        assert_eq!(due(3.0), (String::new(), Duration::from_secs(1)));
-        assert_eq!(due(4.0).0, "10.0.0.1");
-        assert_eq!(due(10.0).0, "10.0.0.1 10.0.0.2");
-        pool.peers()[0]
-            .health
-            .observe(Observation::Success, &LIMITS);
-        assert_eq!(due(13.0).0, "");
-        assert_eq!(due(20.0).0, "10.0.0.1 10.0.0.2");
+        let mut address = Address::new(10.0, 2.0);
+        assert_eq!(address.pause(0.0), 0.0, "a new one at once");
+        assert_eq!(address.pause(0.0), 2.0, "it may become unhealthy meanwhile");
+        assert_eq!(address.pause(9.0), 1.0);
+        assert_eq!(address.pause(10.0), 0.0);
+        address.observe(Observation::Timeout);
+        assert_eq!(address.pause(11.0), 1.0);
+        assert_eq!(address.pause(12.5), 0.0, "late is due");
+        assert_eq!(address.pause(13.5), 1.0);
+        address.observe(Observation::Success);
+        assert_eq!(address.pause(22.0), 0.5);
+        assert_eq!(address.pause(22.5), 0.0);
     }
 
     #[test]
     fn without_an_interval_there_is_no_probe() {
-        let all = checks(0.0, 5.0);
-        let active = all.active.as_ref().expect("probes");
-        let pool = pool(&["10.0.0.1:80"], &all, None);
-        let mut schedule = Schedule::default();
-        schedule.follow(pool.peers());
-        let now = Instant::now();
-        assert!(schedule.take_due(active, now).is_empty());
-        assert_eq!(schedule.pause(active, now), Duration::from_secs(5));
-        pool.peers()[0]
-            .health
-            .observe(Observation::Timeout, &LIMITS);
-        assert_eq!(schedule.take_due(active, now).len(), 1);
+        let mut address = Address::new(0.0, 5.0);
+        assert_eq!(address.pause(0.0), 5.0);
+        assert_eq!(address.pause(100.0), 5.0);
+        address.observe(Observation::Timeout);
+        assert_eq!(address.pause(101.0), 0.0);
     }
 
     #[test]
     fn what_is_set_by_hand_stays_for_an_interval() {
-        let all = checks(1.0, 1.0);
-        let active = all.active.as_ref().expect("probes");
-        let pool = pool(&["10.0.0.1:80"], &all, None);
-        let mut schedule = Schedule::default();
-        schedule.follow(pool.peers());
-        let start = Instant::now();
-        let half = Duration::from_millis(500);
-        assert_eq!(schedule.take_due(active, start).len(), 1);
-        pool.peers()[0].health.set(false);
-        assert!(schedule.take_due(active, start + 2 * half).is_empty());
-        assert!(schedule.take_due(active, start + 3 * half).is_empty());
-        assert_eq!(schedule.take_due(active, start + 4 * half).len(), 1);
-    }
-
-    #[test]
-    fn addresses_that_stay_keep_their_time() {
-        let all = checks(10.0, 10.0);
-        let active = all.active.as_ref().expect("probes");
-        let first = pool(&["10.0.0.1:80", "10.0.0.2:80"], &all, None);
-        let mut schedule = Schedule::default();
-        schedule.follow(first.peers());
-        let now = Instant::now();
-        assert_eq!(schedule.take_due(active, now).len(), 2);
-        let second = pool(&["10.0.0.3:80", "10.0.0.2:80"], &all, Some(&first));
-        schedule.follow(second.peers());
-        let due = schedule.take_due(active, now);
-        assert_eq!(hosts(&due), ["10.0.0.3"]);
+        let mut address = Address::new(1.0, 1.0);
+        assert_eq!(address.pause(0.0), 0.0);
+        address.health.set(false);
+        assert_eq!(address.pause(1.0), 1.0);
+        assert_eq!(address.pause(1.5), 0.5);
+        assert_eq!(address.pause(2.0), 0.0);
     }
 }

@@ -1,7 +1,9 @@
-//! An upstream that can be stopped, started again, and made to answer with another status.
+//! An upstream that can be stopped, started again, and made to answer with another status; over
+//! TLS if it is given a certificate.
 
-use super::{free_address, unique_loopback};
-use std::io::{BufRead, BufReader, Write};
+use super::{eventually, free_address, unique_loopback};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,6 +13,7 @@ use std::thread::JoinHandle;
 pub struct Backend {
     pub address: SocketAddr,
     name: String,
+    tls: Option<Arc<ServerConfig>>,
     shared: Arc<Shared>,
     running: Option<JoinHandle<()>>,
 }
@@ -20,6 +23,7 @@ struct Shared {
     status: AtomicU16,
     requests: AtomicU64,
     probes: AtomicU64,
+    last_probe: Mutex<String>,
     stopping: AtomicBool,
     open: Mutex<Vec<TcpStream>>,
 }
@@ -31,6 +35,13 @@ impl Backend {
         backend
     }
 
+    pub fn start_tls(name: &str, config: ServerConfig) -> Backend {
+        let mut backend = Backend::stopped(name);
+        backend.tls = Some(Arc::new(config));
+        backend.resume();
+        backend
+    }
+
     /// Nobody listens yet.
     pub fn stopped(name: &str) -> Backend {
         let shared = Shared::default();
@@ -38,6 +49,7 @@ impl Backend {
         Backend {
             address: free_address(unique_loopback()),
             name: name.to_owned(),
+            tls: None,
             shared: Arc::new(shared),
             running: None,
         }
@@ -47,6 +59,7 @@ impl Backend {
         let listener = TcpListener::bind(self.address).expect("its own address");
         self.shared.stopping.store(false, Ordering::SeqCst);
         let (shared, name) = (Arc::clone(&self.shared), self.name.clone());
+        let tls = self.tls.clone();
         self.running = Some(std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 if shared.stopping.load(Ordering::SeqCst) {
@@ -54,8 +67,17 @@ impl Backend {
                 }
                 let copy = stream.try_clone().expect("a second handle");
                 shared.open.lock().expect("the list").push(copy);
-                let (shared, name) = (Arc::clone(&shared), name.clone());
-                std::thread::spawn(move || serve(&stream, &name, &shared));
+                let (shared, name, tls) = (Arc::clone(&shared), name.clone(), tls.clone());
+                std::thread::spawn(move || {
+                    match tls {
+                        None => serve(&stream, &name, &shared),
+                        Some(config) => {
+                            let session = ServerConnection::new(config).expect("a session");
+                            serve(StreamOwned::new(session, &stream), &name, &shared);
+                        }
+                    }
+                    let _ = stream.shutdown(std::net::Shutdown::Both);
+                });
             }
         }));
     }
@@ -88,6 +110,20 @@ impl Backend {
     pub fn probes(&self) -> u64 {
         self.shared.probes.load(Ordering::SeqCst)
     }
+
+    /// Waits until this many probes more have come.
+    pub fn wait_for_probes(&self, more: u64) {
+        let from = self.probes();
+        eventually("probes come", || match self.probes() {
+            n if n >= from + more => Ok(()),
+            n => Err(n.to_string()),
+        });
+    }
+
+    /// The head of the last probe.
+    pub fn last_probe(&self) -> String {
+        self.shared.last_probe.lock().expect("the text").clone()
+    }
 }
 
 impl Drop for Backend {
@@ -96,34 +132,36 @@ impl Drop for Backend {
     }
 }
 
-fn serve(stream: &TcpStream, name: &str, shared: &Shared) {
+fn serve(stream: impl Read + Write, name: &str, shared: &Shared) {
     let mut reader = BufReader::new(stream);
     loop {
-        let mut first = String::new();
-        if reader.read_line(&mut first).unwrap_or(0) == 0 {
-            return;
-        }
-        let mut line = first.clone();
-        while !line.trim_end().is_empty() {
-            line.clear();
-            if reader.read_line(&mut line).unwrap_or(0) == 0 {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if reader.read_line(&mut head).unwrap_or(0) == 0 {
                 return;
             }
         }
-        let is_probe = first.trim_end().ends_with("HTTP/1.0");
-        let counter = if is_probe {
-            &shared.probes
+        let is_probe = head.lines().next().unwrap_or("").ends_with("HTTP/1.0");
+        if is_probe {
+            *shared.last_probe.lock().expect("the text") = head;
+            shared.probes.fetch_add(1, Ordering::SeqCst);
         } else {
-            &shared.requests
-        };
-        counter.fetch_add(1, Ordering::SeqCst);
+            shared.requests.fetch_add(1, Ordering::SeqCst);
+        }
         let status = shared.status.load(Ordering::SeqCst);
         let length = name.len();
         let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: {length}\r\n\r\n{name}");
-        let mut writer = stream;
-        if writer.write_all(answer.as_bytes()).is_err() || is_probe {
-            let _ = stream.shutdown(std::net::Shutdown::Both);
+        let stream = reader.get_mut();
+        let written = stream.write_all(answer.as_bytes());
+        if written.and_then(|()| stream.flush()).is_err() || is_probe {
             return;
         }
     }
+}
+
+/// A listener that lets clients connect and never answers.
+pub fn silent() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind((unique_loopback(), 0)).expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    (listener, address)
 }

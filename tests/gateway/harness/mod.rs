@@ -2,6 +2,7 @@
 //! databases, real upstreams, and `eventually`.
 
 mod backend;
+mod both;
 mod cluster;
 mod http;
 mod node;
@@ -9,7 +10,8 @@ mod postgres;
 mod relay;
 mod upstream;
 
-pub use backend::Backend;
+pub use backend::{Backend, silent};
+pub use both::{Both, active, add_target, balanced, merge};
 pub use cluster::{Cluster, Database};
 pub use http::{Reply, call, delete, get, post, raw};
 pub use node::{BINARY, Node, closed_address, example, free_address, unique_loopback};
