@@ -75,7 +75,7 @@ mod database {
     use crate::cli::start::StartError;
     use crate::cli::{logging, start};
     use crate::control_plane;
-    use crate::control_plane::config_store::{Batch, Extent, Store, StoreError};
+    use crate::control_plane::config_store::{Declaration, Extent, Store, StoreError};
     use crate::model::Revision;
     use crate::model::declarative::Dump;
     use crate::node::NodeError;
@@ -89,14 +89,14 @@ mod database {
         let settings = settings_of(from)?;
         let declared = parse(file, &Rules::of(&settings))?;
         let all = declared.entities.len();
-        let entities = declared.entities.into_iter();
-        let batch = Batch::declared(Extent::Part, entities.map(|(kind, _, e)| (kind, e)));
+        let declaration = Declaration::new(Extent::Part, declared.entities);
         let done = start::block_on(async {
             let store = control_plane::connect(&settings)
                 .await
                 .map_err(StartError::from)?;
             store.migrate().await.map_err(failed)?;
-            let done = store.write(batch).await.map_err(refused)?;
+            let done = store.declare(declaration, None).await;
+            let done = done.map_err(refused)?;
             store.close().await;
             Ok::<_, CliError>(done)
         })?;

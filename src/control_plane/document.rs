@@ -1,6 +1,6 @@
 //! What a node without a database lives from: one declarative document at a time.
 
-use super::config_store::{Batch, Extent, Store};
+use super::config_store::{Declaration, Extent, Store};
 use crate::declared::{Rules, Source};
 use crate::model::Revision;
 use crate::node::{Node, NodeError};
@@ -46,9 +46,8 @@ impl CurrentDocument {
         };
         if let Some(source) = Source::of(&node.settings)? {
             let entities = source.parse(&Rules::of(&node.settings))?.entities;
-            let entities = entities.into_iter().map(|(kind, _, entity)| (kind, entity));
-            let batch = Batch::declared(Extent::Whole, entities);
-            let done = store.write(batch).await.map_err(failed)?;
+            let declaration = Declaration::new(Extent::Whole, entities);
+            let done = store.declare(declaration, None).await.map_err(failed)?;
             document.set(&source.text, done.revision);
         }
         Ok(document)

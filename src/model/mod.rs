@@ -11,6 +11,7 @@ mod entities;
 mod healthchecks;
 mod kind;
 mod kind_set;
+mod packed;
 mod row;
 
 pub use cause::{Cause, RequestId};
@@ -27,4 +28,5 @@ pub use healthchecks::{
 };
 pub use kind::Kind;
 pub use kind_set::KindSet;
+pub use packed::Packed;
 pub use row::{Row, RowError};

@@ -6,14 +6,17 @@ use super::paging;
 use super::reply::Answer;
 use super::request::{self, Body};
 use crate::control_plane::CurrentDocument;
-use crate::control_plane::config_store::StoreError;
+use crate::control_plane::config_store::{Declaration, Extent};
 use crate::model::declarative::{self, Declared, Dump};
+use crate::model::{Kind, Op, Row};
 use actix_web::web;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// A document that is to become the configuration, and how.
 #[derive(Debug, PartialEq, Eq)]
@@ -116,19 +119,18 @@ impl Api {
         self.current_document()?;
         let mut dump = Dump::new(Vec::new()).map_err(unwritten)?;
         let store = self.store.store();
-        let mut entities = Vec::new();
+        let env = self.env();
         store
             .each_kind(Dump::<Vec<u8>>::KINDS, |kind, documents| {
-                entities.extend(documents.into_iter().map(|document| (kind, document)));
-                Ok::<_, StoreError>(())
+                let schema = schema_of(kind)?;
+                for document in documents {
+                    if let Some(entity) = schema.exported(document, &env) {
+                        dump.entity(kind, entity).map_err(unwritten)?;
+                    }
+                }
+                Ok::<_, ApiError>(())
             })
             .await?;
-        let env = self.env();
-        for (kind, document) in entities {
-            if let Some(entity) = schema_of(kind)?.exported(document, &env) {
-                dump.entity(kind, entity).map_err(unwritten)?;
-            }
-        }
         let text = dump.finish().map_err(unwritten)?;
         let text = String::from_utf8(text).map_err(|err| unwritten(io::Error::other(err)))?;
         Ok(Answer::Json(200, json!({ "config": text })))
@@ -151,19 +153,32 @@ impl Api {
         for entity in declared.ignored {
             tracing::warn!(entity, "not used by this node, skipped");
         }
-        let entities = declared.entities.into_iter();
-        let entities = entities.map(|(kind, _, entity)| (kind, entity));
-        let (revision, stored) = self.store.replace(entities).await?;
-        current.set(&text, revision);
-        let mut shown = Map::new();
-        for (kind, document) in stored {
-            let document = self.shown(kind, document)?;
-            let id = document.get("id").and_then(Value::as_str);
-            let id = id.unwrap_or_default().to_owned();
-            let of_kind = shown.entry(kind.as_str()).or_insert_with(|| json!({}));
-            of_kind[id] = Value::Object(document);
+        let declaration = Declaration::new(Extent::Whole, declared.entities);
+        let done = self.store.declare(declaration).await?;
+        current.set(&text, done.revision);
+        let mut stored = done.unchanged;
+        stored.extend(done.ops.into_iter().filter_map(|op| match op {
+            Op::Put { kind, id, row } => Some(((kind, id), row)),
+            Op::Delete { .. } => None,
+        }));
+        Ok(Answer::JsonText(201, self.by_kind_and_id(stored)?))
+    }
+
+    /// `{kind: {id: entity}}`, written one after the other.
+    fn by_kind_and_id(&self, stored: BTreeMap<(Kind, Uuid), Row>) -> Result<String, ApiError> {
+        let mut text = "{".to_owned();
+        let mut last = None;
+        for ((kind, id), row) in stored {
+            match last.replace(kind) {
+                Some(last) if last == kind => text.push(','),
+                Some(_) => text.push_str(&format!("}},\"{kind}\":{{")),
+                None => text.push_str(&format!("\"{kind}\":{{")),
+            }
+            let entity = Value::Object(self.held(kind, &row)?);
+            text.push_str(&format!("\"{id}\":{entity}"));
         }
-        Ok(Answer::Json(201, Value::Object(shown)))
+        text.push_str(if last.is_some() { "}}" } else { "}" });
+        Ok(text)
     }
 
     fn declared(&self, submission: &Submission) -> Result<Declared, ApiError> {

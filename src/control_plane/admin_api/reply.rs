@@ -30,6 +30,8 @@ pub struct AnswerHeaders {
 #[derive(Debug)]
 pub enum Answer {
     Json(u16, Value),
+    /// JSON that is too much to be held as a tree.
+    JsonText(u16, String),
     /// JSON with extra headers.
     JsonWith(u16, Value, Vec<(&'static str, String)>),
     Text {
@@ -65,7 +67,9 @@ pub fn respond(
     about: &About,
 ) -> HttpResponse {
     let status = match &result {
-        Ok(Answer::Json(status, _) | Answer::JsonWith(status, _, _)) => *status,
+        Ok(
+            Answer::Json(status, _) | Answer::JsonText(status, _) | Answer::JsonWith(status, _, _),
+        ) => *status,
         Ok(Answer::Text { .. }) => 200,
         Ok(Answer::Tagged(text)) if has_already(request, &text.tag) => 304,
         Ok(Answer::Tagged(_)) => 200,
@@ -81,6 +85,7 @@ pub fn respond(
     }
     match result {
         Ok(Answer::Json(_, body)) => json(&mut builder, &body),
+        Ok(Answer::JsonText(_, text)) => json_text(&mut builder, text),
         Ok(Answer::JsonWith(_, body, headers)) => {
             for (name, value) in headers {
                 builder.insert_header((name, value));
@@ -182,11 +187,15 @@ fn page(builder: &mut HttpResponseBuilder, status: StatusCode) -> HttpResponse {
         ))
 }
 
-/// actix leaves the body of an answer to HEAD out and keeps its length.
 fn json(builder: &mut HttpResponseBuilder, body: &Value) -> HttpResponse {
+    json_text(builder, body.to_string())
+}
+
+/// actix leaves the body of an answer to HEAD out and keeps its length.
+fn json_text(builder: &mut HttpResponseBuilder, text: String) -> HttpResponse {
     builder
         .content_type("application/json; charset=utf-8")
-        .body(body.to_string())
+        .body(text)
 }
 
 fn options(

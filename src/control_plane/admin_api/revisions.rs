@@ -129,10 +129,13 @@ impl Api {
         }))
     }
 
-    /// What the journal holds of an entity, as answers show it.
-    fn held(&self, kind: Kind, row: &Row) -> Result<Map<String, Value>, ApiError> {
+    /// What the store holds of an entity, as answers show it.
+    ///
+    /// # Errors
+    /// It is what this version cannot read.
+    pub fn held(&self, kind: Kind, row: &Row) -> Result<Map<String, Value>, ApiError> {
         let document = row.to_json().map_err(|err| {
-            tracing::error!(%err, %kind, "the journal cannot be read");
+            tracing::error!(%err, %kind, "a stored entity cannot be read");
             ApiError::Internal
         })?;
         self.shown(kind, document)

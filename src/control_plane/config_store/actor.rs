@@ -3,9 +3,9 @@
 use super::measure::{Asked, WriteMetrics};
 use super::read::Entities;
 use super::transaction::{End, Transaction};
-use super::{Batch, Committed, Document, Extent, Retention, Store, StoreError, Write};
+use super::{Batch, Committed, Declaration, Retention, Store, StoreError, Write};
 use crate::actor::{Guarded, Observe, Refused, Registry, RestartPolicy, Slot, guard};
-use crate::model::{Kind, Op, RequestId, Revision};
+use crate::model::{Op, RequestId, Revision};
 use crate::telemetry::metrics::Metrics;
 use actix::prelude::*;
 use std::sync::Arc;
@@ -105,15 +105,16 @@ pub struct WriteConfig {
 /// What becomes a revision.
 enum Work {
     Write(Batch),
+    Declare(Declaration),
     RollBack(Revision),
 }
 
 impl Work {
-    /// What the metrics count; a document, and a rollback, only when it is known what differed.
+    /// What the metrics count; of a declaration, and a rollback, only what differed.
     fn asked(&self) -> Option<Asked> {
         match self {
-            Work::Write(batch) if batch.extent == Extent::Changes => Some(Asked::of(&batch.writes)),
-            Work::Write(_) | Work::RollBack(_) => None,
+            Work::Write(batch) => Some(Asked::of(&batch.writes)),
+            Work::Declare(_) | Work::RollBack(_) => None,
         }
     }
 }
@@ -154,6 +155,7 @@ impl Handler<WriteConfig> for ConfigStore {
                         };
                         store.write(batch).await
                     }
+                    Work::Declare(declaration) => store.declare(declaration, request_id).await,
                     Work::RollBack(to) => store.roll_back(to, request_id).await,
                 }
             };
@@ -208,7 +210,7 @@ impl Handler<BeginTransaction> for ConfigStore {
             let result = result.map(|(revision, ops)| Committed {
                 revision,
                 ops,
-                documents: Vec::new(),
+                ..Committed::default()
             });
             match &result {
                 Ok(done) => {
@@ -402,21 +404,12 @@ impl ConfigStoreHandle {
         self.submit(Work::RollBack(to)).await
     }
 
-    /// The same for a whole configuration: what is not in it is deleted, see [`Extent::Whole`].
-    /// Gives the revision, and the entities as stored.
+    /// The same for a declaration; its commit has no documents.
     ///
     /// # Errors
     /// As [`ConfigStoreHandle::write`].
-    pub async fn replace(
-        &self,
-        entities: impl IntoIterator<Item = (Kind, Document)>,
-    ) -> Result<(Revision, Vec<(Kind, Document)>), StoreError> {
-        let batch = Batch::declared(Extent::Whole, entities);
-        let kinds: Vec<Kind> = batch.writes.iter().map(Write::kind).collect();
-        let done = self.submit(Work::Write(batch)).await?;
-        let stored = kinds.into_iter().zip(done.documents);
-        let stored = stored.filter_map(|(kind, document)| Some((kind, document?)));
-        Ok((done.revision, stored.collect()))
+    pub async fn declare(&self, declaration: Declaration) -> Result<Committed, StoreError> {
+        self.submit(Work::Declare(declaration)).await
     }
 
     async fn submit(&self, work: Work) -> Result<Committed, StoreError> {

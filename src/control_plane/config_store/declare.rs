@@ -1,201 +1,289 @@
 //! Whole documents: what differs from what is stored becomes one revision.
+//!
+//! There may be a hundred thousand entities on either side. They are held packed, or as rows, and
+//! are documents only while some of them are compared or put.
 
-use super::cascade::{CHUNK, ids_of};
-use super::filter::Filter;
 use super::journal::Step;
-use super::tables::{TABLES, Table};
-use super::write::put;
-use super::{Batch, Committed, Document, Store, StoreError, Write};
-use crate::model::{Kind, Op, Row};
+use super::read::{each_page, id_of};
+use super::tables::{TABLES, Table, table};
+use super::write::{Attempt, perform, prepare_declared, put};
+use super::{Committed, Document, Store, StoreError, Write};
+use crate::model::{Kind, KindSet, Op, Packed, RequestId, Row};
 use sea_orm::DatabaseExecutor;
 use serde_json::Value;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::time::SystemTime;
 use uuid::Uuid;
 
+/// Entities that are put at once.
+const CHUNK: usize = 500;
+
 type Entity = (Kind, Uuid);
 
+/// Entities of a document in their stored shape, which are to be stored as one revision. They
+/// keep timestamps that they have, and one that differs from what is stored by its timestamps
+/// alone changes nothing.
+pub struct Declaration {
+    extent: Extent,
+    /// Parents before children.
+    entities: Vec<(Kind, Uuid, Packed)>,
+}
+
+/// What becomes of the entities that a declaration does not name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// They stay.
+    Part,
+    /// They are deleted. The declared ones are complete in themselves: every parent is among
+    /// them, and no two are in each other's way.
+    Whole,
+}
+
+impl Declaration {
+    /// Of entities in any order.
+    #[must_use]
+    pub fn new(extent: Extent, mut entities: Vec<(Kind, Uuid, Packed)>) -> Declaration {
+        entities.sort_by_key(|(kind, ..)| *kind);
+        Declaration { extent, entities }
+    }
+
+    fn by_key(&self) -> HashMap<Entity, &Packed> {
+        let entities = self.entities.iter();
+        entities
+            .map(|(kind, id, document)| ((*kind, *id), document))
+            .collect()
+    }
+
+    fn kinds(&self) -> KindSet {
+        let kinds: Vec<Kind> = (self.entities)
+            .chunk_by(|a, b| a.0 == b.0)
+            .map(|of_kind| of_kind[0].0)
+            .collect();
+        KindSet::of(&kinds)
+    }
+}
+
 impl Store {
-    /// Makes the database hold the entities of a batch of upserts, and no others.
+    /// Stores what a declaration says, all of it or nothing.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    pub async fn declare(
+        &self,
+        declaration: Declaration,
+        request_id: Option<RequestId>,
+    ) -> Result<Committed, StoreError> {
+        if declaration.extent == Extent::Whole {
+            return self.replace(declaration, request_id).await;
+        }
+        let trusting = self.merge(&declaration, request_id, Attempt::Trusting);
+        match trusting.await {
+            Err(StoreError::Refused(_)) => {}
+            done => return done,
+        }
+        self.merge(&declaration, request_id, Attempt::Explaining)
+            .await
+    }
+
+    /// Puts the declared entities beside what is stored.
+    async fn merge(
+        &self,
+        declaration: &Declaration,
+        request_id: Option<RequestId>,
+        attempt: Attempt,
+    ) -> Result<Committed, StoreError> {
+        let now = self.now();
+        let open = self.open_revision().await?;
+        let db = DatabaseExecutor::from(&open.transaction);
+        let unchanged = unchanged(&db, declaration).await?;
+        let differs: Vec<_> = (declaration.entities.iter())
+            .filter(|(kind, id, _)| !unchanged.contains_key(&(*kind, *id)))
+            .collect();
+        let mut steps = Vec::with_capacity(differs.len());
+        for some in differs.chunks(CHUNK) {
+            let upsert = |(kind, _, declared): &&(Kind, Uuid, Packed)| {
+                let document = prepared(*kind, declared, now)?;
+                Ok(Write::Upsert {
+                    kind: *kind,
+                    document,
+                })
+            };
+            let writes: Vec<Write> = some.iter().map(upsert).collect::<Result<_, StoreError>>()?;
+            steps.extend(perform(&db, &writes, attempt, now).await?.steps);
+        }
+        let (revision, ops) = self.seal(open, steps, request_id, now).await?;
+        Ok(Committed {
+            revision,
+            ops,
+            documents: Vec::new(),
+            unchanged,
+        })
+    }
+
+    /// Makes the database hold the declared entities, and no others.
     ///
     /// No row is in the way of another: what differs goes first, with everything that points to
     /// it, and what is to be there is put where nothing is.
-    pub(super) async fn replace(
+    async fn replace(
         &self,
-        batch: Batch,
-        now: SystemTime,
+        declaration: Declaration,
+        request_id: Option<RequestId>,
     ) -> Result<Committed, StoreError> {
+        let now = self.now();
         let open = self.open_revision().await?;
         let db = DatabaseExecutor::from(&open.transaction);
-        let mut stored = stored(&db).await?;
-        let mut declared = Vec::with_capacity(batch.writes.len());
-        for write in batch.writes {
-            if let (Some(entity), Write::Upsert { document, .. }) = (entity_of(&write), write) {
-                declared.push((entity, document));
-            }
-        }
-
-        let named: BTreeSet<Entity> = declared.iter().map(|(entity, _)| *entity).collect();
-        let gone: BTreeSet<Entity> = (stored.keys().copied())
-            .filter(|entity| !named.contains(entity))
-            .collect();
-        let is_unchanged = |(entity, document): &(Entity, Document)| {
-            let known = stored.get(entity);
-            known.is_some_and(|known| is_same(document, known))
-        };
-        let unchanged: BTreeSet<Entity> = (declared.iter())
-            .filter(|declared| is_unchanged(declared))
-            .map(|(entity, _)| *entity)
-            .collect();
-        let differs = stored.keys().filter(|entity| !unchanged.contains(entity));
-        let moved = with_dependants(differs.copied().collect(), &stored);
-
+        let mut stored = Stored::read(&db, &declaration).await?;
         for table in TABLES.iter().rev() {
-            let ids = ids_of(&moved, table.kind);
+            let ids = stored.moved(table.kind);
             if !ids.is_empty() {
                 table.rows.delete(&db, &ids).await?;
             }
         }
-        let mut steps: Vec<Step> = (gone.iter())
-            .map(|entity| Step {
-                op: Op::Delete {
-                    kind: entity.0,
-                    id: entity.1,
-                },
-                replaced: stored.get(entity).map(Row::from_json),
-            })
-            .collect();
-        let mut replaced = HashMap::new();
-        for (entity, document) in &declared {
-            if !unchanged.contains(entity)
-                && let Some(before) = stored.insert(*entity, document.clone())
-            {
-                replaced.insert(*entity, Row::from_json(&before));
-            }
-        }
-        for table in &TABLES {
-            let (of_kind, documents) = to_put(table, &declared, &unchanged, &moved, &stored);
-            let rows = table.rows.insert(&db, &documents).await?;
-            for (entity, row) in of_kind.into_iter().zip(rows) {
-                if !unchanged.contains(&entity) {
-                    steps.push(put(table.kind, &row, replaced.remove(&entity))?);
-                    stored.insert(entity, row);
+        let mut steps = Vec::new();
+        for of_kind in declaration.entities.chunk_by(|a, b| a.0 == b.0) {
+            let kind = of_kind[0].0;
+            let to_put: Vec<_> = (of_kind.iter())
+                .filter(|(_, id, _)| stored.lacks(&(kind, *id)))
+                .collect();
+            for some in to_put.chunks(CHUNK) {
+                let document = |(_, id, declared): &&(Kind, Uuid, Packed)| match stored
+                    .pulled_along
+                    .get(&(kind, *id))
+                {
+                    Some(known) => Ok(known.unpack()),
+                    None => prepared(kind, declared, now),
+                };
+                let documents: Vec<Document> = some
+                    .iter()
+                    .map(document)
+                    .collect::<Result<_, StoreError>>()?;
+                let rows = table(kind).rows.insert(&db, &documents).await?;
+                for ((_, id, _), row) in some.iter().zip(rows) {
+                    if !stored.unchanged.contains_key(&(kind, *id)) {
+                        steps.push(put(kind, &row, stored.others.remove(&(kind, *id)))?);
+                    }
                 }
             }
         }
-        let (revision, ops) = self.seal(open, steps, batch.request_id, now).await?;
-        let documents = declared.iter().map(|(entity, _)| stored.remove(entity));
+        // What has not been replaced is gone.
+        steps.extend(stored.others.into_iter().map(|((kind, id), row)| Step {
+            op: Op::Delete { kind, id },
+            replaced: Some(row),
+        }));
+        let (revision, ops) = self.seal(open, steps, request_id, now).await?;
         Ok(Committed {
             revision,
             ops,
-            documents: documents.collect(),
+            documents: Vec::new(),
+            unchanged: stored.unchanged,
         })
     }
 }
 
-/// The upserts that are not what is stored already.
-pub(super) async fn changed(
+/// What is stored as it is declared.
+async fn unchanged(
     db: &DatabaseExecutor<'_>,
-    writes: &[Write],
-) -> Result<Vec<Write>, StoreError> {
-    let declared = BTreeSet::from_iter(writes.iter().filter_map(entity_of));
-    let mut stored = HashMap::new();
-    for table in &TABLES {
-        for some in ids_of(&declared, table.kind).chunks(CHUNK) {
-            let these = vec![Filter::In("id", some.to_vec())];
-            let documents = table.rows.select(db, these, None).await?;
-            stored.extend(by_entity(table.kind, documents));
-        }
-    }
-    let is_stored = |write: &Write| match (write, entity_of(write)) {
-        (Write::Upsert { document, .. }, Some(entity)) => stored
-            .get(&entity)
-            .is_some_and(|known| is_same(document, known)),
-        _ => false,
-    };
-    let changed = writes.iter().filter(|write| !is_stored(write));
-    Ok(changed.cloned().collect())
-}
-
-/// The rows of a kind that are to be put: those that differ, and those that had to go with them.
-fn to_put(
-    table: &Table,
-    declared: &[(Entity, Document)],
-    unchanged: &BTreeSet<Entity>,
-    moved: &BTreeSet<Entity>,
-    stored: &HashMap<Entity, Document>,
-) -> (Vec<Entity>, Vec<Document>) {
-    let entities = declared.iter().map(|(entity, _)| *entity);
-    let entities: Vec<Entity> = entities
-        .filter(|entity| entity.0 == table.kind)
-        .filter(|entity| !unchanged.contains(entity) || moved.contains(entity))
-        .collect();
-    let documents = entities.iter().filter_map(|entity| stored.get(entity));
-    let documents = documents.cloned().collect();
-    (entities, documents)
-}
-
-/// Everything that is stored.
-async fn stored(db: &DatabaseExecutor<'_>) -> Result<HashMap<Entity, Document>, StoreError> {
-    let mut stored = HashMap::new();
-    for table in &TABLES {
-        let documents = table.rows.select(db, Vec::new(), None).await?;
-        stored.extend(by_entity(table.kind, documents));
-    }
-    Ok(stored)
-}
-
-/// The entities and all that point to them, at any depth.
-fn with_dependants(
-    mut entities: BTreeSet<Entity>,
-    stored: &HashMap<Entity, Document>,
-) -> BTreeSet<Entity> {
-    let mut of_kind: HashMap<Kind, Vec<(Uuid, &Document)>> = HashMap::new();
-    for ((kind, id), document) in stored {
-        of_kind.entry(*kind).or_default().push((*id, document));
-    }
-    // Parents come before their children.
-    for child in TABLES.iter().filter(|table| !table.foreign.is_empty()) {
-        for (id, document) in of_kind.get(&child.kind).into_iter().flatten() {
-            let points = child.foreign.iter().any(|foreign| {
-                let parent = document
-                    .get(foreign.field)
-                    .and_then(|parent| parent.as_object());
-                let parent = parent.and_then(id_in);
-                parent.is_some_and(|parent| entities.contains(&(foreign.parent, parent)))
-            });
-            if points {
-                entities.insert((child.kind, *id));
+    declaration: &Declaration,
+) -> Result<BTreeMap<Entity, Row>, StoreError> {
+    let (declared, kinds) = (declaration.by_key(), declaration.kinds());
+    let mut unchanged = BTreeMap::new();
+    for table in TABLES.iter().filter(|table| kinds.contains(table.kind)) {
+        each_page(db, table, |documents| {
+            for stored in documents {
+                let entity = (table.kind, id_of(table.kind, &stored)?);
+                if is_same(declared.get(&entity).copied(), &stored) {
+                    unchanged.insert(entity, Row::from_json(&stored));
+                }
             }
+            Ok::<_, StoreError>(())
+        })
+        .await?;
+    }
+    Ok(unchanged)
+}
+
+/// Everything that is stored, compared with what is to be.
+#[derive(Default)]
+struct Stored {
+    /// As it is declared.
+    unchanged: BTreeMap<Entity, Row>,
+    /// The same entities as far as they point to something that goes: they go with it, and come
+    /// back as they are.
+    pulled_along: BTreeMap<Entity, Packed>,
+    /// All else.
+    others: BTreeMap<Entity, Row>,
+}
+
+impl Stored {
+    async fn read(
+        db: &DatabaseExecutor<'_>,
+        declaration: &Declaration,
+    ) -> Result<Stored, StoreError> {
+        let declared = declaration.by_key();
+        let mut all = Stored::default();
+        // Parents come before their children: whether they go is known when those are read.
+        for table in &TABLES {
+            each_page(db, table, |documents| {
+                for stored in documents {
+                    let entity = (table.kind, id_of(table.kind, &stored)?);
+                    let row = Row::from_json(&stored);
+                    if !is_same(declared.get(&entity).copied(), &stored) {
+                        all.others.insert(entity, row);
+                        continue;
+                    }
+                    all.unchanged.insert(entity, row);
+                    if all.is_moved_by_parent(table, &stored) {
+                        all.pulled_along.insert(entity, Packed::of(&stored));
+                    }
+                }
+                Ok::<_, StoreError>(())
+            })
+            .await?;
         }
+        Ok(all)
     }
-    entities
-}
 
-fn by_entity(kind: Kind, documents: Vec<Document>) -> impl Iterator<Item = (Entity, Document)> {
-    let with_id = move |document: Document| Some(((kind, id_in(&document)?), document));
-    documents.into_iter().filter_map(with_id)
-}
+    fn is_moved_by_parent(&self, child: &Table, document: &Document) -> bool {
+        child.foreign.iter().any(|foreign| {
+            let parent = document
+                .get(foreign.field)
+                .and_then(|parent| parent.get("id"));
+            let parent = parent
+                .and_then(Value::as_str)
+                .and_then(|id| Uuid::try_parse(id).ok());
+            parent.is_some_and(|id| {
+                let parent = (foreign.parent, id);
+                self.others.contains_key(&parent) || self.pulled_along.contains_key(&parent)
+            })
+        })
+    }
 
-/// What an upsert is about.
-fn entity_of(write: &Write) -> Option<Entity> {
-    match write {
-        Write::Upsert { kind, document } => Some((*kind, id_in(document)?)),
-        _ => None,
+    /// What is to be deleted first.
+    fn moved(&self, kind: Kind) -> Vec<Uuid> {
+        let of_kind = (kind, Uuid::nil())..=(kind, Uuid::max());
+        let others = self.others.range(of_kind.clone()).map(|((_, id), _)| *id);
+        let pulled = self.pulled_along.range(of_kind).map(|((_, id), _)| *id);
+        others.chain(pulled).collect()
+    }
+
+    /// Whether the entity has to be put once what is moved has gone.
+    fn lacks(&self, entity: &Entity) -> bool {
+        !self.unchanged.contains_key(entity) || self.pulled_along.contains_key(entity)
     }
 }
 
-fn id_in(document: &Document) -> Option<Uuid> {
-    let id = document.get("id").and_then(Value::as_str)?;
-    Uuid::try_parse(id).ok()
+/// A declared entity as it can be put.
+fn prepared(kind: Kind, declared: &Packed, now: SystemTime) -> Result<Document, StoreError> {
+    let mut document = declared.unpack();
+    prepare_declared(kind, &mut document, now)?;
+    Ok(document)
 }
 
-/// Whether two entities differ by nothing but their timestamps.
-fn is_same(a: &Document, b: &Document) -> bool {
-    let content = |document: &Document| {
-        let mut content = document.clone();
-        content.retain(|field, _| field != "created_at" && field != "updated_at");
-        Row::from_json(&content)
+/// Whether what is stored is declared, and differs by nothing but its timestamps.
+fn is_same(declared: Option<&Packed>, stored: &Document) -> bool {
+    let content = |mut document: Document| {
+        document.retain(|field, _| field != "created_at" && field != "updated_at");
+        Row::from_json(&document)
     };
-    content(a) == content(b)
+    declared.is_some_and(|declared| content(declared.unpack()) == content(stored.clone()))
 }

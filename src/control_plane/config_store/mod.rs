@@ -38,6 +38,7 @@ mod tests;
 
 pub use actor::{ConfigStore, ConfigStoreHandle, Maintain, WriteConfig};
 pub use counts::{BatchKey, Count, Counted, Dimensions};
+pub use declare::{Declaration, Extent};
 pub use error::StoreError;
 pub use history::{Delta, Difference, Part, RevisionSummary};
 pub use inspect::{InspectError, Inspection, inspect};
@@ -49,7 +50,7 @@ pub use settings::{
     DatabaseSettings, PostgresSettings, PostgresTls, PostgresTlsMode, SqliteSettings,
 };
 pub use transaction::Transaction;
-pub use write::{Batch, Committed, Extent, Write};
+pub use write::{Batch, Committed, Write};
 
 use crate::model::Revision;
 use announced::Announced;

@@ -1,7 +1,7 @@
 //! What can be asked of the store.
 
 use super::filter::Filter;
-use super::tables::{TABLES, table};
+use super::tables::{TABLES, Table, table};
 use super::{Document, Store, StoreError, unix_seconds};
 use crate::model::{Config, Kind, KindSet, Revision, Row};
 use entity::config_revision;
@@ -11,6 +11,9 @@ use sea_orm::{
 };
 use serde_json::Value;
 use uuid::Uuid;
+
+/// Rows in one answer of the database when all of them are asked for.
+const PAGE: u64 = 500;
 
 /// What names one entity.
 #[derive(Clone, Debug, PartialEq)]
@@ -171,8 +174,8 @@ impl Store {
         Ok(Config::from_rows(revision, rows))
     }
 
-    /// Gives every entity of these kinds to `take`, kind by kind with parents before children,
-    /// read in one snapshot of the database; and says at which revision that was.
+    /// Gives every entity of these kinds to `take`, some at a time, kind by kind with parents
+    /// before children, read in one snapshot of the database; and says at which revision that was.
     ///
     /// # Errors
     /// As [`Store::config`], and what `take` says.
@@ -198,7 +201,7 @@ impl Store {
         let db = DatabaseExecutor::from(&transaction);
         let revision = read_revision(&db).await?;
         for table in TABLES.iter().filter(|table| kinds.contains(table.kind)) {
-            take(table.kind, table.rows.select(&db, Vec::new(), None).await?)?;
+            each_page(&db, table, |documents| take(table.kind, documents)).await?;
         }
         transaction.commit().await.map_err(StoreError::from)?;
         Ok(revision)
@@ -210,6 +213,28 @@ impl Store {
     /// When the database fails.
     pub async fn latest_revision(&self) -> Result<Revision, StoreError> {
         read_revision(self.db()).await
+    }
+}
+
+/// Gives every row of a table to `take`, some at a time by ascending id.
+pub(super) async fn each_page<E: From<StoreError>>(
+    db: &DatabaseExecutor<'_>,
+    table: &Table,
+    mut take: impl FnMut(Vec<Document>) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut after = None;
+    loop {
+        let rest = after.map(Filter::After).into_iter().collect();
+        let documents = table.rows.select(db, rest, Some(PAGE)).await?;
+        let Some(last) = documents.last() else {
+            return Ok(());
+        };
+        after = Some(id_of(table.kind, last)?);
+        let is_last = (documents.len() as u64) < PAGE;
+        take(documents)?;
+        if is_last {
+            return Ok(());
+        }
     }
 }
 

@@ -54,7 +54,7 @@ impl Store {
         Ok(Committed {
             revision,
             ops,
-            documents: Vec::new(),
+            ..Committed::default()
         })
     }
 }

@@ -9,7 +9,7 @@ use super::journal::Step;
 use super::measure::Asked;
 use super::read::Entities;
 use super::write::{Attempt, Done, OpenRevision, perform, prepare};
-use super::{Committed, Extent, Store, StoreError, Write, unix_seconds};
+use super::{Committed, Store, StoreError, Write, unix_seconds};
 use crate::model::{Op, Revision};
 use sea_orm::{DatabaseExecutor, TransactionTrait};
 use std::sync::{Mutex, PoisonError};
@@ -64,7 +64,7 @@ impl Transaction {
     pub async fn write(&self, mut writes: Vec<Write>) -> Result<Committed, StoreError> {
         let now = self.store.now();
         for write in &mut writes {
-            prepare(write, Extent::Changes, now)?;
+            prepare(write, now)?;
         }
         let done = match self.attempt(&writes, Attempt::Trusting, now).await {
             Err(StoreError::Refused(_)) => self.attempt(&writes, Attempt::Explaining, now).await?,
@@ -79,6 +79,7 @@ impl Transaction {
             revision: self.open.revision,
             ops,
             documents: done.documents,
+            ..Committed::default()
         })
     }
 

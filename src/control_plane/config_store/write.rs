@@ -2,9 +2,8 @@
 //!
 //! The first attempt trusts the caller and leaves checking to the constraints of the database.
 //! When one refuses, the transaction is rolled back and repeated step by step with a look before
-//! each, which tells exactly what is wrong. Whole documents go through `declare`.
+//! each, which tells exactly what is wrong. Declarations go through `declare`.
 
-use super::declare::changed;
 use super::filter::Filter;
 use super::integrity::{check_pairs, check_unique, explain, look, make_way};
 use super::journal::Step;
@@ -18,8 +17,7 @@ use sea_orm::{
     ConnectionTrait, DatabaseExecutor, DatabaseTransaction, DbBackend, EntityTrait, Statement,
 };
 use serde_json::Value;
-use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::OwnedMutexGuard;
 use uuid::Uuid;
@@ -84,37 +82,7 @@ impl std::fmt::Debug for Write {
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     pub writes: Vec<Write>,
-    pub extent: Extent,
     pub request_id: Option<RequestId>,
-}
-
-/// What a batch says beyond its operations.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Extent {
-    /// Nothing.
-    #[default]
-    Changes,
-    /// Its operations are upserts of entities that were declared: they keep timestamps that they
-    /// have, and one that differs from what is stored by its timestamps alone changes nothing.
-    Part,
-    /// The same, and what it does not name is deleted. The entities are complete in themselves:
-    /// every parent is among them, and no two are in each other's way.
-    Whole,
-}
-
-impl Batch {
-    /// Entities of a document in their stored shape, in any order.
-    pub fn declared(extent: Extent, entities: impl IntoIterator<Item = (Kind, Document)>) -> Batch {
-        // Parents before children.
-        let mut entities: Vec<_> = entities.into_iter().collect();
-        entities.sort_by_key(|(kind, _)| *kind);
-        let upsert = |(kind, document)| Write::Upsert { kind, document };
-        Batch {
-            writes: entities.into_iter().map(upsert).collect(),
-            extent,
-            request_id: None,
-        }
-    }
 }
 
 impl From<Vec<Write>> for Batch {
@@ -127,15 +95,16 @@ impl From<Vec<Write>> for Batch {
 }
 
 /// What a write did.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Committed {
     /// The revision of this write, or the latest one when there was nothing to do.
     pub revision: Revision,
     /// At most one per entity, sorted by key, cascades included; as in the journal.
     pub ops: Vec<Op>,
-    /// For each operation of the batch the entity as stored; none for a delete. Of an
-    /// [`Extent::Part`], for each that changed something.
+    /// For each operation of a batch the entity as stored; none for a delete.
     pub documents: Vec<Option<Document>>,
+    /// Of a declaration, what was stored as it says already.
+    pub unchanged: BTreeMap<(Kind, Uuid), Row>,
 }
 
 impl std::fmt::Debug for Committed {
@@ -164,10 +133,7 @@ impl Store {
         let mut batch = batch.into();
         let now = self.now();
         for write in &mut batch.writes {
-            prepare(write, batch.extent, now)?;
-        }
-        if batch.extent == Extent::Whole {
-            return self.replace(batch, now).await;
+            prepare(write, now)?;
         }
         match self.attempt(&batch, now, Attempt::Trusting).await {
             Err(StoreError::Refused(_)) => {}
@@ -184,17 +150,13 @@ impl Store {
     ) -> Result<Committed, StoreError> {
         let open = self.open_revision().await?;
         let db = DatabaseExecutor::from(&open.transaction);
-        let writes = match batch.extent {
-            // Nobody can change meanwhile what this leaves as it is.
-            Extent::Part => Cow::Owned(changed(&db, &batch.writes).await?),
-            _ => Cow::Borrowed(&batch.writes),
-        };
-        let Done { steps, documents } = perform(&db, &writes, attempt, now).await?;
+        let Done { steps, documents } = perform(&db, &batch.writes, attempt, now).await?;
         let (revision, ops) = self.seal(open, steps, batch.request_id, now).await?;
         Ok(Committed {
             revision,
             ops,
             documents,
+            ..Committed::default()
         })
     }
 
@@ -328,18 +290,44 @@ pub(super) async fn perform(
 }
 
 /// Sets the timestamps and refuses what no engine may be given.
-pub(super) fn prepare(
-    write: &mut Write,
-    extent: Extent,
-    now: SystemTime,
-) -> Result<(), StoreError> {
-    let (kind, document, is_new) = match write {
+pub(super) fn prepare(write: &mut Write, now: SystemTime) -> Result<(), StoreError> {
+    let (kind, document) = match write {
         Write::Insert { kind, document } | Write::Upsert { kind, document } => {
-            (*kind, document, true)
+            stamp_if_missing(*kind, document, "created_at", now);
+            (*kind, document)
         }
-        Write::Update { kind, document, .. } => (*kind, document, false),
+        Write::Update { kind, document, .. } => (*kind, document),
         Write::Delete { .. } => return Ok(()),
     };
+    stamp(kind, document, "updated_at", now);
+    check(kind, document)
+}
+
+/// The same for a declared entity, which keeps the timestamps that it has.
+pub(super) fn prepare_declared(
+    kind: Kind,
+    document: &mut Document,
+    now: SystemTime,
+) -> Result<(), StoreError> {
+    stamp_if_missing(kind, document, "created_at", now);
+    stamp_if_missing(kind, document, "updated_at", now);
+    check(kind, document)
+}
+
+fn stamp_if_missing(kind: Kind, document: &mut Document, field: &str, now: SystemTime) {
+    if document.get(field).is_none_or(Value::is_null) {
+        stamp(kind, document, field, now);
+    }
+}
+
+/// Sets the field, where the table has it.
+fn stamp(kind: Kind, document: &mut Document, field: &str, now: SystemTime) {
+    if table(kind).rows.column(field).is_some() {
+        document.insert(field.to_owned(), timestamp(kind, now));
+    }
+}
+
+fn check(kind: Kind, document: &Document) -> Result<(), StoreError> {
     id_of(kind, document)?;
     if let Some(field) = document.iter().find(|(_, value)| has_nul(value)) {
         return Err(StoreError::Malformed {
@@ -349,16 +337,7 @@ pub(super) fn prepare(
         });
     }
     check_pairs(kind, document)?;
-    check_unique(kind, document)?;
-    let has = |field| table(kind).rows.column(field).is_some();
-    if is_new && has("created_at") && document.get("created_at").is_none_or(Value::is_null) {
-        document.insert("created_at".to_owned(), timestamp(kind, now));
-    }
-    let is_declared = extent != Extent::Changes && document.contains_key("updated_at");
-    if has("updated_at") && !is_declared {
-        document.insert("updated_at".to_owned(), timestamp(kind, now));
-    }
-    Ok(())
+    check_unique(kind, document)
 }
 
 /// Seconds; of targets with milliseconds.

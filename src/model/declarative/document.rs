@@ -249,6 +249,8 @@ impl<'de> Visitor<'de> for Node<'_> {
         while let Some(item) = items.next_element_seed(node)? {
             list.push(item);
         }
+        // Most lists have one element, and there are many.
+        list.shrink_to_fit();
         Ok(Value::Array(list))
     }
 

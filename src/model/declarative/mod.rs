@@ -17,7 +17,7 @@ mod unique;
 #[cfg(test)]
 mod tests;
 
-use super::{Kind, Row};
+use super::{Kind, Packed, Row};
 use crate::schema::{Entity, Env, Ttl};
 use collect::{Collected, Item};
 pub use document::{MAX_DEPTH, MAX_STRING_BYTES, MAX_TEXT_BYTES, MAX_VALUES};
@@ -25,7 +25,8 @@ pub use dump::Dump;
 pub use errors::{DeclarativeErrors, Fault, Identity, Problem, Stage, Step};
 pub use flatten::Flattened;
 use ids::Namespaces;
-use serde_json::{Map, Value};
+use references::Resolved;
+use serde_json::{Map, Value, json};
 use unique::Taken;
 use uuid::Uuid;
 
@@ -33,7 +34,7 @@ use uuid::Uuid;
 #[derive(Debug)]
 pub struct Declared {
     /// In their stored shape and in the order of the document.
-    pub entities: Vec<(Kind, Uuid, Map<String, Value>)>,
+    pub entities: Vec<(Kind, Uuid, Packed)>,
     /// Lists that were read and have no effect here, for a log line: `workspaces` with the
     /// default one, `parameters`.
     pub ignored: Vec<&'static str>,
@@ -42,7 +43,9 @@ pub struct Declared {
 impl Declared {
     /// Ready for [`Config::from_rows`](super::Config::from_rows).
     pub fn rows(&self) -> impl Iterator<Item = (Kind, Uuid, Row)> {
-        let row = |(kind, id, entity): &(Kind, Uuid, _)| (*kind, *id, Row::from_json(entity));
+        let row = |(kind, id, entity): &(Kind, Uuid, Packed)| {
+            (*kind, *id, Row::from_json(&entity.unpack()))
+        };
         self.entities.iter().map(row)
     }
 }
@@ -72,9 +75,9 @@ pub fn parse(text: &str, env: &Env<'_>) -> Result<Declared, DeclarativeErrors> {
             }
         }
     }
-    let ids = identify(&mut collected, env);
-    references::resolve(&mut collected, &ids);
-    let entities = stored(&mut collected, &ids, header.transform, env);
+    let ids = identify(&collected, env);
+    let parents = references::resolve(&mut collected, &ids);
+    let entities = stored(&mut collected, &ids, parents, header.transform, env);
     let problems = collected.problems(&ids);
     match problems.is_empty() {
         true => Ok(Declared {
@@ -85,43 +88,49 @@ pub fn parse(text: &str, env: &Env<'_>) -> Result<Declared, DeclarativeErrors> {
     }
 }
 
-/// The id of every item, written into it unless it holds something else that the schema will
-/// refuse. Parents come first, since ids of children depend on them.
-fn identify(collected: &mut Collected, env: &Env<'_>) -> Vec<Uuid> {
+/// The id of every item. Parents come first, since ids of children depend on them.
+fn identify(collected: &Collected, env: &Env<'_>) -> Vec<Uuid> {
     let mut namespaces = Namespaces::default();
     let mut ids: Vec<Uuid> = Vec::with_capacity(collected.items.len());
-    for item in &mut collected.items {
+    for item in &collected.items {
         let parent = item.parent.map(|parent| ids[parent.item]);
         let id = ids::given(item)
             .or_else(|| namespaces.derive(item, parent))
             .unwrap_or_else(|| env.random.uuid());
-        if item.given.get("id").is_none_or(Value::is_null) {
-            item.given.insert("id".to_owned(), id.to_string().into());
-        }
         ids.push(id);
     }
     ids
 }
 
-/// The stored form of every item that is well; the others become problems.
+/// The stored form of every item that is well; the others become problems. What they were made
+/// of is gone afterwards.
 fn stored(
     collected: &mut Collected,
     ids: &[Uuid],
+    parents: Vec<Resolved>,
     transform: bool,
     env: &Env<'_>,
-) -> Vec<(Kind, Uuid, Map<String, Value>)> {
+) -> Vec<(Kind, Uuid, Packed)> {
     let mut storing = Storing {
         transform,
         env,
         taken: Taken::default(),
     };
+    let mut parents = parents.into_iter().peekable();
     let mut entities = Vec::with_capacity(ids.len());
     for (at, id) in ids.iter().enumerate() {
         let item = &mut collected.items[at];
-        let given = std::mem::take(&mut item.given);
+        let mut given = std::mem::take(&mut item.given);
+        // Anything else the schema will refuse.
+        if given.get("id").is_none_or(Value::is_null) {
+            given.insert("id".to_owned(), json!(id));
+        }
+        while let Some(parent) = parents.next_if(|parent| parent.item == at) {
+            given.insert(parent.field.to_owned(), json!({ "id": parent.id }));
+        }
         let mut faults = Vec::new();
         if let Some(stored) = storing.store(item, given, *id, &mut faults) {
-            entities.push((item.kind, *id, stored));
+            entities.push((item.kind, *id, Packed::of(&stored)));
         }
         for (stage, fault) in faults {
             collected.problem(Some(at), stage, fault);

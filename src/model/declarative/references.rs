@@ -4,21 +4,34 @@ use super::super::Kind;
 use super::collect::Collected;
 use super::errors::{Fault, Stage};
 use crate::schema::Foreign;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
-/// Replaces every reference by the id of its parent. `ids` has the id of each item.
+/// A reference, and the parent that it names.
+pub(super) struct Resolved {
+    /// The child's place in [`Collected::items`].
+    pub item: usize,
+    pub field: &'static str,
+    pub id: Uuid,
+}
+
+/// The parents of all items, in their order. `ids` has the id of each item.
 ///
 /// A reference to nothing is a problem and becomes the nil id, so that the rest of the entity
 /// can be checked without a second complaint.
-pub(super) fn resolve(collected: &mut Collected, ids: &[Uuid]) {
-    let mut resolved: Vec<(usize, &'static str, Uuid)> = Vec::new();
+pub(super) fn resolve(collected: &mut Collected, ids: &[Uuid]) -> Vec<Resolved> {
+    let mut resolved = Vec::new();
     let mut problems: Vec<(usize, Stage, Fault)> = Vec::new();
     let index = Index::new(collected, ids);
     for (at, item) in collected.items.iter().enumerate() {
         for (field, foreign) in item.entity.foreign_fields() {
             let name = &*field.name;
+            let to = |id| Resolved {
+                item: at,
+                field: name,
+                id,
+            };
             let given = item.given.get(name).filter(|value| !value.is_null());
             if let Some(parent) = item.parent.filter(|parent| parent.field == name) {
                 if given.is_some() {
@@ -26,32 +39,27 @@ pub(super) fn resolve(collected: &mut Collected, ids: &[Uuid]) {
                     let fault = Fault::field(name, "value must be null");
                     problems.push((at, Stage::Schema, fault));
                 }
-                resolved.push((at, name, ids[parent.item]));
+                resolved.push(to(ids[parent.item]));
                 continue;
             }
             match given.and_then(|given| index.find(foreign, given)) {
                 None => {}
-                Some(Ok(id)) => resolved.push((at, name, id)),
+                Some(Ok(id)) => resolved.push(to(id)),
                 Some(Err(sought)) => {
                     let text = format!(
                         "invalid reference '{name}: {sought}' (no such entry in '{}')",
                         foreign.reference
                     );
                     problems.push((at, Stage::Reference, Fault::field(name, text)));
-                    resolved.push((at, name, Uuid::nil()));
+                    resolved.push(to(Uuid::nil()));
                 }
             }
         }
     }
-    for (at, field, id) in resolved {
-        let reference = json!({ "id": id });
-        collected.items[at]
-            .given
-            .insert(field.to_owned(), reference);
-    }
     for (at, stage, fault) in problems {
         collected.problem(Some(at), stage, fault);
     }
+    resolved
 }
 
 /// Where parents are found.

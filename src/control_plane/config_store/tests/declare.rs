@@ -2,8 +2,10 @@
 
 use super::support::{Database, document, id, insert, on_both_engines, reference, upsert};
 use crate::control_plane::config_store::write::{Attempt, perform};
-use crate::control_plane::config_store::{Batch, Committed, Extent, Store, StoreError, Write};
-use crate::model::{Kind, Op, Revision};
+use crate::control_plane::config_store::{
+    Committed, Declaration, Extent, Store, StoreError, Write,
+};
+use crate::model::{Kind, Op, Packed, Revision, Row};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -14,12 +16,25 @@ async fn declare(
     extent: Extent,
     entities: Declared<'_>,
 ) -> Result<Committed, StoreError> {
-    let entities = entities.iter();
-    let document =
-        |(kind, n, fields): &(Kind, u128, Value)| (*kind, document(*kind, *n, fields.clone()));
+    let packed = |(kind, n, fields): &(Kind, u128, Value)| {
+        let document = document(*kind, *n, fields.clone());
+        (*kind, id(*n), Packed::of(&document))
+    };
+    let entities = entities.iter().map(packed).collect();
     store
-        .write(Batch::declared(extent, entities.map(document)))
+        .declare(Declaration::new(extent, entities), None)
         .await
+}
+
+/// The declared entities as they are stored, in the order of kinds and ids.
+fn stored(committed: Committed) -> Vec<Value> {
+    let mut all = committed.unchanged;
+    all.extend(committed.ops.into_iter().filter_map(|op| match op {
+        Op::Put { kind, id, row } => Some(((kind, id), row)),
+        Op::Delete { .. } => None,
+    }));
+    let json = |row: Row| Value::Object(row.to_json().expect("a row"));
+    all.into_values().map(json).collect()
 }
 
 /// What a revision did, deletions negative.
@@ -96,21 +111,17 @@ on_both_engines!(
                 (Kind::Plugins, 2),
             ]
         );
-        let times: Vec<_> = done
-            .documents
-            .iter()
-            .flatten()
-            .map(|document| document["created_at"].clone())
-            .collect();
+        let stored = stored(done);
+        let times: Vec<_> = stored.iter().map(|entity| &entity["created_at"]).collect();
         let (before, after) = (json!(1_700_000_000), json!(1_700_000_060));
         // In the order of kinds: services, routes, the consumer, its key, plugins.
         let expected = [&after, &after, &before, &after, &before, &after, &before, &after];
-        assert_eq!(times.iter().collect::<Vec<_>>(), expected);
+        assert_eq!(times, expected);
         check_journal(store).await;
 
         let same = declare(store, Extent::Whole, second).await.expect("nothing to do");
         assert_eq!((same.revision, same.ops.len()), (Revision(2), 0));
-        assert_eq!(same.documents.len(), 8);
+        assert_eq!(same.unchanged.len(), 8);
         let none = declare(store, Extent::Whole, &[]).await.expect("a revision");
         assert_eq!((none.revision, none.ops.len()), (Revision(3), 8));
         check_journal(store).await;
@@ -137,7 +148,7 @@ on_both_engines!(
             changed(&done),
             [(Kind::Services, 1), (Kind::Routes, 1), (Kind::Routes, 2)]
         );
-        let service = done.documents[0].as_ref().expect("a service");
+        let service = &stored(done)[0];
         assert_eq!((&service["created_at"], &service["updated_at"]), (&json!(5), &json!(6)));
         let same = declare(store, Extent::Part, entities).await.expect("nothing to do");
         assert_eq!((same.revision, same.ops.len()), (Revision(2), 0));

@@ -148,7 +148,6 @@ on_both_engines!(revisions_are_listed, async |database: &Database| {
             insert(Kind::Routes, 1, json!({})),
         ],
         request_id: Some(request_id),
-        ..Batch::default()
     };
     store.write(batch).await.expect("is written");
     database.pass(Duration::from_secs(5));

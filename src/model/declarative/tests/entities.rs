@@ -152,7 +152,7 @@ routes: [{name: b, paths: ['/z$']}]
         let routes = declared(text).entities.into_iter();
         routes
             .filter(|(kind, ..)| *kind == Kind::Routes)
-            .map(|(_, _, route)| route["paths"].clone())
+            .map(|(_, _, route)| route.unpack()["paths"].clone())
             .collect()
     };
     assert_eq!(paths(text), [json!([r"~/x/\d+", "/y"]), json!(["~/z$"])]);
@@ -205,7 +205,7 @@ fn credentials_keys_and_vaults() {
             .iter()
             .find(|(of, ..)| *of == kind)
             .expect("an entity");
-        (id.to_string(), entity.clone())
+        (id.to_string(), entity.unpack())
     };
     let (consumer, _) = row(Kind::Consumers);
     let (id, password) = row(Kind::BasicauthCredentials);
