@@ -227,13 +227,7 @@ fn presence_is_written_after_the_database_has_refused_it() {
         }
     });
     postgres.sql("ALTER TABLE away RENAME TO data_planes");
-    eventually("the data plane is gone", || {
-        let row = cluster.row(0, 0)?;
-        match row["connected"] == false {
-            true => Ok(()),
-            false => Err(row.to_string()),
-        }
-    });
+    cluster.wait_until_gone(0);
     cluster.data_planes[0].restart();
     cluster.wait_until_connected(0);
 }

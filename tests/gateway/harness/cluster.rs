@@ -184,14 +184,25 @@ impl Cluster {
     }
 
     pub fn wait_until_connected(&self, data_plane: usize) {
-        eventually("a data plane is connected", || {
-            let row = self.row(0, data_plane)?;
-            if row["connected"] == true {
-                Ok(())
-            } else {
-                Err(row.to_string())
-            }
-        });
+        self.wait_until_shown(data_plane, true);
+    }
+
+    /// Waits until the control plane knows that the data plane is not there.
+    pub fn wait_until_gone(&self, data_plane: usize) {
+        self.wait_until_shown(data_plane, false);
+    }
+
+    fn wait_until_shown(&self, data_plane: usize, connected: bool) {
+        eventually(
+            &format!("a data plane shows connected: {connected}"),
+            || {
+                let row = self.row(0, data_plane)?;
+                match row["connected"] == connected {
+                    true => Ok(()),
+                    false => Err(row.to_string()),
+                }
+            },
+        );
     }
 
     /// Waits until the data plane has the control plane's latest revision in effect.
