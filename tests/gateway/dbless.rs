@@ -46,6 +46,12 @@ impl DbLess {
         self.url("admin_listen", path)
     }
 
+    fn restart(&mut self) {
+        self.node.kill();
+        self.node.restart();
+        self.wait_until_up();
+    }
+
     fn wait_until_up(&self) {
         eventually("the Admin API answers", || {
             let reply = get(&self.admin("/status"))?;
@@ -125,9 +131,7 @@ fn it_serves_what_it_was_given_until_it_is_given_something_else() {
     dbless.load(&second, "").expect(201);
     dbless.wait_for("/c", 200);
     dbless.wait_for("/a", 404);
-    dbless.node.kill();
-    dbless.node.restart();
-    dbless.wait_until_up();
+    dbless.restart();
     dbless.wait_for("/c", 200);
     dbless.wait_for("/a", 404);
     assert_eq!(dbless.load(&second, "?check_hash=1").status, 304);
@@ -254,9 +258,7 @@ fn a_file_is_what_it_starts_with() {
     dbless.wait_for("/r", 404);
 
     // A restart is back at the file, and a file that is wrong is no start.
-    dbless.node.kill();
-    dbless.node.restart();
-    dbless.wait_until_up();
+    dbless.restart();
     dbless.wait_for("/r", 502);
     dbless.wait_for("/posted", 404);
     dbless.node.kill();

@@ -43,6 +43,15 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// Every observation counts at once.
+    #[cfg(test)]
+    pub const ONE: Limits = Limits {
+        successes: 1,
+        http_failures: 1,
+        tcp_failures: 1,
+        timeouts: 1,
+    };
+
     fn of(&self, seen: Observation) -> u8 {
         match seen {
             Observation::Success => self.successes,

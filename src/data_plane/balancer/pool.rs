@@ -177,13 +177,6 @@ mod tests {
     use crate::data_plane::balancer::{Limits, Observation, TargetAddress};
     use uuid::Uuid;
 
-    const LIMITS: Limits = Limits {
-        successes: 1,
-        http_failures: 1,
-        tcp_failures: 1,
-        timeouts: 1,
-    };
-
     fn targets(list: &[(&str, u16)]) -> Vec<Arc<Target>> {
         let target = |(text, weight): &(&str, u16)| {
             Arc::new(Target {
@@ -215,7 +208,7 @@ mod tests {
 
     fn take_out(pool: &Pool, index: usize) {
         let health = &pool.peers()[index].health;
-        health.observe(Observation::TcpFailure, &LIMITS);
+        health.observe(Observation::TcpFailure, &Limits::ONE);
     }
 
     fn picks(pool: &Pool, n: usize) -> Vec<String> {
@@ -243,7 +236,7 @@ mod tests {
         assert!(!pool.is_healthy());
         pool.peers()[0]
             .health
-            .observe(Observation::Success, &LIMITS);
+            .observe(Observation::Success, &Limits::ONE);
         assert_eq!(picks(&pool, 4), ["10.0.0.1"]);
     }
 

@@ -52,13 +52,6 @@ mod tests {
     use crate::data_plane::balancer::{Checks, Limits, Observation};
     use serde_json::json;
 
-    const LIMITS: Limits = Limits {
-        successes: 1,
-        http_failures: 1,
-        tcp_failures: 1,
-        timeouts: 1,
-    };
-
     /// One address whose probes begin when they are due.
     struct Address {
         health: Health,
@@ -93,7 +86,7 @@ mod tests {
         }
 
         fn observe(&self, seen: Observation) {
-            self.health.observe(seen, &LIMITS);
+            self.health.observe(seen, &Limits::ONE);
         }
     }
 
