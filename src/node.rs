@@ -42,6 +42,9 @@ pub enum NodeError {
     /// The database cannot be reached or refuses; the sentence names the setting.
     #[error("{0}")]
     Database(String),
+    /// The data plane's cache may be sound and cannot be opened; the sentence names the setting.
+    #[error("lmdb_environment_path: {0}")]
+    Cache(String),
     /// The declarative configuration cannot be used; every line is one violation.
     #[error("{0}")]
     Declarative(String),

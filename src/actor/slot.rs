@@ -133,6 +133,30 @@ impl<A: Actor> Slot<A> {
         }
     }
 
+    /// The same for what is to be done whoever does it: while the actor is being restarted, its next
+    /// life is waited for. A message that a life had taken is not sent again.
+    ///
+    /// # Errors
+    /// `MailboxError::Closed` when the actor ends before it has answered, or its guardian is gone.
+    pub async fn ask_when_running<M>(&self, message: M) -> Result<M::Result, MailboxError>
+    where
+        M: Message + Send + 'static,
+        M::Result: Send,
+        A: Handler<M>,
+        A::Context: ToEnvelope<A, M>,
+    {
+        let mut lives = self.addr.clone();
+        let accepting = |addr: &Option<Addr<A>>| addr.as_ref().is_some_and(Addr::connected);
+        let request = match lives.wait_for(accepting).await {
+            Ok(addr) => addr.as_ref().map(|addr| addr.send(message)),
+            Err(_) => None,
+        };
+        match request {
+            Some(request) => request.await,
+            None => Err(MailboxError::Closed),
+        }
+    }
+
     pub fn vitals(&self) -> &Vitals {
         &self.vitals
     }

@@ -46,6 +46,7 @@ impl StartError {
                 NodeError::Setting(_) => Exit::Config,
                 NodeError::Serve(_) | NodeError::Listen(_) => Exit::System,
                 NodeError::Database(_) => Exit::Unavailable,
+                NodeError::Cache(_) => Exit::Io,
             },
         }
     }
@@ -194,7 +195,11 @@ impl Planes {
             };
             #[cfg(not(feature = "control-plane"))]
             let links = crate::data_plane::Links::over_network(&node)?;
-            let plane = crate::data_plane::DataPlane::start(&node, links).await?;
+            #[cfg(feature = "control-plane")]
+            let own = control.as_ref().map(own_configuration);
+            #[cfg(not(feature = "control-plane"))]
+            let own = None;
+            let plane = crate::data_plane::DataPlane::start(&node, links, own).await?;
             parts.push(plane.status());
             data = Some(plane);
         }
@@ -245,6 +250,19 @@ impl Planes {
         if let Some(status) = &self.status {
             status.stop(graceful).await;
         }
+    }
+}
+
+/// What the control plane of this process has for its data plane.
+#[cfg(all(feature = "control-plane", feature = "data-plane"))]
+fn own_configuration(
+    control: &crate::control_plane::ControlPlane,
+) -> crate::data_plane::OwnConfiguration<'_> {
+    let (epoch, config) = control.configuration();
+    crate::data_plane::OwnConfiguration {
+        epoch,
+        config,
+        came_from: Box::new(|earlier| control.came_from(earlier)),
     }
 }
 

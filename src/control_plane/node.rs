@@ -15,6 +15,7 @@ use super::status::Status;
 use super::telemetry::{FleetMetrics, Ingestor};
 use crate::actor::{RestartPolicy, Slot, guard};
 use crate::declared::Rules;
+use crate::model::{Config, KindSet};
 use crate::node::{Node, NodeError};
 use crate::serve;
 use crate::settings::{self, Database, KONG_VERSION, Settings};
@@ -147,6 +148,16 @@ impl ControlPlane {
     /// Takes telemetry links of the same process.
     pub fn telemetry(&self) -> TelemetryAcceptor {
         self.telemetry.clone()
+    }
+
+    /// The configuration as a data plane of the same process is to begin with it, and its epoch.
+    pub fn configuration(&self) -> (u64, Config) {
+        self.links.feed.of_kinds(KindSet::DISTRIBUTED)
+    }
+
+    /// Whether the configuration once was exactly this, as a data plane holds it.
+    pub fn came_from(&self, earlier: &Config) -> bool {
+        self.links.feed.came_from(earlier, KindSet::DISTRIBUTED)
     }
 
     pub fn node_id(&self) -> Uuid {

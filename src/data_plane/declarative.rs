@@ -1,7 +1,7 @@
 //! The configuration that is given to the node itself: `declarative_config`, used while there is
 //! no cache.
 
-use super::cache_writer::Cached;
+use super::cache_writer::{CacheSource, Cached};
 use crate::declared::{Rules, Source};
 use crate::model::{Config, Revision};
 use crate::node::NodeError;
@@ -17,6 +17,7 @@ pub fn read(settings: &Settings) -> Result<Option<Cached>, NodeError> {
     };
     let declared = source.parse(&Rules::of(settings))?;
     Ok(Some(Cached {
+        source: Some(CacheSource::Own),
         epoch: 0,
         config: Config::from_rows(Revision::default(), declared.rows()),
         last_good: Vec::new(),

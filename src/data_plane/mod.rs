@@ -1,6 +1,7 @@
 //! The data plane: serves traffic from an immutable snapshot of the configuration.
 
 pub mod balancer;
+mod beginning;
 pub mod cache_writer;
 mod declarative;
 mod health;
@@ -16,5 +17,6 @@ pub mod status_api;
 pub mod telemetry_buffer;
 pub mod upstream;
 
+pub use beginning::OwnConfiguration;
 pub use links::{ControlPlanes, Links};
 pub use node::DataPlane;

@@ -2,7 +2,8 @@
 //!
 //! It serves what its cache holds before it has spoken to anybody; the actors only bring it on.
 
-use super::cache_writer::{CacheWriter, Cached, ConfigCache, LmdbCache};
+use super::beginning::{Beginning, OwnConfiguration};
+use super::cache_writer::{CacheSource, CacheWriter, Cached, ConfigCache, LmdbCache};
 use super::health::{self, HealthChecker, HealthOptions};
 use super::heartbeat_client::{Disconnect, HeartbeatClient, Origin, State};
 use super::links::Links;
@@ -49,26 +50,32 @@ pub struct DataPlane {
 }
 
 impl DataPlane {
-    /// Serves from the cache, or the declarative file, and connects to the control plane.
+    /// Serves what there is to begin with, and connects to the control plane. `own` is what the
+    /// control plane of the same process has. No connection is taken before that is in effect.
     ///
     /// # Errors
-    /// See [`NodeError`]; a cache that cannot be used is none of them.
-    pub async fn start(node: &Node, links: Links) -> Result<DataPlane, NodeError> {
+    /// See [`NodeError`]; a damaged cache is none of them.
+    pub async fn start(
+        node: &Node,
+        links: Links,
+        own: Option<OwnConfiguration<'_>>,
+    ) -> Result<DataPlane, NodeError> {
         let settings = &node.settings;
         let limits = Limits::for_payload(settings.cluster.max_payload);
         let factory = Arc::new(Factory::new(node.build, enabled_plugins(node)?));
-        let mut cache = LmdbCache::new(&settings.cache.path, settings.cache.map_size);
-        let loaded = load(&mut cache);
-        let cached = loaded.as_ref().map(Cached::position).unwrap_or_default();
-        let initial = match loaded {
-            Some(cached) => Some(cached),
-            // With a control plane in the same process, that is who reads it.
-            None if settings.node.role.has_control_plane() => None,
-            None => super::declarative::read(settings)?,
+        let source = match own {
+            Some(_) => CacheSource::Own,
+            None => CacheSource::Cluster,
         };
-        // A declarative file is not copied into the cache: changed, it is to count at the next
-        // start.
-        let persisted = initial.as_ref().map(Cached::position).unwrap_or_default();
+        let (path, map_size) = (settings.cache.path.clone(), settings.cache.map_size);
+        let new_cache = move || LmdbCache::new(&path, map_size).of(source);
+        let mut cache = new_cache();
+        let loaded = cache
+            .load()
+            .map_err(|err| NodeError::Cache(err.to_string()))?;
+        let cached = loaded.as_ref().map(Cached::position).unwrap_or_default();
+        let beginning = Beginning::new(loaded, own, settings)?;
+        let persisted = beginning.persisted;
 
         let snapshots = SnapshotCell::default();
         let effect = EffectCell::default();
@@ -85,8 +92,7 @@ impl DataPlane {
             published: Arc::clone(&published),
         };
         let mut first = Router::new(options.clone(), snapshots.clone(), effect.clone());
-        if let Some(cached) = initial {
-            let in_effect = first.restore(cached);
+        if let Some(in_effect) = beginning.put_in_effect(&mut first) {
             tracing::info!(position = %in_effect.position, quarantined = in_effect.quarantined.len(),
                 "serving the configuration at hand");
         }
@@ -115,23 +121,17 @@ impl DataPlane {
         };
         let disk = Arbiter::new().handle();
         let writer = {
-            let (path, map_size) = (settings.cache.path.clone(), settings.cache.map_size);
-            let mut first = Some(cache);
+            let mut first = Some((cache, cached));
             guard_on(
                 &disk,
                 &node.actors,
                 "CacheWriter",
                 RestartPolicy::default(),
                 move || {
-                    let holds = first.as_ref().map(|_| cached);
-                    let mut cache = first
-                        .take()
-                        .unwrap_or_else(|| LmdbCache::new(&path, map_size));
-                    let holds = holds.unwrap_or_else(|| {
-                        load(&mut cache)
-                            .as_ref()
-                            .map(Cached::position)
-                            .unwrap_or_default()
+                    let (cache, holds) = first.take().unwrap_or_else(|| {
+                        let mut cache = new_cache();
+                        let holds = load_again(&mut cache);
+                        (cache, holds)
                     });
                     CacheWriter::new(Box::new(cache), holds)
                 },
@@ -272,13 +272,14 @@ impl DataPlane {
     }
 }
 
-/// What the cache holds; a cache that cannot be used is reported and gone without.
-fn load(cache: &mut LmdbCache) -> Option<Cached> {
+/// What the cache holds, for a writer that had to be restarted. The node serves on in any case, and
+/// each write tries again to open it.
+fn load_again(cache: &mut LmdbCache) -> Position {
     match cache.load() {
-        Ok(cached) => cached,
+        Ok(cached) => cached.as_ref().map(Cached::position).unwrap_or_default(),
         Err(err) => {
-            tracing::error!(%err, "the configuration cache cannot be used, the node goes on without it");
-            None
+            tracing::error!(%err, "the configuration cache cannot be opened");
+            Position::default()
         }
     }
 }

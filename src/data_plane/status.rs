@@ -40,6 +40,7 @@ impl NodeStatus for Status {
                     .as_ref()
                     .and_then(|link| link.last_heard?.duration_since(UNIX_EPOCH).ok())
                     .map(|at| at.as_secs_f64()),
+                cache_current: link.as_ref().map(|link| link.live == link.persisted),
                 control_plane_connected: Some(link.is_some_and(|link| link.phase == Phase::Live)),
                 cluster_cert_expiry: self.cluster_cert_expiry,
                 revision_in_effect: live.as_ref().map(|live| live.position.revision.0),

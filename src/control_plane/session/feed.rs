@@ -76,6 +76,29 @@ impl Feed {
         self.lock().history.snapshot()
     }
 
+    /// These kinds of the configuration, and its epoch: what a data plane of this process begins with.
+    #[must_use]
+    pub fn of_kinds(&self, kinds: KindSet) -> (u64, Config) {
+        let (epoch, config) = {
+            let inner = self.lock();
+            (
+                inner.history.position(kinds).epoch,
+                inner.history.snapshot(),
+            )
+        };
+        let rows = config.iter().filter(|(kind, ..)| kinds.contains(*kind));
+        let rows = rows.map(|(kind, id, row)| (kind, id, row.clone()));
+        (epoch, Config::from_rows(config.revision(), rows))
+    }
+
+    /// Whether these kinds of the configuration once were exactly this: whether the journal leads
+    /// from it to what they are now.
+    #[must_use]
+    pub fn came_from(&self, earlier: &Config, kinds: KindSet) -> bool {
+        let change = self.lock().history.since(earlier.revision(), kinds);
+        change.is_some_and(|change| earlier.clone().apply(&change).is_ok())
+    }
+
     /// Takes the next revision from the journal; the sessions are to be told afterwards.
     ///
     /// # Errors

@@ -9,20 +9,22 @@
 //! Rows and meta change in the same transaction. Nothing in it is bound to the node: a copied
 //! directory starts another one.
 
+mod files;
+mod open;
 mod read;
 
-use super::inspect::inspect;
-use super::{CacheError, Cached, ConfigCache, LastGoodRow};
+pub use open::is_cache_in_use;
+
+use super::{CacheError, CacheSource, Cached, ConfigCache, LastGoodRow};
 use crate::model::{Change, Config, Digest, Kind, Op, Revision, Row};
 use crate::wire::Position;
 use heed::types::Bytes;
-use heed::{CommitOrAbort, Env, EnvOpenOptions, MdbError, RwTxn, WithoutTls};
+use heed::{Env, MdbError, RwTxn, WithoutTls};
+use open::OpenError;
 use serde::{Deserialize, Serialize};
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io::ErrorKind;
+use std::fs::File;
 use std::ops::Bound;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use uuid::Uuid;
 
 /// Raised when the keys or values change their meaning.
@@ -30,16 +32,17 @@ const FORMAT: u32 = 1;
 const META_KEY: &[u8] = b"m";
 const ROW: u8 = b'r';
 const LAST_GOOD: u8 = b'g';
-/// Beyond this many damaged caches someone has to look.
-const MOST_SET_ASIDE: u32 = 100;
 
 /// The LMDB cache of one data plane. It has no effect on disk before [`ConfigCache::load`].
 #[derive(Debug)]
 pub struct LmdbCache {
     path: PathBuf,
     map_size: usize,
+    source: Option<CacheSource>,
     moved_aside: Option<MovedAside>,
     open: Option<Open>,
+    /// Why the cache that was loaded is not open for writing.
+    read_only: Option<String>,
 }
 
 /// A cache that could not be used.
@@ -49,11 +52,14 @@ pub struct MovedAside {
     pub reason: String,
 }
 
+type Database = heed::Database<'static, Bytes, Bytes>;
+
 #[derive(Debug)]
 struct Open {
     env: Env<WithoutTls>,
-    database: heed::Database<'static, Bytes, Bytes>,
+    database: Database,
     meta: Meta,
+    source: Option<CacheSource>,
     /// Held as long as the environment is open, so that nobody else opens it.
     _lock: File,
 }
@@ -61,6 +67,9 @@ struct Open {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Meta {
     format: u32,
+    /// Caches of earlier versions do not say.
+    #[serde(default)]
+    source: Option<CacheSource>,
     epoch: u64,
     revision: Revision,
     digest: Digest,
@@ -72,6 +81,7 @@ impl Default for Meta {
     fn default() -> Meta {
         Meta {
             format: FORMAT,
+            source: None,
             epoch: 0,
             revision: Revision(0),
             digest: Digest::default(),
@@ -91,29 +101,6 @@ impl Meta {
     }
 }
 
-/// Why what is on disk cannot be used.
-struct Unfit(String);
-
-impl From<heed::Error> for Unfit {
-    fn from(err: heed::Error) -> Unfit {
-        Unfit(err.to_string())
-    }
-}
-
-/// Whether a process uses the cache in this directory. Nothing is made or changed; a process that
-/// starts in this very moment may find the cache in use.
-#[must_use]
-pub fn is_cache_in_use(path: &Path) -> bool {
-    let in_use = |file: File| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
-    File::open(lock_file(path)).is_ok_and(in_use)
-}
-
-fn lock_file(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    name.into()
-}
-
 impl LmdbCache {
     /// A cache in the directory `path`, usually `<prefix>/dbless.lmdb`. `map_size` in bytes
     /// bounds how large it can grow (`lmdb_map_size`).
@@ -122,8 +109,19 @@ impl LmdbCache {
         LmdbCache {
             path: path.into(),
             map_size: map_size.max(1 << 20).next_multiple_of(64 << 10),
+            source: None,
             moved_aside: None,
             open: None,
+            read_only: None,
+        }
+    }
+
+    /// The same, for the configuration of this source: what is written says so.
+    #[must_use]
+    pub fn of(self, source: CacheSource) -> LmdbCache {
+        LmdbCache {
+            source: Some(source),
+            ..self
         }
     }
 
@@ -140,87 +138,31 @@ impl LmdbCache {
         }
     }
 
-    /// Makes this process the only user. The lock file stands beside the directory, so that a
-    /// damaged directory can be moved and a good one copied.
-    fn lock(&self) -> Result<File, CacheError> {
-        let name = lock_file(&self.path);
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(&name)
-            .map_err(|err| self.unusable(format!("cannot open its lock file: {err}")))?;
-        match file.try_lock() {
-            Ok(()) => Ok(file),
-            Err(TryLockError::WouldBlock) => {
-                Err(CacheError::InUse(self.path.display().to_string()))
-            }
-            Err(TryLockError::Error(err)) => Err(self.unusable(format!("cannot lock it: {err}"))),
+    /// The cache, open for writing. What could not be written when it was loaded is tried again: a
+    /// disk may have room by now.
+    fn writable(&mut self) -> Result<&mut Open, CacheError> {
+        if self.open.is_none() && self.read_only.is_some() {
+            self.load()?;
+        }
+        match &mut self.open {
+            Some(open) => Ok(open),
+            None => Err(match &self.read_only {
+                Some(reason) => CacheError::ReadOnly(reason.clone()),
+                None => CacheError::NotLoaded,
+            }),
         }
     }
 
-    fn open(&self, lock: &File) -> Result<(Open, Option<Cached>), Unfit> {
-        let create = DirBuilder::new().mode(0o700).create(&self.path);
-        match create {
-            Err(err) if err.kind() != ErrorKind::AlreadyExists => {
-                return Err(Unfit(format!("cannot create it: {err}")));
-            }
-            _ => {}
-        }
-        if !self.path.is_dir() {
-            return Err(Unfit("it is not a directory".into()));
-        }
-        check_data_file(&self.path.join("data.mdb"), self.map_size)?;
-        let mut options = EnvOpenOptions::new().read_txn_without_tls();
-        options.map_size(self.map_size).max_readers(8);
-        // SAFETY: the map is sound as long as nobody changes the file but through LMDB's
-        // locks. The lock file held in `lock` keeps other processes, and other caches of this
-        // one, from opening it; `inspect` has followed every page LMDB will follow.
-        let env = unsafe { options.open(&self.path)? };
-        let txn = env.write_txn()?;
-        let database = env
-            .create_databases_and_commit(txn, |opener, txn| {
-                let database = opener.create_database::<Bytes, Bytes>(txn, None)?;
-                Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(database))
-            })?
-            .commit()
-            .ok_or_else(|| Unfit("its database did not open".into()))?;
-        let lock = lock.try_clone().map_err(|err| Unfit(err.to_string()))?;
-        let mut open = Open {
-            env,
-            database,
-            meta: Meta::default(),
-            _lock: lock,
-        };
-        let cached = open.read()?;
-        Ok((open, cached))
-    }
-
-    fn set_aside(&self, reason: String) -> Result<MovedAside, CacheError> {
-        for n in 1..=MOST_SET_ASIDE {
-            let mut name = self.path.clone().into_os_string();
-            name.push(format!(".damaged-{n}"));
-            let to = PathBuf::from(name);
-            if to.symlink_metadata().is_ok() {
-                continue;
-            }
-            std::fs::rename(&self.path, &to).map_err(|err| {
-                self.unusable(format!("{reason}; and it cannot be moved aside: {err}"))
-            })?;
+    /// Said once, not at each attempt to write.
+    fn is_read_only(&mut self, reason: String) {
+        if self.read_only.is_none() {
             tracing::warn!(
-                path = %self.path.display(), moved_to = %to.display(), reason,
-                "configuration cache is not usable and was moved aside"
+                path = %self.path.display(), reason,
+                "the configuration cache is read-only: it is served from, and what changes is lost \
+                 with the process"
             );
-            return Ok(MovedAside { to, reason });
         }
-        Err(self.unusable(format!(
-            "{reason}; and there are {MOST_SET_ASIDE} damaged ones beside it already"
-        )))
-    }
-
-    fn opened(&mut self) -> Result<&mut Open, CacheError> {
-        self.open.as_mut().ok_or(CacheError::NotLoaded)
+        self.read_only = Some(reason);
     }
 
     /// Turns what LMDB says into what the operator must know.
@@ -234,39 +176,21 @@ impl LmdbCache {
     }
 }
 
-fn check_data_file(path: &Path, map_size: usize) -> Result<(), Unfit> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(err) if err.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(err) => return Err(Unfit(format!("cannot open data.mdb: {err}"))),
-    };
-    let about = file
-        .metadata()
-        .map_err(|err| Unfit(format!("cannot read data.mdb: {err}")))?;
-    if !about.is_file() {
-        return Err(Unfit("data.mdb is not a file".into()));
-    }
-    // LMDB takes an empty file for a new one.
-    if about.len() == 0 {
-        return Ok(());
-    }
-    inspect(&file, map_size as u64).map_err(|damage| Unfit(format!("data.mdb: {damage}")))
-}
-
 impl ConfigCache for LmdbCache {
     fn load(&mut self) -> Result<Option<Cached>, CacheError> {
         // Close before opening again: one path is never open twice.
         self.open = None;
-        let lock = self.lock()?;
-        let (open, cached) = match self.open(&lock) {
+        let (open, cached) = match self.open_for_writing() {
             Ok(opened) => opened,
-            Err(Unfit(reason)) => {
-                self.moved_aside = Some(self.set_aside(reason)?);
-                self.open(&lock)
-                    .map_err(|Unfit(reason)| self.unusable(reason))?
+            Err(OpenError::Fatal(err)) => return Err(err),
+            Err(OpenError::ReadOnly(reason)) => {
+                let cached = self.read_only()?;
+                self.is_read_only(reason);
+                return Ok(cached);
             }
         };
         self.open = Some(open);
+        self.read_only = None;
         Ok(cached)
     }
 
@@ -276,7 +200,7 @@ impl ConfigCache for LmdbCache {
         change: &Change,
         last_good: &[LastGoodRow],
     ) -> Result<Position, CacheError> {
-        let open = self.opened()?;
+        let open = self.writable()?;
         let held = open.meta.position();
         if held.order() != (epoch, change.base) {
             return Err(CacheError::WrongBase {
@@ -305,7 +229,7 @@ impl ConfigCache for LmdbCache {
         config: &Config,
         last_good: &[LastGoodRow],
     ) -> Result<Position, CacheError> {
-        let open = self.opened()?;
+        let open = self.writable()?;
         match open.replace(epoch, config, last_good) {
             Ok(meta) => {
                 open.meta = meta;
@@ -350,6 +274,7 @@ impl Open {
         }
         let meta = Meta {
             format: FORMAT,
+            source: self.source,
             epoch,
             revision: change.revision,
             digest,
@@ -374,6 +299,7 @@ impl Open {
         }
         let meta = Meta {
             format: FORMAT,
+            source: self.source,
             epoch,
             revision: config.revision(),
             digest: config.digest(),

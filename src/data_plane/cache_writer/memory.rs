@@ -88,6 +88,7 @@ impl ConfigCache for MemoryCache {
             return Err(CacheError::NotLoaded);
         }
         Ok(self.swap(Cached {
+            source: None,
             epoch,
             config: config.clone(),
             last_good: last_good.to_vec(),

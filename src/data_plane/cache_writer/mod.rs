@@ -17,6 +17,7 @@ pub use writer::{CacheWriter, Write};
 
 use crate::model::{Change, Config, Digest, Kind, Revision, Row};
 use crate::wire::Position;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -26,9 +27,22 @@ pub type LastGoodRow = (Kind, Uuid, Option<Row>);
 /// All rows that are in effect instead of the configured ones; usually none.
 pub type LastGood = Arc<[LastGoodRow]>;
 
+/// Whose configuration a cache holds. A node that gets its configuration from elsewhere now must not
+/// serve what it once had of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CacheSource {
+    /// That of the control planes of a cluster, over the network.
+    Cluster,
+    /// That of the control plane in the same process: of the database or file that the node has.
+    Own,
+}
+
 /// What a cache holds.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cached {
+    /// `None` when a version wrote it that did not say so.
+    pub source: Option<CacheSource>,
     pub epoch: u64,
     pub config: Config,
     /// The last good versions of what was quarantined.
@@ -59,6 +73,27 @@ pub enum CacheError {
     InUse(String),
     #[error("the cache was not loaded")]
     NotLoaded,
+    /// It was loaded from where nothing can be written; each attempt to write tries again.
+    #[error("the cache cannot be written: {0}")]
+    ReadOnly(String),
+    /// This process may not use it. Who owns what is said for the person who mends it.
+    #[error(
+        "{path} belongs to {owner} and has mode {mode:04o}, this process runs as {user}: {reason}"
+    )]
+    Forbidden {
+        path: String,
+        owner: String,
+        mode: u32,
+        user: String,
+        reason: String,
+    },
+    /// Something else stands in the place of a file or directory.
+    #[error("{path} is a {found}, where the configuration cache has a {expected}")]
+    NotTheKind {
+        path: String,
+        found: &'static str,
+        expected: &'static str,
+    },
     #[error("the cache at {path}: {reason}")]
     Unusable { path: String, reason: String },
 }
@@ -69,7 +104,8 @@ pub trait ConfigCache {
     /// before anything is written.
     ///
     /// # Errors
-    /// When there is no usable cache; the node must serve without one.
+    /// Whether there is a sound cache cannot be told, or another process has it; nothing was
+    /// changed.
     fn load(&mut self) -> Result<Option<Cached>, CacheError>;
 
     /// Moves the cache along a change. `last_good` is the complete list.

@@ -10,8 +10,8 @@ use crate::wire::{
     decode, encode,
 };
 use actix::{
-    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, SpawnHandle,
-    StreamHandler, WrapFuture,
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, MailboxError, Message, MessageResult,
+    SpawnHandle, StreamHandler, WrapFuture,
 };
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
@@ -97,6 +97,8 @@ pub struct HeartbeatClient {
     cache: Slot<CacheWriter>,
     started: Instant,
     last_heard: Option<SystemTime>,
+    /// Why the last write to the cache was not made.
+    cache_failure: Option<String>,
     outbox: Option<(LinkId, mpsc::Sender<Bytes>)>,
     writer: Option<SpawnHandle>,
     /// The attempt and the reader of the current link.
@@ -128,6 +130,7 @@ impl HeartbeatClient {
             cache,
             started: Instant::now(),
             last_heard: None,
+            cache_failure: None,
             outbox: None,
             writer: None,
             tasks: Vec::new(),
@@ -231,47 +234,36 @@ impl HeartbeatClient {
     }
 
     fn persist(&self, persist: Persist, ctx: &mut Context<Self>) {
-        let cache = self.cache.clone();
-        let live = matches!(persist, Persist::Live).then(|| self.router.live());
-        let writing = async move {
-            let write = match (persist, live) {
-                (
-                    Persist::Change {
-                        epoch,
-                        change,
-                        last_good,
-                    },
-                    _,
-                ) => Write::Change {
-                    epoch,
-                    change,
-                    last_good,
-                },
-                (Persist::Live, Some(live)) => {
-                    let LiveConfig {
-                        epoch,
-                        config,
-                        last_good,
-                    } = live.await?;
-                    Write::Whole {
-                        epoch,
-                        config,
-                        last_good,
-                    }
-                }
-                (Persist::Live, None) => return Err("nothing is live".to_owned()),
-            };
-            let answer = cache.ask(write).await;
-            let written = answer.map_err(|err| format!("the cache writer is gone: {err}"))?;
-            written.map_err(|err: CacheError| err.to_string())
-        };
+        let writing = write_to_cache(persist, self.cache.clone(), self.router.live());
         ctx.spawn(writing.into_actor(self).map(|result, client, ctx| {
+            client.tell_persisted(result.as_ref().err());
             let input = match result {
                 Ok(position) => Input::Persisted { position },
-                Err(reason) => Input::NotPersisted { reason },
+                Err(err) => Input::NotPersisted {
+                    reason: err.to_string(),
+                },
             };
             client.step(input, ctx);
         }));
+    }
+
+    /// Logs when writing begins to fail, or fails in another way, and when it works again; not each
+    /// of the attempts between.
+    fn tell_persisted(&mut self, failure: Option<&NotPersisted>) {
+        let reason = failure.map(ToString::to_string);
+        if reason == self.cache_failure {
+            return;
+        }
+        match (failure, &reason) {
+            // Said when it was opened.
+            (Some(NotPersisted::Cache(CacheError::ReadOnly(_))), _) => {}
+            (_, Some(reason)) => tracing::error!(
+                reason,
+                "configuration cache was not written; it is in effect but a restart would lose it"
+            ),
+            (_, None) => tracing::info!("configuration cache is written again"),
+        }
+        self.cache_failure = reason;
     }
 
     fn set_timer(&mut self, ctx: &mut Context<Self>) {
@@ -292,6 +284,53 @@ impl HeartbeatClient {
         });
         self.timer = Some((at, handle));
     }
+}
+
+/// Why a write to the cache was not made.
+#[derive(Debug, thiserror::Error)]
+enum NotPersisted {
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    #[error("the cache writer is gone: {0}")]
+    Writer(#[from] MailboxError),
+    #[error("{0}")]
+    Router(String),
+}
+
+/// Makes one write; the answer is what the cache holds then.
+async fn write_to_cache(
+    persist: Persist,
+    cache: Slot<CacheWriter>,
+    live: LocalBoxFuture<'static, Result<LiveConfig, String>>,
+) -> Result<Position, NotPersisted> {
+    if let Persist::Change {
+        epoch,
+        change,
+        last_good,
+    } = persist
+    {
+        let write = Write::Change {
+            epoch,
+            change,
+            last_good,
+        };
+        match cache.ask_when_running(write).await? {
+            // It holds something else than was thought: then everything is written.
+            Err(CacheError::WrongBase { .. } | CacheError::DigestMismatch { .. }) => {}
+            written => return Ok(written?),
+        }
+    }
+    let LiveConfig {
+        epoch,
+        config,
+        last_good,
+    } = live.await.map_err(NotPersisted::Router)?;
+    let write = Write::Whole {
+        epoch,
+        config,
+        last_good,
+    };
+    Ok(cache.ask_when_running(write).await??)
 }
 
 /// Writes until the client lets go of the other end, or the link breaks.
@@ -317,10 +356,8 @@ fn log(report: &Report) {
             revision = %rejected.revision, reason = rejected.reason,
             "configuration could not be applied"
         ),
-        Report::NotPersisted { reason } => tracing::error!(
-            reason,
-            "configuration cache was not written; it is in effect but a restart would lose it"
-        ),
+        // Attempts repeat it: the actor logs the first.
+        Report::NotPersisted { .. } => {}
     }
 }
 

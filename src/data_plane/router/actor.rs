@@ -9,7 +9,7 @@ use super::{LastGood, Options, PluginFactory, Quarantined, RouterState, Snapshot
 use crate::actor::{Guarded, Observe, Slot};
 use crate::data_plane::cache_writer::{Cached, LastGood as CachedLastGood};
 use crate::data_plane::heartbeat_client::{ApplyConfig, InEffect, LiveConfig};
-use crate::model::{Cause, Revision};
+use crate::model::{Cause, Config, Revision};
 use crate::telemetry::status::TargetDocuments;
 use crate::wire::{self, ChangeMessage, Limits, Position, SnapshotParts};
 use actix::prelude::*;
@@ -97,6 +97,14 @@ impl Router {
             .state
             .restore(cached.config, last_good, epoch_seconds());
         self.epoch = cached.epoch;
+        self.publish(outcome.snapshot, outcome.quarantined, started)
+    }
+
+    /// Puts a whole configuration in effect in place of the present one.
+    pub fn take_over(&mut self, epoch: u64, config: Config) -> InEffect {
+        let started = std::time::Instant::now();
+        let outcome = self.state.replace(config, epoch_seconds());
+        self.epoch = epoch;
         self.publish(outcome.snapshot, outcome.quarantined, started)
     }
 
@@ -189,14 +197,11 @@ impl Handler<ApplySnapshot> for Router {
     type Result = Result<InEffect, String>;
 
     fn handle(&mut self, message: ApplySnapshot, _: &mut Self::Context) -> Self::Result {
-        let started = std::time::Instant::now();
         let config = message
             .0
             .decode(&self.limits)
             .map_err(|err| err.to_string())?;
-        let outcome = self.state.replace(config, epoch_seconds());
-        self.epoch = message.0.position.epoch;
-        Ok(self.publish(outcome.snapshot, outcome.quarantined, started))
+        Ok(self.take_over(message.0.position.epoch, config))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The gauges of a node: what it is, its connections, its memory, whom it knows.
 
 use super::table::{
-    CLUSTER_CERT_EXPIRY, CONFIG_REVISION, CONFIG_WRITES_WAITING, CONNECTIONS,
+    CACHE_CURRENT, CLUSTER_CERT_EXPIRY, CONFIG_REVISION, CONFIG_WRITES_WAITING, CONNECTIONS,
     CONTROL_PLANE_CERT_EXPIRY, CONTROL_PLANE_CONNECTED, CONTROL_PLANE_LAST_SEEN,
     DATA_PLANE_CONFIG_HASH, DATA_PLANE_CONNECTED, DATA_PLANE_LAST_SEEN, DATA_PLANE_REVISION,
     DATA_PLANE_VERSION_COMPATIBLE, DATASTORE_REACHABLE, JOURNAL_REVISIONS, LANGUR_NODE_INFO,
@@ -71,6 +71,7 @@ pub fn set_node_gauges(
             state.revision_in_effect.map(|n| n as f64),
         ),
         (&QUARANTINED, state.quarantined.map(|n| n as f64)),
+        (&CACHE_CURRENT, state.cache_current.map(flag)),
         (&TELEMETRY_HELD, state.telemetry_held.map(|n| n as f64)),
     ] {
         if let Some(value) = value {

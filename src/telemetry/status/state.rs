@@ -38,6 +38,9 @@ pub struct NodeState {
     pub telemetry_held: Option<u64>,
     /// The revision that serves requests; on data planes.
     pub revision_in_effect: Option<u64>,
+    /// Whether the cache holds what serves requests, so that a restart would begin with it; on data
+    /// planes.
+    pub cache_current: Option<bool>,
     /// When a control plane was last heard, epoch seconds; on data planes.
     pub control_plane_last_seen: Option<f64>,
     /// On control planes.
@@ -126,6 +129,7 @@ impl NodeState {
             quarantined: self.quarantined.or(other.quarantined),
             telemetry_held: self.telemetry_held.or(other.telemetry_held),
             revision_in_effect: self.revision_in_effect.or(other.revision_in_effect),
+            cache_current: self.cache_current.or(other.cache_current),
             control_plane_last_seen: self
                 .control_plane_last_seen
                 .or(other.control_plane_last_seen),

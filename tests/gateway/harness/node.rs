@@ -98,6 +98,8 @@ pub fn expect_all_run() {
 
 /// A running node and what it logged.
 pub struct Node {
+    /// A command that runs the binary, such as one that takes rights away.
+    wrapper: Vec<String>,
     binary: PathBuf,
     settings: BTreeMap<String, String>,
     arguments: Vec<String>,
@@ -116,9 +118,24 @@ impl Node {
         Node::start_of(Path::new(BINARY), settings, arguments)
     }
 
+    /// The same, run by another command, which is given the binary and its arguments.
+    pub fn start_under(wrapper: &[&str], settings: BTreeMap<String, String>) -> Node {
+        Node::begin(wrapper, Path::new(BINARY), settings, &[])
+    }
+
     /// The same, of another build.
     pub fn start_of(binary: &Path, settings: BTreeMap<String, String>, arguments: &[&str]) -> Node {
+        Node::begin(&[], binary, settings, arguments)
+    }
+
+    fn begin(
+        wrapper: &[&str],
+        binary: &Path,
+        settings: BTreeMap<String, String>,
+        arguments: &[&str],
+    ) -> Node {
         let mut node = Node {
+            wrapper: wrapper.iter().map(|part| (*part).into()).collect(),
             binary: binary.into(),
             settings,
             arguments: arguments
@@ -138,7 +155,14 @@ impl Node {
     /// Starts the process again with the same settings.
     pub fn restart(&mut self) {
         self.kill();
-        let mut command = Command::new(&self.binary);
+        let mut command = match self.wrapper.split_first() {
+            Some((wrapper, arguments)) => {
+                let mut command = Command::new(wrapper);
+                command.args(arguments).arg(&self.binary);
+                command
+            }
+            None => Command::new(&self.binary),
+        };
         command
             .arg("start")
             .args(&self.arguments)
@@ -166,6 +190,10 @@ impl Node {
 
     pub fn set(&mut self, key: &str, value: impl ToString) {
         self.settings.insert(key.into(), value.to_string());
+    }
+
+    pub fn unset(&mut self, key: &str) {
+        self.settings.remove(key);
     }
 
     /// All of its settings.

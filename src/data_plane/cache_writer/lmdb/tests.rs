@@ -1,10 +1,13 @@
 //! The cache on a real disk, whole and damaged in every way we could think of.
 
+use super::super::is_cache_in_use;
 use super::*;
+use heed::{CommitOrAbort, EnvOpenOptions};
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::fs;
+use std::path::Path;
 use tempfile::TempDir;
 
 const MAP: usize = 32 << 20;
@@ -30,6 +33,32 @@ fn last_good(n: u8) -> Vec<LastGoodRow> {
 
 fn open(dir: &TempDir) -> (LmdbCache, Option<Cached>) {
     open_sized(dir, MAP)
+}
+
+#[test]
+fn trial_02_a_cache_says_whose_configuration_it_holds() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let config = filled(&dir, 20);
+    let path = dir.path().join("dbless.lmdb");
+    let mut own = LmdbCache::new(&path, MAP).of(CacheSource::Own);
+    // What an earlier version wrote says nothing.
+    assert_eq!(own.load().expect("loads").expect("some").source, None);
+    own.replace(3, &config, &[]).expect("replaces");
+    assert_eq!(
+        own.load().expect("loads").expect("some").source,
+        Some(CacheSource::Own)
+    );
+    drop(own);
+    let mut cluster = LmdbCache::new(&path, MAP).of(CacheSource::Cluster);
+    let mut config = config;
+    cluster.load().expect("loads");
+    let change = config.commit(config.revision().next(), vec![put(Kind::Routes, 9, 10)]);
+    cluster.commit(3, &change, &[]).expect("commits");
+    let cached = cluster.load().expect("loads").expect("some");
+    assert_eq!(
+        (cached.source, cached.config),
+        (Some(CacheSource::Cluster), config)
+    );
 }
 
 fn open_sized(dir: &TempDir, map_size: usize) -> (LmdbCache, Option<Cached>) {
@@ -69,6 +98,7 @@ fn a_cache_gives_back_what_was_committed() {
     let config = filled(&dir, 200);
     let (mut cache, cached) = open(&dir);
     let expected = Cached {
+        source: None,
         epoch: 3,
         config: config.clone(),
         last_good: last_good(2),
@@ -86,6 +116,7 @@ fn a_cache_gives_back_what_was_committed() {
     let position = cache.replace(4, &other, &last_good(1)).expect("replaces");
     assert_eq!(position, Position::of(4, &other));
     let expected = Cached {
+        source: None,
         epoch: 4,
         config: other,
         last_good: last_good(1),
@@ -123,6 +154,7 @@ fn kinds_of_a_later_version_are_dropped() {
 
     let (mut cache, cached) = open(&dir);
     let expected = Cached {
+        source: None,
         epoch: 3,
         config: config.clone(),
         last_good: last_good(2),
@@ -253,14 +285,7 @@ fn a_damaged_cache_is_moved_aside() {
         fs::remove_dir_all(path).expect("removes");
         std::os::unix::fs::symlink("/nowhere/at/all", path).expect("links");
     });
-    check("data.mdb is a directory", "not a file", &|path| {
-        fs::remove_file(path.join("data.mdb")).expect("removes");
-        fs::create_dir(path.join("data.mdb")).expect("creates");
-    });
-    check("lock.mdb is a directory", "directory", &|path| {
-        fs::remove_file(path.join("lock.mdb")).expect("removes");
-        fs::create_dir(path.join("lock.mdb")).expect("creates");
-    });
+    check("an empty file", "empty", &|path| write(path, &[]));
     check("text", "meta page", &|path| {
         write(path, &b"not LMDB at all\n".repeat(2000));
     });
@@ -308,31 +333,81 @@ fn a_damaged_cache_is_moved_aside() {
     });
 }
 
+/// A copied directory without its lock file, or one of which only the folder was made.
 #[test]
-fn a_cache_without_content_is_new() {
-    for emptied in [true, false] {
-        let (cached, moved) = survives("empty", |path| {
-            if emptied {
-                fs::write(path.join("data.mdb"), "").expect("empties");
-            } else {
-                fs::remove_file(path.join("data.mdb")).expect("removes");
-            }
-        });
-        assert_eq!((cached, moved), (None, None));
+fn a_cache_without_a_data_file_is_new() {
+    let (cached, moved) = survives("empty", |path| {
+        fs::remove_file(path.join("data.mdb")).expect("removes");
+    });
+    assert_eq!((cached, moved), (None, None));
+}
+
+#[test]
+fn trial_06_what_may_not_be_opened_is_left_as_it_is() {
+    use std::os::unix::fs::PermissionsExt;
+    // SAFETY: geteuid has no preconditions.
+    if unsafe { libc::geteuid() } == 0 {
+        // The superuser may open everything: `unusable_cache` of the integration tests tries it as
+        // somebody else.
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    filled(&dir, 60);
+    let path = dir.path().join("dbless.lmdb");
+    for name in ["data.mdb", "lock.mdb"] {
+        let file = path.join(name);
+        let mode = |mode| fs::Permissions::from_mode(mode);
+        fs::set_permissions(&file, mode(0o000)).expect("forbids");
+        let mut cache = LmdbCache::new(&path, MAP);
+        let Err(CacheError::Forbidden { path: named, .. }) = cache.load() else {
+            panic!("{name} was opened");
+        };
+        assert_eq!(Path::new(&named), file);
+        fs::set_permissions(&file, mode(0o600)).expect("allows");
+        assert!(cache.load().expect("loads").is_some());
     }
 }
 
 #[test]
-fn a_cache_nobody_may_read_is_moved_aside() {
-    use std::os::unix::fs::PermissionsExt;
-    let (cached, moved) = survives("unreadable", |path| {
-        let forbidden = fs::Permissions::from_mode(0o000);
-        fs::set_permissions(path.join("data.mdb"), forbidden).expect("forbids");
-    });
-    // SAFETY: geteuid has no preconditions.
-    let root = unsafe { libc::geteuid() } == 0;
-    // The superuser may read everything.
-    assert_eq!((cached.is_some(), moved.is_some()), (root, !root));
+fn trial_06_what_is_no_file_is_an_error_and_stays() {
+    let check = |name: &str, expected: &str, make: &dyn Fn(&Path)| {
+        let dir = tempfile::tempdir().expect("a directory");
+        filled(&dir, 60);
+        let path = dir.path().join(name);
+        match path.is_dir() {
+            true => fs::remove_dir_all(&path).expect("removes"),
+            false => fs::remove_file(&path).expect("removes"),
+        }
+        make(&path);
+        let mut cache = LmdbCache::new(dir.path().join("dbless.lmdb"), MAP);
+        match cache.load() {
+            Err(CacheError::NotTheKind {
+                path: named, found, ..
+            }) => {
+                assert_eq!((Path::new(&named), found), (&*path, expected));
+            }
+            other => panic!("{name}: {other:?}"),
+        }
+        assert!(path.symlink_metadata().is_ok(), "{name} was moved");
+    };
+    let fifo = |path: &Path| {
+        let name = std::ffi::CString::new(path.to_str().expect("a path")).expect("a path");
+        // SAFETY: the path is a C string that lives for the call.
+        assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+    };
+    let folder = |path: &Path| fs::create_dir(path).expect("creates");
+    for name in [
+        "dbless.lmdb/data.mdb",
+        "dbless.lmdb/lock.mdb",
+        "dbless.lmdb.lock",
+    ] {
+        check(name, "named pipe", &fifo);
+        check(name, "directory", &folder);
+        check(name, "socket", &|path| {
+            drop(std::os::unix::net::UnixListener::bind(path).expect("a socket"));
+        });
+    }
+    check("dbless.lmdb", "named pipe", &fifo);
 }
 
 #[test]

@@ -23,6 +23,12 @@ pub const QUARANTINED: Metric = gauge(
     "data plane, once it has a configuration",
     "Entities that are not in effect as configured; /clustering/data-planes says why",
 );
+pub const CACHE_CURRENT: Metric = gauge(
+    "langur_cache_current",
+    &[],
+    DATA_PLANE,
+    "Configuration that serves requests is in the cache, 0 is not: a restart without a control plane would begin with an earlier one",
+);
 pub const CONTROL_PLANE_LAST_SEEN: Metric = gauge(
     "langur_control_plane_last_seen_timestamp_seconds",
     &[],
