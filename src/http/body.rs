@@ -1,5 +1,6 @@
 //! Where a body ends: incremental decoders over slices, without IO.
 
+use super::write::is_token_byte;
 use std::ops::Range;
 use thiserror::Error;
 
@@ -65,7 +66,13 @@ enum State {
     Size,
     /// After a digit.
     SizeDigits(u64),
-    /// After the size: blanks or an extension, this many bytes so far.
+    /// After blanks that follow the size, this many bytes so far: only an extension or the
+    /// line end may come.
+    Blanks {
+        size: u64,
+        length: u32,
+    },
+    /// Within an extension, this many bytes so far.
     Extension {
         size: u64,
         length: u32,
@@ -77,6 +84,9 @@ enum State {
     DataEndFeed,
     /// At the start of a trailer line.
     TrailerStart,
+    /// Within the name of a trailer.
+    TrailerName,
+    /// After the colon of a trailer.
     Trailer,
     /// After the carriage return of a trailer line.
     TrailerFeed,
@@ -185,10 +195,17 @@ impl BodyDecoder {
         let digit = char::from(byte).to_digit(16).map(u64::from);
         match (self.state, byte) {
             (State::Size, _) => digit.map(State::SizeDigits).ok_or(BodyError::ChunkSize),
-            (State::SizeDigits(size) | State::Extension { size, .. }, b'\r') => {
-                Ok(State::SizeEnd(size))
-            }
-            (State::SizeDigits(size), b';' | b' ' | b'\t') => self.extension(size, 1),
+            (
+                State::SizeDigits(size)
+                | State::Blanks { size, .. }
+                | State::Extension { size, .. },
+                b'\r',
+            ) => Ok(State::SizeEnd(size)),
+            (State::SizeDigits(size), b';') => self.extension(size, 1),
+            (State::SizeDigits(size), b' ' | b'\t') => self.blanks(size, 1),
+            (State::Blanks { size, length }, b';') => self.extension(size, length + 1),
+            (State::Blanks { size, length }, b' ' | b'\t') => self.blanks(size, length + 1),
+            (State::Blanks { .. }, _) => Err(BodyError::ChunkSize),
             (State::SizeDigits(size), _) => {
                 let digit = digit.ok_or(BodyError::ChunkSize)?;
                 // Leading zeros stay harmless; a size above 64 bits does not fit.
@@ -208,16 +225,21 @@ impl BodyDecoder {
             (State::DataEnd | State::DataEndFeed, _) => Err(BodyError::ChunkEnd),
             (State::TrailerStart, b'\r') => Ok(State::LastFeed),
             (State::Trailer, b'\r') => Ok(State::TrailerFeed),
-            (State::TrailerStart | State::Trailer, b'\t' | b' '..=b'~' | 0x80..) => {
-                self.trailers += 1;
-                let sound = self.trailers <= MAX_TRAILERS;
-                sound.then_some(State::Trailer).ok_or(BodyError::Trailer)
+            (State::TrailerStart | State::TrailerName, _) if is_token_byte(byte) => {
+                self.trailer(State::TrailerName)
             }
+            (State::TrailerName, b':') => self.trailer(State::Trailer),
+            (State::Trailer, b'\t' | b' '..=b'~' | 0x80..) => self.trailer(State::Trailer),
             (State::TrailerFeed, b'\n') => Ok(State::TrailerStart),
             (State::LastFeed, b'\n') => Ok(State::Done),
-            (State::TrailerStart | State::Trailer | State::TrailerFeed | State::LastFeed, _) => {
-                Err(BodyError::Trailer)
-            }
+            (
+                State::TrailerStart
+                | State::TrailerName
+                | State::Trailer
+                | State::TrailerFeed
+                | State::LastFeed,
+                _,
+            ) => Err(BodyError::Trailer),
             (State::Length(_) | State::UntilClose | State::Data(_) | State::Done, _) => {
                 Ok(self.state)
             }
@@ -225,11 +247,28 @@ impl BodyDecoder {
     }
 
     fn extension(&mut self, size: u64, length: u32) -> Result<State, BodyError> {
-        self.extensions += 1;
-        if length > MAX_EXTENSION || self.extensions > MAX_EXTENSIONS {
-            return Err(BodyError::Extension);
-        }
+        self.count_extension(length)?;
         Ok(State::Extension { size, length })
+    }
+
+    /// Some old servers pad their chunk sizes with blanks; they count as an extension.
+    fn blanks(&mut self, size: u64, length: u32) -> Result<State, BodyError> {
+        self.count_extension(length)?;
+        Ok(State::Blanks { size, length })
+    }
+
+    fn count_extension(&mut self, length: u32) -> Result<(), BodyError> {
+        self.extensions += 1;
+        match length > MAX_EXTENSION || self.extensions > MAX_EXTENSIONS {
+            true => Err(BodyError::Extension),
+            false => Ok(()),
+        }
+    }
+
+    fn trailer(&mut self, state: State) -> Result<State, BodyError> {
+        self.trailers += 1;
+        let fits = self.trailers <= MAX_TRAILERS;
+        fits.then_some(state).ok_or(BodyError::Trailer)
     }
 }
 
@@ -307,6 +346,7 @@ mod tests {
             (Chunked, "3\r\nabc\n0\r\n", Err(BodyError::ChunkEnd)),
             (Chunked, "3;a\nabc", Err(BodyError::Extension)),
             (Chunked, "3;\0\r\nabc", Err(BodyError::Extension)),
+            (Chunked, "3 \t\r\nabc\r\n0\r\n\r\n", Ok(("abc", true, 0))),
             (Chunked, "0\r\nX: 1\n\r\n", Err(BodyError::Trailer)),
             (Chunked, "0\r\nX: 1\rY\r\n", Err(BodyError::Trailer)),
             (Chunked, "0\r\n\n", Err(BodyError::Trailer)),
@@ -326,6 +366,31 @@ mod tests {
                 "{bytes:?} singly"
             );
         }
+    }
+
+    #[test]
+    fn trial_25_chunk_lines_and_trailers_are_read_strictly() {
+        let refused = |bytes: &[u8], expected: BodyError| {
+            let found = decode(Framing::Chunked, bytes, &[]);
+            assert_eq!(found, Err(expected), "{}", String::from_utf8_lossy(bytes));
+        };
+        for line in ["5 x", "5\tx", "5 \t x", "5 5", "5 x;y"] {
+            refused(
+                format!("{line}\r\nhello\r\n").as_bytes(),
+                BodyError::ChunkSize,
+            );
+        }
+        for line in [
+            "nocolon", "x(y: 1", "\"x\": 1", "x y: 1", "x : 1", " x: 1", ": 1", "x\0: 1",
+        ] {
+            refused(
+                format!("0\r\n{line}\r\n\r\n").as_bytes(),
+                BodyError::Trailer,
+            );
+        }
+        refused(b"0\r\nx\x80: 1\r\n\r\n", BodyError::Trailer);
+        let blanks = format!("3{}\r\nabc\r\n", " ".repeat(300));
+        refused(blanks.as_bytes(), BodyError::Extension);
     }
 
     #[test]

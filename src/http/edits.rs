@@ -104,17 +104,17 @@ impl HeaderEdits {
     }
 
     fn push(&mut self, edit: Edit, name: &str, value: &[u8]) {
-        let span = |start: usize, len: usize| Span {
+        let span = |start: usize, end: usize| Span {
             start: start as u32,
-            len: len as u32,
+            len: (end - start) as u32,
         };
-        let name_span = span(self.text.len(), name.len());
-        self.text.extend_from_slice(name.as_bytes());
-        let value_span = span(self.text.len(), value.len());
-        self.text.extend_from_slice(value);
-        // Whatever a value was made from, it cannot end its line and begin another one.
-        write::defuse(&mut self.text[name_span.start as usize..]);
-        self.edits.push((edit, name_span, value_span));
+        let start = self.text.len();
+        // Whatever a name or a value was made from, the header is legal.
+        write::header_name(&mut self.text, name.as_bytes());
+        let between = self.text.len();
+        write::header_value(&mut self.text, value);
+        let (name, value) = (span(start, between), span(between, self.text.len()));
+        self.edits.push((edit, name, value));
     }
 }
 
@@ -171,6 +171,7 @@ mod tests {
         edits.clear();
         assert_eq!(edits.get_all(&head, "x-a").count(), 2);
         edits.set("x-b", "a\r\nX-Injected: \0");
-        assert_eq!(edits.get(&head, "x-b"), Some(&b"a  X-Injected:  "[..]));
+        let legal = &b"a%0D%0AX-Injected: %00"[..];
+        assert_eq!(edits.get(&head, "x-b"), Some(legal));
     }
 }

@@ -37,6 +37,13 @@ pub fn arguments(query: &[u8]) -> impl Iterator<Item = Argument<'_>> {
         .map(|raw| Argument { raw })
 }
 
+/// The values of the arguments of one name, in order; `None` for one without `=`.
+pub fn values<'a>(query: &'a [u8], name: &'a [u8]) -> impl Iterator<Item = Option<Cow<'a, [u8]>>> {
+    arguments(query)
+        .filter(move |argument| *argument.name() == *name)
+        .map(Argument::value)
+}
+
 /// Percent-decoded, with `+` as a blank; borrowed when there is nothing to decode.
 fn decoded(raw: &[u8]) -> Cow<'_, [u8]> {
     if !raw.iter().any(|byte| matches!(byte, b'%' | b'+')) {

@@ -20,13 +20,58 @@ pub fn header(out: &mut Vec<u8>, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>
     out.extend_from_slice(b"\r\n");
 }
 
-/// Puts blanks in the place of bytes that would end a header line.
-pub fn defuse(text: &mut [u8]) {
-    let ends_line = |byte: &u8| matches!(byte, b'\r' | b'\n' | 0);
-    if text.iter().any(ends_line) {
-        text.iter_mut()
-            .filter(|byte| ends_line(byte))
-            .for_each(|byte| *byte = b' ');
+/// What a header name may consist of (RFC 9110 5.6.2).
+pub const fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
+        )
+}
+
+/// What a header value may consist of: everything but control bytes other than a tab.
+const fn is_value_byte(byte: u8) -> bool {
+    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
+}
+
+/// Appends a header name. Bytes that no name may have are percent-encoded, as Kong does: what
+/// comes from a configuration cannot break a message, and still shows what was meant.
+pub fn header_name(out: &mut Vec<u8>, name: &[u8]) {
+    encode(out, name, is_token_byte);
+}
+
+/// Appends a header value; control bytes are percent-encoded, see [`header_name`].
+pub fn header_value(out: &mut Vec<u8>, value: &[u8]) {
+    encode(out, value, is_value_byte);
+}
+
+fn encode(out: &mut Vec<u8>, text: &[u8], is_legal: impl Fn(u8) -> bool) {
+    // Nearly always all of it is legal, and copied at once.
+    if text.iter().all(|byte| is_legal(*byte)) {
+        out.extend_from_slice(text);
+        return;
+    }
+    for byte in text {
+        match is_legal(*byte) {
+            true => out.push(*byte),
+            false => {
+                let digit = |nibble: u8| b"0123456789ABCDEF"[usize::from(nibble)];
+                out.extend_from_slice(&[b'%', digit(byte >> 4), digit(byte & 15)]);
+            }
+        }
     }
 }
 
@@ -67,6 +112,34 @@ mod tests {
             hexadecimal(&mut out, value);
             assert_eq!(out, format!("{value} {value:x}").as_bytes());
         }
+    }
+
+    #[test]
+    fn trial_26_names_and_values_are_made_legal() {
+        let check = |name: &[u8], value: &[u8], expected: &[u8]| {
+            let mut out = Vec::new();
+            header_name(&mut out, name);
+            out.push(b'=');
+            header_value(&mut out, value);
+            assert_eq!(
+                String::from_utf8_lossy(&out),
+                String::from_utf8_lossy(expected)
+            );
+        };
+        check(
+            b"X-a_b.c~",
+            b"a b\tc\xc3\xa9\"%",
+            b"X-a_b.c~=a b\tc\xc3\xa9\"%",
+        );
+        check(
+            b"my header: x",
+            b"a\r\nb\0\x1b\x7f",
+            b"my%20header%3A%20x=a%0D%0Ab%00%1B%7F",
+        );
+        check(b"\xc3(\"", b"", b"%C3%28%22=");
+        let legal = |byte: &u8| is_value_byte(*byte);
+        assert_eq!((0..=255u8).filter(legal).count(), 256 - 32);
+        assert_eq!((0..=255u8).filter(|byte| is_token_byte(*byte)).count(), 77);
     }
 
     #[test]

@@ -34,10 +34,10 @@ pub async fn send<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin>(
         out.extend_from_slice(b"\r\n");
     }
     for (name, value) in &reply.headers {
-        let start = out.len();
-        write::header(out, name.as_bytes(), value);
-        let end = out.len() - 2;
-        write::defuse(&mut out[start..end]);
+        write::header_name(out, name.as_bytes());
+        out.extend_from_slice(b": ");
+        write::header_value(out, value);
+        out.extend_from_slice(b"\r\n");
     }
     out.extend_from_slice(b"\r\n");
     let body: &[u8] = match bodiless || context.to_head {

@@ -2,7 +2,7 @@
 
 use super::facts::{Client, write_plain_host};
 use super::hop_by_hop::{Named, accepts_trailers};
-use crate::http::{HeaderEdits, RequestHead, Version};
+use crate::http::{HeaderEdits, RequestHead, Version, write};
 use std::io::Write;
 
 /// The product token of `Via` and `Server`.
@@ -87,8 +87,9 @@ impl UpstreamHead<'_> {
             Some(prefix) => line(out, "X-Forwarded-Prefix", prefix),
             None if self.stripped_prefix.is_empty() || self.stripped_prefix == b"/" => {}
             None => {
+                // Decoded text: control bytes that a client encoded in the path stay encoded.
                 out.extend_from_slice(b"X-Forwarded-Prefix: ");
-                write_header_text(self.stripped_prefix, out);
+                write::header_value(out, self.stripped_prefix);
                 out.extend_from_slice(b"\r\n");
             }
         }
@@ -135,19 +136,6 @@ fn line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
-}
-
-/// Decoded path text as a header value: control bytes, which a client may have encoded in
-/// the path, stay encoded.
-fn write_header_text(text: &[u8], out: &mut Vec<u8>) {
-    for byte in text {
-        match byte.is_ascii_control() {
-            true => {
-                let _ = write!(out, "%{byte:02X}");
-            }
-            false => out.push(*byte),
-        }
-    }
 }
 
 /// Headers that we write ourselves, the driver writes (framing), or that end here.

@@ -3,6 +3,7 @@
 
 use super::Limits;
 use crate::http::Version;
+pub(super) use crate::http::write::is_token_byte;
 
 /// What comes next in a head.
 #[derive(Debug, PartialEq, Eq)]
@@ -129,23 +130,38 @@ pub(super) enum Known {
     TransferEncoding,
     Expect,
     Upgrade,
+    /// A header with a single value, so that it may come once; each has a bit of its own.
+    Single(u8),
     Other,
 }
 
 pub(super) fn known(name: &[u8]) -> Known {
-    let (header, text) = match name.len() {
-        4 => (Known::Host, &b"host"[..]),
-        6 => (Known::Expect, &b"expect"[..]),
-        7 => (Known::Upgrade, &b"upgrade"[..]),
-        10 => (Known::Connection, &b"connection"[..]),
-        14 => (Known::ContentLength, &b"content-length"[..]),
-        17 => (Known::TransferEncoding, &b"transfer-encoding"[..]),
-        _ => return Known::Other,
+    let candidates: &[(Known, &[u8])] = match name.len() {
+        4 => &[(Known::Host, b"host")],
+        6 => &[(Known::Expect, b"expect")],
+        7 => &[(Known::Upgrade, b"upgrade")],
+        8 => &[
+            (Known::Single(1), b"if-match"),
+            (Known::Single(2), b"if-range"),
+        ],
+        10 => &[(Known::Connection, b"connection")],
+        13 => &[
+            (Known::Single(4), b"authorization"),
+            (Known::Single(8), b"if-none-match"),
+            (Known::Single(16), b"content-range"),
+        ],
+        14 => &[(Known::ContentLength, b"content-length")],
+        17 => &[
+            (Known::TransferEncoding, b"transfer-encoding"),
+            (Known::Single(32), b"if-modified-since"),
+        ],
+        19 => &[(Known::Single(64), b"if-unmodified-since")],
+        _ => &[],
     };
-    match name.eq_ignore_ascii_case(text) {
-        true => header,
-        false => Known::Other,
-    }
+    candidates
+        .iter()
+        .find(|(_, text)| name.eq_ignore_ascii_case(text))
+        .map_or(Known::Other, |(header, _)| *header)
 }
 
 #[cfg(test)]

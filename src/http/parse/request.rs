@@ -2,8 +2,8 @@
 
 use super::Limits;
 use super::lines::{
-    ConnectionOptions, Known, Line, LineEnd, LineError, content_length, has_controls, known,
-    next_line, trim,
+    ConnectionOptions, Known, Line, LineEnd, LineError, content_length, has_controls,
+    is_token_byte, known, next_line, trim,
 };
 use super::target;
 use crate::http::{Framing, RequestHead, Span, Version};
@@ -64,29 +64,32 @@ pub struct RequestParser {
     content_length: Option<u64>,
     chunked: Option<bool>,
     expects: Option<bool>,
+    /// The bits of the headers with a single value ([`Known::Single`]) that have come.
+    singles: u8,
 }
 
 /// What a byte means in a header name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum NameByte {
     Kept,
-    /// The line is dropped, as nginx does with names it does not like.
+    /// Legal, but the line is dropped, as nginx does with names that CGI cannot express.
     Dropped,
+    /// Not part of any header name (RFC 9110 5.6.2).
     Refused,
     Colon,
 }
 
 static NAME_BYTES: [NameByte; 256] = {
-    let mut table = [NameByte::Dropped; 256];
+    let mut table = [NameByte::Refused; 256];
     let mut byte = 0;
     while byte < 256 {
         let ascii = byte as u8;
-        if ascii <= b' ' || ascii == 0x7f {
-            table[byte] = NameByte::Refused;
-        } else if ascii.is_ascii_alphanumeric() || ascii == b'-' || ascii == b'_' {
+        if ascii.is_ascii_alphanumeric() || ascii == b'-' || ascii == b'_' {
             table[byte] = NameByte::Kept;
         } else if ascii == b':' {
             table[byte] = NameByte::Colon;
+        } else if is_token_byte(ascii) {
+            table[byte] = NameByte::Dropped;
         }
         byte += 1;
     }
@@ -190,17 +193,14 @@ impl RequestParser {
             match NAME_BYTES[usize::from(*byte)] {
                 NameByte::Kept => {}
                 NameByte::Dropped => keep = false,
-                NameByte::Refused => {
-                    return Err(Malformed("blank or control byte in a header name"));
-                }
+                NameByte::Refused => return Err(Malformed("invalid header name")),
                 NameByte::Colon => {
                     colon = Some(at);
                     break;
                 }
             }
         }
-        // A line without a colon is dropped like one with an odd name.
-        let Some(colon) = colon else { return Ok(()) };
+        let colon = colon.ok_or(Malformed("header line without a colon"))?;
         let (name, value) = (&line[..colon], trim(&line[colon + 1..]));
         if name.is_empty() {
             return Err(Malformed("empty header name"));
@@ -238,8 +238,16 @@ impl RequestParser {
             }
             Known::Expect => {
                 let sound = value.eq_ignore_ascii_case(b"100-continue");
-                self.expects = Some(sound && self.expects != Some(false));
+                if self.expects.replace(sound).is_some() {
+                    return Err(Malformed("more than one Expect"));
+                }
             }
+            // Two parsers could go by different ones: a gateway and the server behind it would
+            // then let in different people.
+            Known::Single(bit) if self.singles & bit != 0 => {
+                return Err(Malformed("a header with a single value came twice"));
+            }
+            Known::Single(bit) => self.singles |= bit,
             Known::Connection => self.options.read(value),
             Known::Host | Known::Upgrade | Known::Other => {}
         }

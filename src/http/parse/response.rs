@@ -3,8 +3,8 @@
 
 use super::Limits;
 use super::lines::{
-    ConnectionOptions, Known, Line, LineEnd, LineError, content_length, known, next_line, tokens,
-    trim,
+    ConnectionOptions, Known, Line, LineEnd, LineError, content_length, is_token_byte, known,
+    next_line, tokens, trim,
 };
 use crate::http::{Framing, ResponseHead, Span, Version};
 use bytes::Bytes;
@@ -132,7 +132,7 @@ impl ResponseParser {
             Known::Upgrade => {
                 self.websocket |= tokens(value).any(|t| t.eq_ignore_ascii_case(b"websocket"));
             }
-            Known::Host | Known::Expect | Known::Other => {}
+            Known::Host | Known::Expect | Known::Single(_) | Known::Other => {}
         }
         head.headers
             .push(Span::of(bytes, name), Span::of(bytes, value));
@@ -158,10 +158,6 @@ impl ResponseParser {
             websocket: status == 101 && self.websocket && self.options.upgrade,
         }
     }
-}
-
-fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// `HTTP/1.x CODE[ reason]`

@@ -39,6 +39,20 @@ pub(super) fn form(target: &[u8]) -> Option<Target> {
     })
 }
 
+/// A target without the fragment that follows its query: it is for the client alone
+/// (RFC 9110 4.2.5). A query of nothing else goes with its `?`. As in Kong, a `#` before any
+/// `?` is a byte of the path, and no query follows it.
+pub(super) fn without_fragment(target: &[u8]) -> &[u8] {
+    let Some(fragment) = memchr::memchr(b'#', target) else {
+        return target;
+    };
+    match memchr::memchr(b'?', target) {
+        Some(query) if query + 1 < fragment => &target[..fragment],
+        Some(query) => &target[..query],
+        None => target,
+    }
+}
+
 /// Checks the path of a target in origin form: whole percent-triplets, no encoded NUL, and
 /// no dot segments that climb above the root. Query and fragment are not looked at.
 pub(super) fn path_is_valid(target: &[u8]) -> bool {
@@ -171,6 +185,27 @@ mod tests {
         ];
         for (target, expected) in rows {
             assert_eq!(form(target.as_bytes()), expected, "{target}");
+        }
+    }
+
+    #[test]
+    fn beside_09_a_fragment_is_not_part_of_the_query() {
+        let rows = [
+            ("/a", "/a"),
+            ("/a?b", "/a?b"),
+            ("/a?#f", "/a"),
+            ("/a?b#f", "/a?b"),
+            ("/a?b#f#g?h", "/a?b"),
+            ("/a??#f", "/a??"),
+            ("/a#f", "/a#f"),
+            ("/a#f?b", "/a#f"),
+            ("?#f", ""),
+            ("#f", "#f"),
+            ("", ""),
+        ];
+        for (target, expected) in rows {
+            let found = without_fragment(target.as_bytes());
+            assert_eq!(String::from_utf8_lossy(found), expected, "{target}");
         }
     }
 

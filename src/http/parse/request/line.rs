@@ -52,6 +52,7 @@ pub fn request_line(bytes: &[u8], start: usize, end: usize) -> Result<RequestLin
     if authority.is_some_and(|authority| !target::host_is_valid(authority)) {
         return Err(Malformed("invalid host in the target"));
     }
+    let rest = target::without_fragment(rest);
     if !target::path_is_valid(rest) {
         return Err(Malformed("invalid path"));
     }
