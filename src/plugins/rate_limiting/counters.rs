@@ -18,7 +18,7 @@ use uuid::Uuid;
 const SHARDS: usize = 64;
 /// Entries of all shards; about 20 MB when full.
 const CAPACITY: usize = 128 * 1024;
-/// Seconds between two removals of expired entries of a shard.
+/// Seconds between two removals of expired entries of a shard, whichever way the clock goes.
 const SWEEP_INTERVAL: u64 = 60;
 
 /// Whom a counter belongs to.
@@ -98,18 +98,67 @@ impl Equivalent<OwnedKey> for Key<'_> {
     }
 }
 
-/// One window: its start in epoch seconds and the requests in it.
+/// One window: its start in epoch seconds (enough until 2106) and the requests in it.
 #[derive(Clone, Copy, Debug, Default)]
 struct Window {
-    start: u64,
+    start: u32,
     count: u32,
+}
+
+impl Window {
+    /// Whether it counts a request at `now`. A month of 31 days or a leap year outlasts its
+    /// nominal length.
+    fn holds(self, period: Period, now: u64) -> bool {
+        let start = u64::from(self.start);
+        self.count > 0 && start <= now && now < start + period.seconds() + period.seconds() / 20
+    }
+}
+
+/// The windows of one period: the one that was used last, and the one before it. A request whose
+/// worker has read the clock a moment earlier still finds its own window; and whichever way the
+/// clock is set, a window that is neither of the two begins empty.
+#[derive(Clone, Copy, Debug, Default)]
+struct Windows {
+    last: Window,
+    before: Window,
+}
+
+impl Windows {
+    /// The window with this start, which is now the one used last.
+    fn at(&mut self, start: u32) -> &mut Window {
+        if self.last.start != start {
+            let found = match self.before.start == start {
+                true => self.before,
+                false => Window { start, count: 0 },
+            };
+            self.before = std::mem::replace(&mut self.last, found);
+        }
+        &mut self.last
+    }
 }
 
 #[derive(Debug, Default)]
 struct Entry {
-    windows: [Window; PERIODS],
-    /// Epoch seconds after which no window counts any more.
-    expires: u64,
+    windows: [Windows; PERIODS],
+}
+
+impl Entry {
+    /// Whether any window counts a request at `now`.
+    fn is_live(&self, now: u64) -> bool {
+        let mut windows = Period::ALL.into_iter().zip(&self.windows);
+        windows.any(|(period, windows)| {
+            windows.last.holds(period, now) || windows.before.holds(period, now)
+        })
+    }
+
+    /// When the last of its windows ends, in epoch seconds.
+    fn ends(&self) -> u64 {
+        let windows = Period::ALL.into_iter().zip(&self.windows);
+        let used = windows.filter(|(_, windows)| windows.last.count > 0);
+        used.map(|(period, windows)| u64::from(windows.last.start) + period.seconds())
+            .max()
+            .unwrap_or(0)
+    }
 }
 
 /// What a request found.
@@ -124,7 +173,8 @@ pub struct Usage {
 #[derive(Debug, Default)]
 struct Shard {
     entries: HashMap<OwnedKey, Entry, RandomState>,
-    next_sweep: u64,
+    /// The time of the last sweep, in epoch seconds.
+    swept: u64,
 }
 
 /// See the module's description.
@@ -183,19 +233,19 @@ impl Shard {
     fn make_room(&mut self, now: Timestamp, capacity: usize) {
         let now = now.seconds();
         let full = self.entries.len() >= capacity;
-        if full || self.next_sweep <= now {
-            self.entries.retain(|_, entry| now < entry.expires);
-            self.next_sweep = now + SWEEP_INTERVAL;
+        if full || self.swept.abs_diff(now) >= SWEEP_INTERVAL {
+            self.entries.retain(|_, entry| entry.is_live(now));
+            self.swept = now;
         }
         if self.entries.len() < capacity {
             return;
         }
-        let mut ends: Vec<u64> = self.entries.values().map(|entry| entry.expires).collect();
+        let mut ends: Vec<u64> = self.entries.values().map(Entry::ends).collect();
         let quarter = ends.len() / 4;
         let (_, end, _) = ends.select_nth_unstable(quarter);
         let (end, mut dropped) = (*end, 0);
         self.entries.retain(|_, entry| {
-            let keep = entry.expires > end || dropped > quarter;
+            let keep = entry.ends() > end || dropped > quarter;
             dropped += usize::from(!keep);
             keep
         });
@@ -211,12 +261,8 @@ impl Entry {
         };
         for (i, period) in Period::ALL.into_iter().enumerate() {
             let Some(limit) = limits[i] else { continue };
-            let window = &mut self.windows[i];
-            let start = period.start(now);
-            // Workers read the clock apart: one that is late counts into the newer window.
-            if start > window.start {
-                *window = Window { start, count: 0 };
-            }
+            let start = u32::try_from(period.start(now)).unwrap_or(u32::MAX);
+            let window = self.windows[i].at(start);
             let remaining = limit - f64::from(window.count);
             usage.remaining[i] = Some(remaining);
             usage.allowed &= remaining > 0.0;
@@ -224,13 +270,9 @@ impl Entry {
         if !usage.allowed {
             return usage;
         }
-        for (i, period) in Period::ALL.into_iter().enumerate() {
-            if limits[i].is_some() {
-                let window = &mut self.windows[i];
-                window.count = window.count.saturating_add(1);
-                // A month of 31 days or a leap year outlasts its nominal length.
-                let end = window.start + period.seconds() + period.seconds() / 20;
-                self.expires = self.expires.max(end);
+        for (windows, limit) in self.windows.iter_mut().zip(limits) {
+            if limit.is_some() {
+                windows.last.count = windows.last.count.saturating_add(1);
             }
         }
         usage
@@ -240,6 +282,7 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn limits(period: Period, limit: f64) -> [Option<f64>; PERIODS] {
         Period::ALL.map(|other| (other == period).then_some(limit))
@@ -276,9 +319,101 @@ mod tests {
         // A refused request is not counted.
         check(119, 0.0, false);
         check(120, 2.0, true);
-        // A worker whose clock is late.
-        check(119, 1.0, true);
-        check(121, 0.0, false);
+        // A worker that read the clock a moment earlier: each window keeps its own count.
+        check(119, 0.0, false);
+        check(121, 1.0, true);
+        check(122, 0.0, false);
+    }
+
+    #[test]
+    fn trial_30_windows_reset_whichever_way_the_clock_steps() {
+        let counters = Counters::default();
+        let limits = limits(Period::Minute, 1.0);
+        let allowed = |seconds: u64| {
+            let usage = counters.take(by_ip(1), &limits, Timestamp(seconds * 1000));
+            usage.allowed
+        };
+        let hour = 3600;
+        assert!(allowed(10 * hour));
+        assert!(!allowed(10 * hour + 59));
+        // An hour back: windows are limited as ever, and begin anew every minute.
+        assert!(allowed(9 * hour));
+        assert!(!allowed(9 * hour + 1));
+        assert!(allowed(9 * hour + 60));
+        assert!(!allowed(9 * hour + 61));
+        assert!(allowed(9 * hour + 120));
+        // And forward again.
+        assert!(allowed(10 * hour));
+        assert!(!allowed(10 * hour + 1));
+        assert!(allowed(20 * hour));
+    }
+
+    #[test]
+    fn trial_30_entries_of_a_future_that_was_none_go() {
+        let counters = Counters::with_capacity(SHARDS * 4);
+        let day = limits(Period::Day, 5.0);
+        let key = |n: u32| Key {
+            identifier: Identifier::Ip(IpAddr::from(n.to_be_bytes())),
+            ..by_ip(0)
+        };
+        let years_ahead = Timestamp(2_000_000_000_000);
+        for n in 0..2000 {
+            counters.take(key(n), &day, years_ahead);
+        }
+        let now = Timestamp(1_700_000_000_000);
+        for n in 2000..2000 + SHARDS as u32 * 8 {
+            counters.take(key(n), &day, now);
+        }
+        let from_the_future = |entry: &Entry| !entry.is_live(now.seconds());
+        let stale: usize = counters
+            .shards
+            .iter()
+            .map(|shard| {
+                let shard = shard.lock().expect("no panic");
+                shard
+                    .entries
+                    .values()
+                    .filter(|entry| from_the_future(entry))
+                    .count()
+            })
+            .sum();
+        assert_eq!(stale, 0);
+    }
+
+    proptest! {
+        /// Against every window kept for ever: nobody gets more than the limit while the clock
+        /// is in at most two windows, and nobody is refused who is within the limit.
+        #[test]
+        fn trial_30_counts_are_those_of_the_window(
+            steps in prop::collection::vec((-150i64..150, any::<bool>()), 1..80),
+        ) {
+            let counters = Counters::default();
+            let limits = limits(Period::Minute, 3.0);
+            let mut all = std::collections::BTreeMap::<u64, u32>::new();
+            let mut visited = [None, None];
+            let mut seconds = 1_700_000_000i64;
+            for (step, moves) in steps {
+                if moves {
+                    seconds += step;
+                }
+                let now = Timestamp(seconds as u64 * 1000);
+                let start = Period::Minute.start(now);
+                if !visited.contains(&Some(start)) {
+                    // A third window: what was counted in the older of the two is forgotten.
+                    if let Some(forgotten) = visited[1] {
+                        all.remove(&forgotten);
+                    }
+                }
+                if visited[0] != Some(start) {
+                    visited = [Some(start), visited[0]];
+                }
+                let count = all.entry(start).or_default();
+                let usage = counters.take(by_ip(1), &limits, now);
+                prop_assert_eq!(usage.allowed, *count < 3);
+                prop_assert_eq!(usage.remaining[Period::Minute as usize], Some(3.0 - f64::from(*count)));
+                *count += u32::from(usage.allowed);
+            }
+        }
     }
 
     #[test]
