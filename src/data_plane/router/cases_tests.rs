@@ -127,9 +127,17 @@ fn answer(case: &Case) -> Answer {
     }
 }
 
+/// What differs from Kong on purpose: hosts are compared without case and final dot.
+/// `shop.` is therefore `shop`, which `shop.*` does not match.
+const DIFFERENT: [(&str, Option<&str>); 3] = [
+    ("host-006", Some("plain")),
+    ("host-007", Some("plain")),
+    ("host-021", None),
+];
+
 #[test]
 fn the_recorded_cases_of_the_default_flavour_pass() {
-    let (mut passed, mut other_flavour, mut stream) = (0, 0, 0);
+    let (mut passed, mut different, mut other_flavour, mut stream) = (0, 0, 0, 0);
     let mut failures = Vec::new();
     for line in CASES.lines() {
         let case: Case = serde_json::from_str(line).expect("a case");
@@ -143,6 +151,11 @@ fn the_recorded_cases_of_the_default_flavour_pass() {
         }
         let expected = case.expect_original.as_ref().unwrap_or(&case.expect);
         let answer = answer(&case);
+        if let Some((_, route)) = DIFFERENT.iter().find(|(id, _)| *id == case.id) {
+            assert_eq!(answer.route.as_deref(), *route, "{}", case.id);
+            different += 1;
+            continue;
+        }
         let text = |value: &Option<String>| json!(value);
         let mut wrong = Vec::new();
         let mut compare = |field: &str, found: Value| match expected.get(field) {
@@ -168,5 +181,6 @@ fn the_recorded_cases_of_the_default_flavour_pass() {
     }
     assert!(failures.is_empty(), "{failures:#?}");
     // Skipped: expressions and the old engine (another flavour), and TCP, TLS and UDP routes.
-    assert_eq!((passed, other_flavour, stream), (165, 18, 10));
+    let counts = (passed, different, other_flavour, stream);
+    assert_eq!(counts, (162, 3, 18, 10));
 }

@@ -95,7 +95,7 @@ impl CompiledCaCertificate {
 /// A server name and its certificate.
 pub struct SniBinding {
     pub id: Uuid,
-    /// In lower case; `*.rest`, `first.*` and `*` are patterns.
+    /// In lower case, without a final dot; `*.rest`, `first.*` and `*` are patterns.
     pub name: Arc<str>,
     pub certificate: Uuid,
 }
@@ -104,10 +104,15 @@ impl SniBinding {
     pub fn compile(sni: &model::Sni) -> SniBinding {
         SniBinding {
             id: sni.id,
-            name: sni.name.to_ascii_lowercase().into(),
+            name: plain_name(&sni.name).into(),
             certificate: sni.certificate.id,
         }
     }
+}
+
+/// The one form that all spellings of a server name share.
+fn plain_name(name: &str) -> String {
+    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
 }
 
 /// Certificates by id and by server name.
@@ -126,7 +131,7 @@ impl CertificateTable {
         if self.snis.is_empty() {
             return None;
         }
-        let name = name.to_ascii_lowercase();
+        let name = plain_name(name);
         let left = name.split_once('.').filter(|(_, rest)| rest.contains('.'));
         let left = left.map(|(_, rest)| format!("*.{rest}"));
         let right = name.rsplit_once('.').map(|(first, _)| format!("{first}.*"));
@@ -208,6 +213,8 @@ mod tests {
         for (name, expected) in [
             ("a.test", "a.test"),
             ("A.Test", "a.test"),
+            ("a.test.", "a.test"),
+            ("x.A.test.", "*.a.test"),
             ("x.a.test", "*.a.test"),
             ("x.y.a.test", "*"),
             ("b.test", "*"),

@@ -164,7 +164,7 @@ impl Compiler {
             Kind::Services => {
                 let entity: model::Service = decode(row, id, |entity: &model::Service| entity.id)?;
                 (
-                    Compiled::Service(Arc::new(CompiledService::compile(&entity)?)),
+                    Compiled::Service(Arc::new(CompiledService::compile(&entity, row)?)),
                     entity.name,
                 )
             }
@@ -185,7 +185,7 @@ impl Compiler {
             }
             Kind::Routes => {
                 let entity: model::Route = decode(row, id, |entity: &model::Route| entity.id)?;
-                let matchers = Matcher::compile(&entity, self.order)?;
+                let matchers = Matcher::compile(&entity, row, self.order)?;
                 (
                     Compiled::Route(entity.service.map(|service| service.id), matchers.into()),
                     entity.name,

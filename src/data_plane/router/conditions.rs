@@ -16,7 +16,7 @@ pub struct HostPattern {
     pub port: Option<u64>,
 }
 
-/// A name with an optional wildcard at one end; compared byte for byte.
+/// A name with an optional wildcard at one end, in the form of [`Facts::host_and_port`].
 #[derive(Debug, PartialEq, Eq)]
 pub enum Pattern {
     Exact(Box<str>),
@@ -28,10 +28,11 @@ pub enum Pattern {
 
 impl Pattern {
     fn parse(text: &str) -> Result<Pattern, String> {
+        let text = &text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
         let pattern = match (text.strip_prefix('*'), text.strip_suffix('*')) {
             (Some(suffix), _) => Pattern::Suffix(suffix.into()),
             (None, Some(prefix)) => Pattern::Prefix(prefix.into()),
-            (None, None) => Pattern::Exact(text.into()),
+            (None, None) => Pattern::Exact(text.as_str().into()),
         };
         if pattern.text().contains('*') {
             return Err("a wildcard is allowed once, as the first or last character".into());
@@ -59,11 +60,7 @@ impl Pattern {
 
 impl HostPattern {
     fn parse(text: &str) -> Result<HostPattern, String> {
-        let (name, port) = match split_port(text) {
-            Some((name, port)) => (name, Some(port)),
-            // Kong cuts at the first colon whatever follows.
-            None => (text.split(':').next().unwrap_or(text), None),
-        };
+        let (name, port) = split_port(text);
         Ok(HostPattern {
             name: Pattern::parse(name)?,
             port,
@@ -116,7 +113,7 @@ impl Conditions {
         violations: &mut Vec<String>,
     ) -> Conditions {
         let hosts = parse_all("hosts", &route.hosts, HostPattern::parse, violations);
-        let snis = parse_all("snis", &route.snis, parse_sni, violations);
+        let snis = parse_all("snis", &route.snis, Pattern::parse, violations);
         let headers = route
             .headers
             .iter()
@@ -201,6 +198,7 @@ impl Rest {
             return true;
         }
         let Some(sni) = facts.sni else { return false };
+        let sni = sni.strip_suffix('.').unwrap_or(sni);
         self.snis.iter().any(|pattern| pattern.matches(sni))
     }
 }
@@ -232,11 +230,6 @@ impl HeaderValue {
             }),
         }
     }
-}
-
-fn parse_sni(text: &str) -> Result<Pattern, String> {
-    // One trailing dot is dropped, but `x.*` keeps its own.
-    Pattern::parse(text.strip_suffix('.').unwrap_or(text))
 }
 
 fn parse_header_value(text: &str) -> Result<HeaderValue, String> {
@@ -275,9 +268,11 @@ mod tests {
         };
         for (text, expected) in [
             ("a.test", Ok(exact("a.test", None))),
+            ("A.Test.", Ok(exact("a.test", None))),
+            ("[::1]:80", Ok(exact("[::1]", Some(80)))),
             ("a.test:80", Ok(exact("a.test", Some(80)))),
             (
-                "*.a:81",
+                "*.A.:81",
                 Ok(HostPattern {
                     name: Pattern::Suffix(".a".into()),
                     port: Some(81),

@@ -49,26 +49,48 @@ pub struct Facts<'a> {
 }
 
 impl<'a> Facts<'a> {
-    /// The host without its port, and the port the route's hosts are compared with. Only a
-    /// numeric rest after the first colon is a port.
-    pub(super) fn host_and_port(&self) -> (&'a str, u64) {
-        match split_port(self.host) {
-            Some((name, port)) => (name, port),
-            None => (self.host, u64::from(self.dst_port)),
+    /// The host and the port that the route's hosts are compared with, the host in the one form
+    /// that all its spellings share (RFC 9110 4.2.3): in lower case, without a final dot.
+    /// `buffer` is only used when it has capitals.
+    pub(super) fn host_and_port<'b>(&self, buffer: &'b mut String) -> (&'b str, u64)
+    where
+        'a: 'b,
+    {
+        let (name, port) = split_port(self.host);
+        let port = port.unwrap_or(u64::from(self.dst_port));
+        let name = name.strip_suffix('.').unwrap_or(name);
+        if !name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return (name, port);
         }
+        buffer.clear();
+        buffer.push_str(name);
+        buffer.make_ascii_lowercase();
+        (buffer, port)
     }
 }
 
-/// Name and port of `name:port`, split at the first colon; no port, no split.
-pub(super) fn split_port(host: &str) -> Option<(&str, u64)> {
-    let (name, port) = host.split_once(':')?;
-    let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
-    digits.then(|| (name, port.parse().unwrap_or(u64::MAX)))
+/// Name and port of a host. An empty port is none; what follows the colon and is no number is
+/// part of the name. The colons of an IPv6 address in brackets are its own.
+pub(super) fn split_port(host: &str) -> (&str, Option<u64>) {
+    let address = match host.starts_with('[') {
+        true => host.find(']').unwrap_or(0),
+        false => 0,
+    };
+    let Some(colon) = host[address..].find(':') else {
+        return (host, None);
+    };
+    let (name, port) = (&host[..address + colon], &host[address + colon + 1..]);
+    match port.bytes().all(|byte| byte.is_ascii_digit()) {
+        true if port.is_empty() => (name, None),
+        true => (name, Some(port.parse().unwrap_or(u64::MAX))),
+        false => (host, None),
+    }
 }
 
 /// Memory for lookups, kept by the caller between requests so that none of them allocates.
 #[derive(Default)]
 pub struct Scratch {
+    pub(super) host: String,
     pub(super) reversed_host: Vec<u8>,
 }
 
@@ -95,14 +117,45 @@ mod tests {
     #[test]
     fn a_port_is_numeric() {
         for (host, expected) in [
-            ("a:80", Some(("a", 80))),
-            ("a", None),
-            ("a:", None),
-            ("a:x", None),
-            ("::1", None),
-            ("a:99999999999999999999999", Some(("a", u64::MAX))),
+            ("a:80", ("a", Some(80))),
+            ("a", ("a", None)),
+            ("a:", ("a", None)),
+            ("a:x", ("a:x", None)),
+            ("::1", ("::1", None)),
+            ("[::1]", ("[::1]", None)),
+            ("[::1]:80", ("[::1]", Some(80))),
+            ("[::1", ("[::1", None)),
+            ("a:99999999999999999999999", ("a", Some(u64::MAX))),
         ] {
             assert_eq!(split_port(host), expected, "{host}");
+        }
+    }
+
+    #[test]
+    fn trial_21_a_host_has_one_form() {
+        let mut buffer = String::new();
+        for (host, expected) in [
+            ("secret.example", ("secret.example", 8000)),
+            ("SECRET.Example", ("secret.example", 8000)),
+            ("secret.example.", ("secret.example", 8000)),
+            ("secret.example:", ("secret.example", 8000)),
+            ("Secret.example.:81", ("secret.example", 81)),
+            ("Secret.example.:", ("secret.example", 8000)),
+            ("[FE80::1]:81", ("[fe80::1]", 81)),
+            ("", ("", 8000)),
+            (".", ("", 8000)),
+        ] {
+            let facts = Facts {
+                method: "GET",
+                host,
+                path: "/",
+                https: false,
+                sni: None,
+                headers: &Vec::<(&str, &str)>::new(),
+                src: (IpAddr::from([127, 0, 0, 1]), 1),
+                dst_port: 8000,
+            };
+            assert_eq!(facts.host_and_port(&mut buffer), expected, "{host}");
         }
     }
 }

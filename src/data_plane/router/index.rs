@@ -170,7 +170,11 @@ impl RouteIndex {
         scratch: &mut Scratch,
         mut admit: impl FnMut(&'a CompiledRoute) -> bool,
     ) -> Option<Hit<'a>> {
-        let (host, port) = facts.host_and_port();
+        let Scratch {
+            host,
+            reversed_host,
+        } = scratch;
+        let (host, port) = facts.host_and_port(host);
         let path = facts.path.as_bytes();
         let mut best: Option<(OrderKey, Hit<'a>)> = None;
         let mut visit = |paths: &'a PathIndex| {
@@ -194,9 +198,9 @@ impl RouteIndex {
             visit(paths);
         }
         if !self.suffix.is_empty() {
-            scratch.reversed_host.clear();
-            scratch.reversed_host.extend(host.bytes().rev());
-            self.suffix.walk(&scratch.reversed_host, &mut visit);
+            reversed_host.clear();
+            reversed_host.extend(host.bytes().rev());
+            self.suffix.walk(reversed_host, &mut visit);
         }
         self.prefix.walk(host.as_bytes(), &mut visit);
         visit(&self.any);

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::data_plane::router::priority::{MatchOrder, Weights, group_id, priority};
-use crate::model::{Reference, Route};
+use crate::model::{Reference, Route, Row};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use std::cell::RefCell;
@@ -116,17 +116,20 @@ mod reference {
     }
 
     fn others_hold(route: &Route, request: &Request, order: MatchOrder) -> bool {
+        let plain = |name: &str| name.trim_end_matches('.').to_lowercase();
         let (host, port) = match request.host.split_once(':') {
+            Some((host, "")) => (host, "8000"),
             Some((host, port)) => (host, port),
             None => (request.host, "8000"),
         };
+        let host = &*plain(host);
         let wild = |pattern: &str, text: &str| match (
-            pattern.strip_prefix('*'),
-            pattern.strip_suffix('*'),
+            plain(pattern).strip_prefix('*'),
+            plain(pattern).strip_suffix('*'),
         ) {
             (Some(end), _) => text.ends_with(end),
             (_, Some(start)) => text.starts_with(start),
-            _ => pattern == text,
+            _ => plain(pattern) == text,
         };
         let host_holds = |pattern: &String| match pattern.split_once(':') {
             Some((name, wanted)) => wanted == port && wild(name, host),
@@ -141,7 +144,7 @@ mod reference {
                 || plain_passes
                 || request
                     .sni
-                    .is_some_and(|sni| route.snis.iter().any(|pattern| wild(pattern, sni))))
+                    .is_some_and(|sni| route.snis.iter().any(|pattern| wild(pattern, &plain(sni)))))
             && route.headers.iter().all(|(name, values)| {
                 request.headers.iter().any(|(received, value)| {
                     received.replace('_', "-").eq_ignore_ascii_case(name)
@@ -181,6 +184,9 @@ fn route() -> impl Strategy<Value = Route> {
             "*.a.test",
             "a.*",
             "a.*:81",
+            "A.Test.",
+            "*.TEST",
+            "B.test.:81",
         ],
         3,
     );
@@ -200,7 +206,7 @@ fn route() -> impl Strategy<Value = Route> {
         (0u128..12, hosts, paths, headers),
         (
             some_of(&["GET", "POST"], 1),
-            some_of(&["a.test", "*.test"], 1),
+            some_of(&["a.test", "*.test", "B.TEST."], 1),
             protocols,
         ),
         select(vec![0i64, 1, 1024, 5000]),
@@ -237,6 +243,9 @@ fn request() -> impl Strategy<Value = Request> {
             "x.a.test",
             "a.b",
             "A.test",
+            "a.test:",
+            "B.Test.",
+            "X.a.TEST.:81",
             "",
             "test",
         ]),
@@ -245,7 +254,7 @@ fn request() -> impl Strategy<Value = Request> {
         ]),
         subsequence(vec![("x-env", "X"), ("X_ENV", "y"), ("other", "x")], 0..=3),
         any::<bool>(),
-        select(vec![None, Some("a.test"), Some("b.test"), Some("c.org")]),
+        select(vec![None, Some("a.test"), Some("b.test."), Some("c.org")]),
     )
         .prop_map(|(method, host, path, headers, https, sni)| Request {
             method,
@@ -280,6 +289,7 @@ proptest! {
         requests in proptest::collection::vec(request(), 12),
         order in select(vec![MatchOrder::Original, MatchOrder::Strict]),
     ) {
+        let row = Row::from_json(&serde_json::Map::new());
         let mut index = RouteIndex::default();
         let mut current = BTreeMap::<Uuid, (Route, Matchers)>::new();
         let mut versions = Vec::new();
@@ -290,7 +300,7 @@ proptest! {
  }
             }
             if !delete {
-                let matchers = Matcher::compile(&route, order).expect("a valid route");
+                let matchers = Matcher::compile(&route, &row, order).expect("a valid route");
                 for matcher in matchers.iter() {
  index.insert(matcher);
  }

@@ -6,7 +6,7 @@ use super::index::MAX_PATH_KEY;
 use super::priority::{MatchOrder, OrderKey, Weights, group_id, order_key, priority};
 use super::protocols::Protocols;
 use super::regex_path::RegexPath;
-use crate::model;
+use crate::model::{self, Row};
 use crate::telemetry::record::{Label, Labelled};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -32,6 +32,8 @@ pub struct CompiledRoute {
     pub label: Label,
     pub id: Uuid,
     pub name: Option<Arc<str>>,
+    /// The entity itself, shared with the configuration.
+    pub row: Row,
 }
 
 /// A kind of path of a route, with its place in the order of routes.
@@ -82,7 +84,11 @@ impl Matcher {
     ///
     /// # Errors
     /// One text for the user per invalid field.
-    pub fn compile(route: &model::Route, order: MatchOrder) -> Result<Box<[Matcher]>, Vec<String>> {
+    pub fn compile(
+        route: &model::Route,
+        row: &Row,
+        order: MatchOrder,
+    ) -> Result<Box<[Matcher]>, Vec<String>> {
         let mut violations = Vec::new();
         let protocols = Protocols::parse(&route.protocols).unwrap_or_else(|reason| {
             violations.push(format!("protocols: {reason}"));
@@ -143,6 +149,7 @@ impl Matcher {
             request_buffering: route.request_buffering,
             response_buffering: route.response_buffering,
             conditions,
+            row: row.clone(),
         });
         let matcher = |part| Matcher {
             route: Arc::clone(&compiled),

@@ -17,6 +17,7 @@ mod conditions;
 mod documents;
 mod effect;
 mod facts;
+mod hidden_dots;
 mod identity;
 mod index;
 mod matcher;

@@ -210,7 +210,7 @@ pub fn join(
 }
 
 /// The path without the matched text and without a dot segment this would begin with.
-fn stripped(path: &[u8], matched_len: usize) -> &[u8] {
+pub(super) fn stripped(path: &[u8], matched_len: usize) -> &[u8] {
     match path.get(matched_len..).unwrap_or_default() {
         b"." | b".." => b"",
         [b'.', b'/', rest @ ..] | [b'.', b'.', b'/', rest @ ..] => rest,

@@ -2,7 +2,7 @@
 
 use super::protocols::{Protocol, Protocols};
 use crate::data_plane::balancer::{Checks, Pool, Resolution, Target, TargetAddress};
-use crate::model;
+use crate::model::{self, Row};
 use crate::telemetry::record::{Label, Labelled};
 use arc_swap::{ArcSwap, Guard};
 use std::collections::HashMap;
@@ -40,6 +40,8 @@ pub struct CompiledService {
     pub ca_certificates: Box<[Uuid]>,
     /// Disabled services and their routes are as if they were not there.
     pub enabled: bool,
+    /// The entity itself, shared with the configuration.
+    pub row: Row,
 }
 
 impl Labelled for CompiledService {
@@ -51,7 +53,7 @@ impl Labelled for CompiledService {
 impl CompiledService {
     /// # Errors
     /// One text for the user per invalid field.
-    pub fn compile(service: &model::Service) -> Result<CompiledService, Vec<String>> {
+    pub fn compile(service: &model::Service, row: &Row) -> Result<CompiledService, Vec<String>> {
         let protocol = Protocol::parse(&service.protocol);
         let protocol = protocol.map_err(|reason| vec![format!("protocol: {reason}")])?;
         if service.host.is_empty() {
@@ -83,6 +85,7 @@ impl CompiledService {
                 .unwrap_or_default()
                 .into(),
             enabled: service.enabled,
+            row: row.clone(),
         })
     }
 

@@ -2,6 +2,7 @@
 
 use super::certificates::{CertificateTable, CompiledCaCertificate, CompiledCertificate};
 use super::facts::{Facts, Scratch};
+use super::hidden_dots;
 use super::identity::{CompiledConsumer, KeyCredential};
 use super::index::RouteIndex;
 use super::matcher::{CompiledRoute, PathMatch, Paths};
@@ -121,6 +122,34 @@ impl Snapshot {
             path: hit.path,
             part: hit.part,
         })
+    }
+
+    /// Whether a server that sees [`hidden_dots`] would understand another request than the one
+    /// that was routed: one of another route, or one outside of the service's path.
+    pub fn misleads(&self, matched: &Matched, facts: &Facts<'_>, scratch: &mut Scratch) -> bool {
+        if !hidden_dots::are_possible(facts.path) {
+            return false;
+        }
+        let Some(resolved) = hidden_dots::resolve(facts.path) else {
+            return true;
+        };
+        if matched.route.strip_path {
+            let len = matched.matched_path().map_or(1, |range| range.len());
+            let sent = path::stripped(facts.path.as_bytes(), len);
+            let sent = std::str::from_utf8(sent).unwrap_or_default();
+            if hidden_dots::resolve(sent).is_none() {
+                return true;
+            }
+        }
+        if resolved == facts.path {
+            return false;
+        }
+        let seen = Facts {
+            path: &resolved,
+            ..*facts
+        };
+        let found = self.find_route(&seen, scratch);
+        found.is_none_or(|found| found.route.id != matched.route.id)
     }
 
     /// Appends path and query of the request to the upstream. `path` is the normalised path,
