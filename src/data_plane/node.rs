@@ -20,7 +20,7 @@ use super::telemetry_buffer::{
 use crate::actor::{RestartPolicy, Slot, guard, guard_on};
 use crate::model::KindSet;
 use crate::node::{Node, NodeError};
-use crate::plugins::{EnabledPlugins, Factory};
+use crate::plugins::{EnabledPlugins, Factory, NodeName};
 use crate::settings::{KONG_VERSION, RouteMatchCalculation};
 use crate::telemetry::metrics::RequestMetrics;
 use crate::telemetry::status::{NodeStatus, Upstreams};
@@ -62,7 +62,12 @@ impl DataPlane {
     ) -> Result<DataPlane, NodeError> {
         let settings = &node.settings;
         let limits = Limits::for_payload(settings.cluster.max_payload);
-        let factory = Arc::new(Factory::new(node.build, enabled_plugins(node)?));
+        let name = NodeName {
+            id: node.id,
+            hostname: node.hostname.as_str().into(),
+        };
+        let factory = Factory::new(node.build, enabled_plugins(node)?).on_node(name);
+        let factory = Arc::new(factory);
         let source = match own {
             Some(_) => CacheSource::Own,
             None => CacheSource::Cluster,

@@ -1,6 +1,8 @@
 //! What a plugin sees of a request, and what it may change.
 
+use super::HeaderName;
 use crate::http::{HeaderEdits, RequestHead};
+use serde_json::{Map, Value};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -47,6 +49,25 @@ pub trait Directory {
 pub struct EntityRef<'a> {
     pub id: Uuid,
     pub name: Option<&'a str>,
+}
+
+/// What the groups of a route's pattern found; those that took no part are left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Captures {
+    /// In order, from the first group on.
+    pub unnamed: Vec<String>,
+    pub named: Vec<(String, String)>,
+}
+
+/// The route that a request was matched with, for plugins that tell of it. Costs something
+/// only when it is asked.
+pub trait RouteView {
+    /// `path` is [`Context::path`].
+    fn captures(&self, path: &str) -> Captures;
+    /// The whole entity, without the fields that have no value.
+    fn route(&self) -> Map<String, Value>;
+    /// The whole entity; `None` when the route has no service.
+    fn service(&self) -> Option<Map<String, Value>>;
 }
 
 /// Who the request is from, as far as an authentication plugin has found out.
@@ -96,6 +117,10 @@ pub struct Context<'a> {
     /// The body that is sent upstream; `None` sends the client's.
     pub new_body: &'a mut Option<Vec<u8>>,
     pub peer: Peer,
+    /// The path as routes are matched with it; `None` when it came so. See [`Context::path`].
+    pub normal_path: Option<&'a [u8]>,
+    /// `None` when no route was found.
+    pub matched: Option<&'a dyn RouteView>,
     pub route: Option<EntityRef<'a>>,
     pub service: Option<EntityRef<'a>>,
     pub identity: &'a mut Identity,
@@ -108,6 +133,12 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// The path as routes are matched with it: decoded, without dot segments.
+    pub fn path(&self) -> &str {
+        let path = self.normal_path.unwrap_or_else(|| self.head.path());
+        std::str::from_utf8(path).unwrap_or_default()
+    }
+
     /// The first value of a request header, with earlier plugins' edits applied.
     pub fn request_header<'b>(&'b self, name: &'b str) -> Option<&'b [u8]> {
         self.request_edits.get(&self.head.headers, name)
@@ -116,6 +147,24 @@ impl Context<'_> {
     /// Every value of a request header, with earlier plugins' edits applied.
     pub fn request_headers<'b>(&'b self, name: &'b str) -> impl Iterator<Item = &'b [u8]> {
         self.request_edits.get_all(&self.head.headers, name)
+    }
+
+    /// Every value of a header that a configuration names.
+    pub fn configured_headers<'b>(
+        &'b self,
+        name: &'b HeaderName,
+    ) -> impl Iterator<Item = &'b [u8]> {
+        let exact = name.as_str();
+        let found = match name.hyphenated() {
+            Some(other) if self.request_header(exact).is_none() => other,
+            _ => exact,
+        };
+        self.request_headers(found)
+    }
+
+    /// The first value of a header that a configuration names.
+    pub fn configured_header<'b>(&'b self, name: &'b HeaderName) -> Option<&'b [u8]> {
+        self.configured_headers(name).next()
     }
 
     /// Removes a request header; costs nothing when there is none.

@@ -6,6 +6,7 @@ use crate::model::Plugin;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// The version that every plugin reports: Kong's plugins carry the version of the Kong
 /// release whose behaviour they have, and peers compare it.
@@ -78,12 +79,20 @@ impl EnabledPlugins {
     }
 }
 
+/// What a node is called, for plugins that tell of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeName {
+    pub id: Uuid,
+    pub hostname: Arc<str>,
+}
+
 /// Builds handlers. There is one per node: it owns the state that outlives a configuration,
 /// such as the counters of rate-limiting.
 #[derive(Debug)]
 pub struct Factory {
     build: &'static [Implemented],
     enabled: EnabledPlugins,
+    node: NodeName,
     counters: Arc<Counters>,
 }
 
@@ -99,8 +108,19 @@ impl Factory {
         Factory {
             build,
             enabled,
+            node: NodeName::default(),
             counters: Arc::default(),
         }
+    }
+
+    /// The same for the node of this name.
+    #[must_use]
+    pub fn on_node(self, node: NodeName) -> Factory {
+        Factory { node, ..self }
+    }
+
+    pub(super) fn node(&self) -> &NodeName {
+        &self.node
     }
 
     /// What this node can run and is allowed to.

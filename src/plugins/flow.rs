@@ -15,6 +15,9 @@ pub enum Flow {
     Respond(Reply),
     /// Answer with an error body in the format that the client accepts.
     Refuse(Refusal),
+    /// Answer with this status and what the gateway itself says to it: an error text in the
+    /// format that the client accepts, a page, or nothing.
+    Status(u16),
     /// The plugin itself failed: the client gets a 500, the reason goes to the log and
     /// must therefore not contain secrets.
     Fail(Cow<'static, str>),

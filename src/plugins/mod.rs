@@ -8,6 +8,7 @@
 mod context;
 mod factory;
 mod flow;
+mod header_name;
 
 pub mod correlation_id;
 pub mod key_auth;
@@ -18,10 +19,12 @@ pub mod request_termination;
 mod testing;
 
 pub use context::{
-    Consumer, Context, Directory, EntityRef, Identity, KeyOwner, Peer, Response, Timestamp,
+    Captures, Consumer, Context, Directory, EntityRef, Identity, KeyOwner, Peer, Response,
+    RouteView, Timestamp,
 };
-pub use factory::{BuildError, EnabledPlugins, Factory, Implemented, VERSION};
+pub use factory::{BuildError, EnabledPlugins, Factory, Implemented, NodeName, VERSION};
 pub use flow::{Access, Flow, Refusal};
+pub use header_name::HeaderName;
 
 /// Every plugin that comes with Langur, by descending priority (priorities as Kong's). A build of
 /// one's own may have fewer: see `examples/fewer_plugins.rs`.

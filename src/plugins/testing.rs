@@ -1,13 +1,13 @@
 //! What the plugins' own tests drive handlers with.
 
 use super::{
-    Access, Consumer, Context, Directory, EntityRef, Flow, Handler, Identity, KeyOwner, Peer,
-    Response, Timestamp,
+    Access, Captures, Consumer, Context, Directory, EntityRef, Flow, Handler, HeaderName, Identity,
+    KeyOwner, Peer, Response, RouteView, Timestamp,
 };
 use crate::http::{HeaderEdits, RequestHead, Span, Version};
 use crate::model::Plugin;
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 /// An enabled global plugin.
@@ -116,6 +116,27 @@ pub struct Request {
     pub status: u16,
 }
 
+/// The route and service of every request here.
+struct View;
+
+impl RouteView for View {
+    fn captures(&self, path: &str) -> Captures {
+        assert_eq!(path, "/normal");
+        Captures {
+            unnamed: vec!["x".to_owned(), "y".to_owned()],
+            named: vec![("b".to_owned(), "y".to_owned())],
+        }
+    }
+
+    fn route(&self) -> Map<String, Value> {
+        Map::from_iter([("name".to_owned(), json!("r"))])
+    }
+
+    fn service(&self) -> Option<Map<String, Value>> {
+        Some(Map::from_iter([("name".to_owned(), json!("s"))]))
+    }
+}
+
 pub const ROUTE: EntityRef<'static> = EntityRef {
     id: Uuid::from_u128(0xAA),
     name: Some("r"),
@@ -158,6 +179,8 @@ impl Request {
                 slot: 7,
                 request: self.request_number,
             },
+            normal_path: Some(b"/normal"),
+            matched: Some(&View),
             route: Some(ROUTE),
             service: Some(SERVICE),
             identity: &mut self.identity,
@@ -185,6 +208,19 @@ impl Request {
 
     pub fn header_filter(&mut self, handler: &dyn Handler) {
         self.with(true, |context| handler.header_filter(context));
+    }
+
+    /// The values of a header that a configuration names.
+    pub fn configured(&self, name: &str) -> Vec<String> {
+        let mut request = Request::new("GET / HTTP/1.1\r\n");
+        request.head = self.head.clone();
+        let name = HeaderName::from(name);
+        request.with(false, |context| {
+            let values = context.configured_headers(&name);
+            values
+                .map(|value| String::from_utf8_lossy(value).into_owned())
+                .collect()
+        })
     }
 
     /// The request's headers as the upstream gets them.

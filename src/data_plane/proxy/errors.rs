@@ -82,17 +82,54 @@ pub fn plain_json(status: u16, message: &str) -> Reply {
     Reply::new(status).with_body(JSON, body)
 }
 
-/// The page of the HTTP engine for statuses that have no template: redirects, 501, 505.
-pub fn engine_page(status: u16) -> Reply {
-    let title = match status {
+/// The answer to a status that somebody chose without saying anything to it, as nginx and Kong
+/// give it: a text in the format that the client accepts, a page, or nothing.
+pub fn of_status(status: u16, asked: &Asked<'_>, default_type: &str, request_id: &str) -> Reply {
+    match status {
+        400 | 408 | 411 | 412 | 413 | 414 | 417 | 504 => {
+            engine(status, asked, default_type, request_id)
+        }
+        // nginx's own status for it; clients get 400 with its message.
+        494 => {
+            let message = default_message(status);
+            engine_with(400, message, asked, default_type, request_id)
+        }
+        _ if page_title(status).is_some() => engine_page(status),
+        _ => Reply {
+            // Clients go on waiting after an interim status, unless the connection ends.
+            close: status < 200,
+            ..Reply::new(status)
+        },
+    }
+}
+
+/// The titles of the HTTP engine's pages: of the statuses that have no text of the gateway's.
+fn page_title(status: u16) -> Option<&'static str> {
+    Some(match status {
         301 => "301 Moved Permanently",
         302 => "302 Found",
+        303 => "303 See Other",
         307 => "307 Temporary Redirect",
         308 => "308 Permanent Redirect",
+        402 => "402 Payment Required",
+        403 => "403 Forbidden",
+        406 => "406 Not Acceptable",
+        409 => "409 Conflict",
+        410 => "410 Gone",
+        415 => "415 Unsupported Media Type",
+        416 => "416 Requested Range Not Satisfiable",
+        421 => "421 Misdirected Request",
+        429 => "429 Too Many Requests",
         501 => "501 Not Implemented",
         505 => "505 HTTP Version Not Supported",
-        _ => "Error",
-    };
+        507 => "507 Insufficient Storage",
+        _ => return None,
+    })
+}
+
+/// The page of the HTTP engine for a status without a text of the gateway's.
+pub fn engine_page(status: u16) -> Reply {
+    let title = page_title(status).unwrap_or("Error");
     let body = format!(
         "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n\
          <center><h1>{title}</h1></center>\r\n</body>\r\n</html>\r\n"

@@ -20,6 +20,7 @@ mod request_headers;
 mod request_id;
 mod response_headers;
 mod retry;
+mod route_view;
 mod settings;
 mod trusted;
 mod upstream_tls;
@@ -107,6 +108,19 @@ impl<R: Recorder, C: Clock> Proxy<R, C> {
             }),
             failures: Cell::default(),
         }
+    }
+
+    /// What every request begins with, also one that is refused.
+    fn start(&self, exchange: &mut Exchange, connection: &Connection, head: &mut RequestHead) {
+        exchange.reset(head);
+        exchange.times.begun = self.clock.monotonic_us();
+        exchange.times.begun_at = self.clock.epoch_ms();
+        exchange.request_id = RequestId::random();
+        exchange.current = Some(Current {
+            snapshot: Arc::clone(self.worker.borrow_mut().snapshots.load()),
+            client: Client::of(connection, &exchange.head, &self.settings),
+            matched: None,
+        });
     }
 
     /// A request that no upstream answered: what its client is told, by its id.
@@ -204,20 +218,12 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
     type Exchange = Exchange;
 
     fn begin(&self, exchange: &mut Exchange, connection: &Connection, head: &mut RequestHead) {
-        exchange.reset(head);
-        exchange.times.begun = self.clock.monotonic_us();
-        exchange.times.begun_at = self.clock.epoch_ms();
-        exchange.request_id = RequestId::random();
-        let worker = &mut *self.worker.borrow_mut();
-        let snapshot = Arc::clone(worker.snapshots.load());
-        let client = Client::of(connection, &exchange.head, &self.settings);
-        let mut current = Current {
-            snapshot,
-            client,
-            matched: None,
-        };
-        find_route(exchange, &mut current, connection, &mut worker.scratch);
-        exchange.current = Some(current);
+        self.start(exchange, connection, head);
+        if let Some(mut current) = exchange.current.take() {
+            let scratch = &mut self.worker.borrow_mut().scratch;
+            find_route(exchange, &mut current, connection, scratch);
+            exchange.current = Some(current);
+        }
     }
 
     fn request_id<'a>(&self, exchange: &'a Exchange) -> &'a str {
@@ -241,7 +247,8 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
             plugin_run::collect_global(exchange);
             return Verdict::Respond(reply);
         }
-        if let Some(reply) = plugin_run::access(exchange).await {
+        let default_type = &self.settings.error_default_type;
+        if let Some(reply) = plugin_run::access(exchange, default_type, &self.clock).await {
             return Verdict::Respond(reply);
         }
         if exchange.service().is_none() {
@@ -347,22 +354,21 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
 
     fn refuse(
         &self,
-        _connection: &Connection,
+        connection: &Connection,
         head: Option<&RequestHead>,
         refusal: Refusal,
     ) -> Reply {
-        let id = RequestId::random();
-        let none = RequestHead::default();
-        let asked = Asked::of(head.unwrap_or(&none));
-        let mut reply = self.refusal(refusal, &asked, id.as_str());
-        let own = Own {
-            tokens: self.settings.headers,
-            request_id: id.as_str(),
-            timing: Timing::Made { response: 0 },
-            charset: self.settings.charset.as_deref(),
-            status: reply.status,
-        };
-        own.write_reply(&mut reply);
+        // Global plugins see such an answer as they see any other without a route.
+        let mut exchange = Exchange::default();
+        self.start(
+            &mut exchange,
+            connection,
+            &mut head.cloned().unwrap_or_default(),
+        );
+        let asked = Asked::of(&exchange.head);
+        let mut reply = self.refusal(refusal, &asked, exchange.request_id.as_str());
+        plugin_run::collect_global(&mut exchange);
+        self.respond(&mut exchange, &mut reply);
         reply.close = true;
         reply
     }
@@ -423,10 +429,15 @@ fn find_route(
         src: (client.address.ip(), client.address.port()),
         dst_port: client.port,
     };
-    current.matched = current.snapshot.find_route(&facts, scratch);
-    if current.matched.is_some() {
-        exchange.start = Start::Matched;
+    let Some(matched) = current.snapshot.find_route(&facts, scratch) else {
+        return;
+    };
+    if current.snapshot.misleads(&matched, &facts, scratch) {
+        exchange.start = Start::BadPath;
+        return;
     }
+    current.matched = Some(matched);
+    exchange.start = Start::Matched;
 }
 
 /// Path and query for the upstream.

@@ -1,12 +1,14 @@
 //! Runs the plugins of a request, phase by phase.
 
-use super::errors::{Asked, negotiated, plain_json};
+use super::clock::Clock;
+use super::errors::{Asked, negotiated, of_status, plain_json};
 use super::exchange::{Current, Exchange, entities, plugin_protocol};
 use crate::data_plane::router::{CompiledConsumer, Plan, PluginFactory, PluginInstance, Snapshot};
 use crate::http::{HeaderEdits, Reply, ResponseHead};
 use crate::model;
 use crate::plugins::{
-    Access, Consumer, Context, Directory, Factory, Flow, Handler, KeyOwner, Response, Timestamp,
+    Access, Consumer, Context, Directory, Factory, Flow, Handler, KeyOwner, Response, RouteView,
+    Timestamp,
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -58,18 +60,33 @@ pub fn body_limit(exchange: &Exchange) -> Option<usize> {
 /// The access phase. Every plugin of the request is collected for the later phases, also
 /// those behind one that answers. The configuration of each is chosen when its turn comes,
 /// so that an authentication plugin changes what follows it.
-pub async fn access(exchange: &mut Exchange) -> Option<Reply> {
-    let now = Timestamp(exchange.times.begun_at);
+///
+/// Plugins see the time of this phase, not of the request's head: what has waited for its body
+/// must not count into a window that is over.
+pub async fn access(
+    exchange: &mut Exchange,
+    error_default_type: &str,
+    clock: &impl Clock,
+) -> Option<Reply> {
     let current = exchange.current.take()?;
-    let answer = access_with(exchange, &current, now).await;
+    let answer = access_with(exchange, &current, error_default_type, clock).await;
     exchange.current = Some(current);
     answer
 }
 
-async fn access_with(exchange: &mut Exchange, current: &Current, now: Timestamp) -> Option<Reply> {
-    let mut answer = None;
+async fn access_with(
+    exchange: &mut Exchange,
+    current: &Current,
+    error_default_type: &str,
+    clock: &impl Clock,
+) -> Option<Reply> {
     let mut consumer = None;
     let mut plugins = plan(current, consumer);
+    if plugins.is_empty() {
+        return None;
+    }
+    let mut answer = None;
+    let now = Timestamp(clock.epoch_ms());
     let mut next = 0;
     while let Some(instance) = plugins.get(next) {
         let instance = Arc::clone(instance);
@@ -85,7 +102,7 @@ async fn access_with(exchange: &mut Exchange, current: &Current, now: Timestamp)
                 Access::Pending(flow) => flow.await,
             }
         };
-        answer = reply_of(flow, exchange, &instance);
+        answer = reply_of(flow, exchange, &instance, error_default_type);
         let found = exchange.identity.consumer.as_ref().map(|found| found.id);
         if found != consumer {
             consumer = found;
@@ -121,7 +138,12 @@ fn plan(current: &Current, consumer: Option<Uuid>) -> Plan {
         .plugins_for(route, service.map(|service| service.id), consumer, protocol)
 }
 
-fn reply_of(flow: Flow, exchange: &Exchange, instance: &PluginInstance) -> Option<Reply> {
+fn reply_of(
+    flow: Flow,
+    exchange: &Exchange,
+    instance: &PluginInstance,
+    error_default_type: &str,
+) -> Option<Reply> {
     match flow {
         Flow::Continue => None,
         Flow::Respond(reply) => Some(reply),
@@ -133,6 +155,11 @@ fn reply_of(flow: Flow, exchange: &Exchange, instance: &PluginInstance) -> Optio
             let headers = headers.map(|(name, value): (_, Bytes)| (name.into(), value));
             reply.headers.extend(headers);
             Some(reply)
+        }
+        Flow::Status(status) => {
+            let asked = Asked::of(&exchange.head);
+            let id = exchange.request_id.as_str();
+            Some(of_status(status, &asked, error_default_type, id))
         }
         Flow::Fail(reason) => {
             let (plugin, request_id) = (&*instance.name, exchange.request_id.as_str());
@@ -199,7 +226,8 @@ pub fn log(exchange: &mut Exchange, now: Timestamp) {
 /// The request as a plugin sees it. The exchange's own `current` is out on loan.
 fn context<'a>(exchange: &'a mut Exchange, current: &'a Current, now: Timestamp) -> Context<'a> {
     let peer = exchange.peer(&current.client);
-    let entities = current.matched.as_ref().map(entities);
+    let matched = current.matched.as_ref();
+    let entities = matched.map(entities);
     Context {
         head: &exchange.head,
         request_edits: &mut exchange.request_edits,
@@ -208,6 +236,8 @@ fn context<'a>(exchange: &'a mut Exchange, current: &'a Current, now: Timestamp)
         body: exchange.body.as_deref(),
         new_body: &mut exchange.new_body,
         peer,
+        normal_path: (!exchange.path_is_raw).then_some(&*exchange.path_buffer),
+        matched: matched.map(|matched| matched as &dyn RouteView),
         route: entities.map(|(route, _)| route),
         service: entities.and_then(|(_, service)| service),
         identity: &mut exchange.identity,

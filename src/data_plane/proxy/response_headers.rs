@@ -118,14 +118,6 @@ impl Own<'_> {
         }
     }
 
-    /// Adds the headers to an answer of the gateway that no plugin sees.
-    pub fn write_reply(&self, reply: &mut Reply) {
-        let mut edits = HeaderEdits::default();
-        take_headers(reply, &mut edits);
-        self.write(&ResponseHead::default(), &mut edits);
-        put_headers(reply, &edits);
-    }
-
     /// Textual types without a charset get the configured one, as nginx does: not on 301
     /// and 302, and only where the type stands alone.
     fn write_charset(&self, head: &ResponseHead, edits: &mut HeaderEdits) {

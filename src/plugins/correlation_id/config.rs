@@ -1,5 +1,6 @@
 //! The configuration of correlation-id.
 
+use crate::plugins::HeaderName;
 use serde::Deserialize;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -19,7 +20,7 @@ pub enum Generator {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default)]
 pub struct Config {
-    pub header_name: String,
+    pub header_name: HeaderName,
     pub generator: Generator,
     /// Give the id to the client too.
     pub echo_downstream: bool,
@@ -28,7 +29,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Config {
         Config {
-            header_name: "Kong-Request-ID".to_owned(),
+            header_name: "Kong-Request-ID".into(),
             generator: Generator::Counter,
             echo_downstream: false,
         }

@@ -15,9 +15,18 @@ static PREFIX: LazyLock<Uuid> = LazyLock::new(random_uuid);
 static COUNTER: AtomicU64 = AtomicU64::new(0);
 
 pub(in crate::plugins) fn build(plugin: &Plugin) -> Result<Arc<dyn Handler>, BuildError> {
-    Ok(Arc::new(CorrelationId {
-        config: config_of(plugin)?,
-    }))
+    let config: Config = config_of(plugin)?;
+    let name = &config.header_name;
+    // Kong takes any text here, so a configuration that has one must go on working.
+    if !name.is_legal() {
+        tracing::warn!(
+            plugin = %plugin.id,
+            header_name = name.text(),
+            sent = name.as_str(),
+            "correlation-id: header_name is no header name, it is sent percent-encoded"
+        );
+    }
+    Ok(Arc::new(CorrelationId { config }))
 }
 
 struct CorrelationId {
@@ -30,31 +39,63 @@ impl Handler for CorrelationId {
     }
 
     fn access<'c>(&'c self, context: &'c mut Context<'_>) -> Access<'c> {
-        let name = &self.config.header_name;
-        let given = context.request_header(name);
-        if given.is_none_or(<[u8]>::is_empty) {
-            let mut id = Id::default();
-            // Cannot fail: the longest id is shorter than the buffer.
-            let _ = self.write_id(&mut &mut id.text[..], context);
-            context.request_edits.set(name, id.as_bytes());
+        if !self.echo_given(context) {
+            let id = self.new_id(context);
+            let name = &self.config.header_name;
+            context.request_edits.set(name.as_str(), id.as_bytes());
+            self.echo(context, id.as_bytes());
         }
         Flow::Continue.into()
     }
 
-    /// Echoes in the header phase, so that the id is also on answers of other plugins.
+    /// The client is told the id that the access phase found or made, even when a plugin has
+    /// hidden it from the upstream since. Where there was no access phase, because the request
+    /// was refused or has no route, an id is made now.
     fn header_filter(&self, context: &mut Context<'_>) {
-        if !self.config.echo_downstream {
+        let name = self.config.header_name.on_response();
+        if !self.config.echo_downstream || context.response_edits.sets(name.as_bytes()) {
             return;
         }
-        let name = &self.config.header_name;
-        let id = context.request_edits.get(&context.head.headers, name);
-        if let Some(id) = id.filter(|id| !id.is_empty()) {
-            context.response_edits.set(name, id);
+        if !self.echo_given(context) {
+            let id = self.new_id(context);
+            self.echo(context, id.as_bytes());
         }
     }
 }
 
 impl CorrelationId {
+    /// Says whether the client gave an id, and echoes it.
+    fn echo_given(&self, context: &mut Context<'_>) -> bool {
+        let name = &self.config.header_name;
+        let (head, edits) = (&context.head.headers, &*context.request_edits);
+        let by = |name| edits.get(head, name);
+        let given = match (by(name.as_str()), name.hyphenated()) {
+            (None, Some(hyphenated)) => by(hyphenated),
+            (found, _) => found,
+        };
+        let Some(id) = given.filter(|id| !id.is_empty()) else {
+            return false;
+        };
+        if self.config.echo_downstream {
+            context.response_edits.set(name.on_response(), id);
+        }
+        true
+    }
+
+    fn echo(&self, context: &mut Context<'_>, id: &[u8]) {
+        if self.config.echo_downstream {
+            let name = self.config.header_name.on_response();
+            context.response_edits.set(name, id);
+        }
+    }
+
+    fn new_id(&self, context: &Context<'_>) -> Id {
+        let mut id = Id::default();
+        // Cannot fail: the longest id is shorter than the buffer.
+        let _ = self.write_id(&mut &mut id.text[..], context);
+        id
+    }
+
     fn write_id(&self, out: &mut impl Write, context: &Context<'_>) -> std::io::Result<()> {
         match self.config.generator {
             Generator::Uuid => write!(out, "{}", random_uuid()),
@@ -151,6 +192,55 @@ mod tests {
             "mine2",
             &["X-CID: mine2"],
         );
+    }
+
+    #[test]
+    fn beside_06_a_header_name_with_underscores_finds_hyphens() {
+        let check = |lines: &str, upstream: &str, echoed: &str| {
+            let config = json!({"header_name": "X_Corr", "echo_downstream": true});
+            let handler = build(&plugin("correlation-id", config)).expect("builds");
+            let mut request = Request::new(&format!("GET / HTTP/1.1\r\n{lines}"));
+            request.access(&*handler);
+            request.header_filter(&*handler);
+            assert_eq!(request.upstream_headers(), [upstream], "{lines:?}");
+            assert_eq!(request.response_headers(), [echoed], "{lines:?}");
+        };
+        check("x-corr: mine\r\n", "x-corr: mine", "X-Corr: mine");
+        check("X_CORR: mine\r\n", "X_CORR: mine", "X-Corr: mine");
+    }
+
+    #[test]
+    fn beside_07_an_id_is_echoed_without_an_access_phase() {
+        let check = |lines: &str, echo: bool, expected: Option<&str>| {
+            let config = json!({"echo_downstream": echo, "generator": "uuid"});
+            let handler = build(&plugin("correlation-id", config)).expect("builds");
+            let mut request = Request::new(&format!("GET / HTTP/1.1\r\n{lines}"));
+            request.header_filter(&*handler);
+            let found = request.response_headers();
+            let id = found
+                .iter()
+                .find_map(|line| line.strip_prefix("Kong-Request-ID: "));
+            match expected {
+                Some("") => assert!(Uuid::parse_str(id.expect("an id")).is_ok(), "{id:?}"),
+                expected => assert_eq!(id, expected, "{lines:?}"),
+            }
+        };
+        check("", true, Some(""));
+        check("Kong-Request-ID: mine\r\n", true, Some("mine"));
+        check("Kong-Request-ID: mine\r\n", false, None);
+    }
+
+    #[test]
+    fn trial_26_a_header_name_that_is_none_is_encoded() {
+        let config =
+            json!({"header_name": "my id: x", "generator": "uuid", "echo_downstream": true});
+        let handler = build(&plugin("correlation-id", config)).expect("builds");
+        let mut request = Request::new("GET / HTTP/1.1\r\n");
+        request.access(&*handler);
+        for lines in [request.upstream_headers(), request.response_headers()] {
+            let (name, _) = lines[0].split_once(": ").expect("a header");
+            assert_eq!(name, "my%20id%3A%20x");
+        }
     }
 
     #[test]

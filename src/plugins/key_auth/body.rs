@@ -35,13 +35,13 @@ impl<'a> Body<'a> {
     pub fn field(&self, name: &str) -> Field {
         match self {
             Body::Form(form) => {
-                let mut values = query::arguments(form)
-                    .filter(|argument| *argument.name() == *name.as_bytes())
-                    .filter_map(query::Argument::value);
+                let mut values = query::values(form, name.as_bytes());
                 match (values.next(), values.next()) {
-                    (None, _) => Field::Missing,
-                    (Some(value), None) => Field::One(String::from_utf8_lossy(&value).into_owned()),
-                    (Some(_), Some(_)) => Field::Several,
+                    (None | Some(None), None) => Field::Missing,
+                    (Some(Some(value)), None) => {
+                        Field::One(String::from_utf8_lossy(&value).into_owned())
+                    }
+                    (_, Some(_)) => Field::Several,
                 }
             }
             Body::Json(object) => match object.get(name) {
@@ -80,6 +80,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn beside_03_a_field_without_a_value_counts() {
+        let field = |content_type: &str, text: &str| {
+            let body = Body::read(content_type.as_bytes(), text.as_bytes());
+            body.expect("fields").field("key")
+        };
+        let form = "application/x-www-form-urlencoded";
+        for text in ["key=1&key", "key&key=1", "key&key", "key=&key=1"] {
+            assert_eq!(field(form, text), Field::Several, "{text}");
+        }
+        let json = "application/json";
+        for text in ["true", "1", "null"] {
+            let text = format!(r#"{{"key":{text}}}"#);
+            assert_eq!(field(json, &text), Field::Missing, "{text}");
+        }
+    }
+
+    #[test]
     fn fields_are_found_and_removed() {
         let check = |content_type: &str, text: &str, field: Field, rest: Option<&str>| {
             let body = Body::read(content_type.as_bytes(), text.as_bytes());
@@ -98,6 +115,7 @@ mod tests {
         check(form, "key=k1&a=b", one("k1"), Some("a=b"));
         check(form, "a=b", Field::Missing, None);
         check(form, "key=1&key=2", Field::Several, Some(""));
+        check(form, "key", Field::Missing, Some(""));
         let json = "Application/JSON; charset=utf-8";
         check(json, r#"{"key":"k1","a":1}"#, one("k1"), Some(r#"{"a":1}"#));
         check(json, r#"{"a":1}"#, Field::Missing, None);

@@ -1,12 +1,13 @@
 //! The configuration of key-auth.
 
+use crate::plugins::HeaderName;
 use serde::Deserialize;
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default)]
 pub struct Config {
     /// Names of the header, query argument or body field, tried in this order.
-    pub key_names: Vec<String>,
+    pub key_names: Vec<HeaderName>,
     /// Keep the key from the upstream.
     pub hide_credentials: bool,
     /// Username or id of the consumer that stands in when authentication fails.
@@ -22,7 +23,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Config {
         Config {
-            key_names: vec!["apikey".to_owned()],
+            key_names: vec!["apikey".into()],
             hide_credentials: false,
             anonymous: None,
             key_in_header: true,

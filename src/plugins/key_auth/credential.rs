@@ -3,7 +3,7 @@
 use super::body::{Body, Field};
 use super::config::Config;
 use crate::http::query;
-use crate::plugins::Context;
+use crate::plugins::{Context, HeaderName};
 use std::borrow::Cow;
 
 /// What a request presents. Never derive `Debug` here: it holds a key.
@@ -19,6 +19,9 @@ pub enum Presented {
 enum Found<'a> {
     Missing,
     One(Cow<'a, [u8]>),
+    /// There, but without a value that could be a key: an argument without `=`. As in Kong, the
+    /// name is not looked for in further places.
+    NoText,
     Several,
 }
 
@@ -36,7 +39,7 @@ pub fn find(config: &Config, context: &mut Context<'_>) -> Presented {
     for name in &config.key_names {
         let found = find_named(config, context, body.as_ref(), name);
         let key = match found {
-            Found::Missing => continue,
+            Found::Missing | Found::NoText => continue,
             Found::Several => return Presented::Duplicate,
             Found::One(key) => String::from_utf8_lossy(&key).into_owned(),
         };
@@ -58,48 +61,52 @@ fn find_named<'c>(
     config: &Config,
     context: &'c Context<'_>,
     body: Option<&Body<'_>>,
-    name: &'c str,
+    name: &'c HeaderName,
 ) -> Found<'c> {
     if config.key_in_header {
-        let found = only(context.request_headers(name).map(Cow::Borrowed));
+        let values = context.configured_headers(name);
+        let found = only(values.map(|value| Some(Cow::Borrowed(value))));
         if !matches!(found, Found::Missing) {
             return found;
         }
     }
     if config.key_in_query {
-        // An argument without `=` has no value that could be a key.
         let query = context.effective_query().unwrap_or_default();
-        let values = query::arguments(query)
-            .filter(|argument| *argument.name() == *name.as_bytes())
-            .filter_map(query::Argument::value);
-        let found = only(values);
+        let found = only(query::values(query, name.text().as_bytes()));
         if !matches!(found, Found::Missing) {
             return found;
         }
     }
-    match body.map_or(Field::Missing, |body| body.field(name)) {
+    match body.map_or(Field::Missing, |body| body.field(name.text())) {
         Field::Missing => Found::Missing,
         Field::One(key) => Found::One(Cow::Owned(key.into_bytes())),
         Field::Several => Found::Several,
     }
 }
 
-fn only<'a>(mut values: impl Iterator<Item = Cow<'a, [u8]>>) -> Found<'a> {
+/// What a name has in one place; `None` is a value that is no text. It counts all the same: of
+/// two arguments a gateway and the upstream could take different ones.
+fn only<'a>(mut values: impl Iterator<Item = Option<Cow<'a, [u8]>>>) -> Found<'a> {
     match (values.next(), values.next()) {
         (None, _) => Found::Missing,
-        (Some(value), None) => Found::One(value),
+        (Some(Some(value)), None) => Found::One(value),
+        (Some(None), None) => Found::NoText,
         (Some(_), Some(_)) => Found::Several,
     }
 }
 
 /// Removes the name from header, query and body alike, wherever the key was.
-fn hide(context: &mut Context<'_>, body: Option<&mut Body<'_>>, name: &str) {
-    context.clear_request_header(name);
-    let query = context.effective_query().unwrap_or_default();
-    if query::arguments(query).any(|argument| *argument.name() == *name.as_bytes()) {
-        *context.query = Some(query::without(query, name.as_bytes()));
+fn hide(context: &mut Context<'_>, body: Option<&mut Body<'_>>, name: &HeaderName) {
+    context.clear_request_header(name.as_str());
+    if let Some(hyphenated) = name.hyphenated() {
+        context.clear_request_header(hyphenated);
     }
-    if body.is_some_and(|body| body.remove(name)) {
+    let text = name.text().as_bytes();
+    let query = context.effective_query().unwrap_or_default();
+    if query::values(query, text).next().is_some() {
+        *context.query = Some(query::without(query, text));
+    }
+    if body.is_some_and(|body| body.remove(name.text())) {
         // Filled in by the caller, who owns the body.
         *context.new_body = Some(Vec::new());
     }

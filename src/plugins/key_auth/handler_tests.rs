@@ -46,7 +46,7 @@ fn outcome(config: Value, request: &mut Request) -> String {
             format!("{} {}{}", refusal.status, refusal.message, headers.concat())
         }
         Flow::Fail(reason) => format!("fail: {reason}"),
-        Flow::Respond(reply) => panic!("{reply:?}"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -99,6 +99,52 @@ fn keys_are_found_by_name_and_place() {
         "GET / HTTP/1.1\r\napikey: orphan\r\n",
         "fail: a key belongs to a consumer that is missing",
     );
+}
+
+#[test]
+fn beside_03_an_argument_without_a_value_is_one_too() {
+    let check = |target: &str, expected: &str| {
+        let found = outcome(
+            json!({}),
+            &mut request(&format!("GET {target} HTTP/1.1\r\n")),
+        );
+        assert_eq!(
+            found,
+            format!("401 {expected} WWW-Authenticate: Key"),
+            "{target}"
+        );
+    };
+    let duplicate = "Duplicate API key found";
+    check("/a?apikey=k1&apikey", duplicate);
+    check("/a?apikey&apikey=k1", duplicate);
+    check("/a?apikey&apikey", duplicate);
+    check("/a?apikey=&apikey=k1", duplicate);
+    check("/a?apikey", "No API key found in request");
+
+    // A name that is there is not looked for in the body, but the next one is.
+    let names = json!({"key_names": ["a", "b"], "key_in_body": true});
+    let form = "Content-Type: application/x-www-form-urlencoded\r\n";
+    let mut request = request(&format!("POST /?a HTTP/1.1\r\n{form}"));
+    request.body = Some(b"a=k1&b=k2".to_vec());
+    assert_eq!(outcome(names, &mut request), "bob");
+}
+
+#[test]
+fn beside_06_a_key_name_with_underscores_finds_hyphens() {
+    let check = |name: &str, lines: &str, expected: &str, upstream: &[&str]| {
+        let config = json!({"key_names": [name], "hide_credentials": true});
+        let mut request = request(&format!("GET / HTTP/1.1\r\n{lines}"));
+        assert_eq!(outcome(config, &mut request), expected, "{name} {lines:?}");
+        let keys = |line: &String| line.to_lowercase().starts_with("api");
+        let mut sent = request.upstream_headers();
+        sent.retain(keys);
+        assert_eq!(sent, upstream, "{name} {lines:?}");
+    };
+    let none = "401 No API key found in request WWW-Authenticate: Key";
+    check("api_key", "api-key: k1\r\n", "alice", &[]);
+    check("api_key", "api_key: k1\r\n", "alice", &[]);
+    check("api_key", "api-key: k2\r\napi_key: k1\r\n", "alice", &[]);
+    check("api-key", "api_key: k1\r\n", none, &["api_key: k1"]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The configuration of rate-limiting.
 
 use super::window::{PERIODS, Period};
+use crate::plugins::HeaderName;
 use serde::Deserialize;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -36,7 +37,7 @@ pub struct Config {
     pub month: Option<f64>,
     pub year: Option<f64>,
     pub limit_by: LimitBy,
-    pub header_name: Option<String>,
+    pub header_name: Option<HeaderName>,
     pub path: Option<String>,
     pub policy: Policy,
     pub hide_client_headers: bool,

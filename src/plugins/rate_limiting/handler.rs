@@ -107,8 +107,8 @@ impl RateLimiting {
                 .service
                 .map(|service| Identifier::Entity(service.id)),
             LimitBy::Header => {
-                let name = self.config.header_name.as_deref();
-                name.and_then(|name| context.request_header(name))
+                let name = self.config.header_name.as_ref();
+                name.and_then(|name| context.configured_header(name))
                     .map(Identifier::Header)
             }
             LimitBy::Path => {

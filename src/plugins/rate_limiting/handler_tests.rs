@@ -205,6 +205,24 @@ fn requests_count_for_whom_is_configured() {
 }
 
 #[test]
+fn beside_06_a_header_name_with_underscores_finds_hyphens() {
+    let shared = |name: &str, line: &str| {
+        let config = json!({"minute": 1, "limit_by": "header", "header_name": name});
+        let limiter = Limiter::new(config);
+        let from = |client| {
+            let mut request = Request::new(&format!("GET / HTTP/1.1\r\n{line}: v\r\n"));
+            request.client = client;
+            request
+        };
+        assert!(limiter.passes(&mut from("10.0.0.1")));
+        !limiter.passes(&mut from("10.0.0.2"))
+    };
+    assert!(shared("x_lim", "X-Lim"));
+    assert!(shared("x_lim", "x_lim"));
+    assert!(!shared("x-lim", "x_lim"));
+}
+
+#[test]
 fn counters_outlive_a_configuration() {
     let counters = Arc::new(Counters::default());
     let plugin_with = |minute: u32, route: Option<u128>| {

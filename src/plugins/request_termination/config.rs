@@ -1,5 +1,6 @@
 //! The configuration of request-termination.
 
+use crate::plugins::HeaderName;
 use serde::Deserialize;
 
 #[derive(Clone, Debug, Deserialize)]
@@ -12,7 +13,7 @@ pub struct Config {
     /// Answer with what the gateway saw.
     pub echo: bool,
     /// Only requests with this header or query argument.
-    pub trigger: Option<String>,
+    pub trigger: Option<HeaderName>,
 }
 
 impl Default for Config {

@@ -10,7 +10,7 @@ pub const PLUGIN: Implemented = Implemented {
     name: "request-termination",
     version: VERSION,
     priority: PRIORITY,
-    build: |_, plugin| handler::build(plugin),
+    build: |factory, plugin| handler::build(plugin, factory.node()),
 };
 
 /// As Kong's.

@@ -1,9 +1,11 @@
 //! The pipeline as drivers see it, without sockets.
 
 mod allocations;
+mod beside_kong;
 mod driven;
 mod errors;
 mod health;
+mod hostile;
 mod plugins;
 mod recorded;
 mod requests;
