@@ -75,6 +75,7 @@ images-offline folder="target/images":
 test-composition:
     cargo build
     tests/composition/test_composition.py
+    tests/composition/test_kong_compose.py
 
 # Conformance against the recorded answers of a real Kong, where they are
 conformance *args:

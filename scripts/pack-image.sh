@@ -14,5 +14,6 @@ context=$(mktemp -d)
 trap 'rm -rf "$context"' EXIT
 install -m 755 "$binary" "$context/langur"
 install -m 644 "$authorities" "$context/"
+install -m 755 scripts/docker-entrypoint.sh "$context/"
 docker build --quiet --file Dockerfile.packed --tag "$tag" "$context" >/dev/null
 echo "pack-image: $tag made of $binary"

@@ -18,13 +18,19 @@ pub struct Step {
     pub applied: bool,
 }
 
-/// Applies the pending steps, all or none, and names them.
+/// Applies the pending steps, all or none, and names them. On PostgreSQL the connections look for
+/// tables in `schema`, which is made if it is not there.
 ///
 /// # Errors
-/// When the database fails or holds a step that this program does not know: it was written
+/// When the database fails, refuses to make the schema, or holds a step that this program does not know: it was written
 /// by a later version.
-pub async fn up(db: &DatabaseConnection) -> Result<Vec<String>, DbErr> {
+pub async fn up(db: &DatabaseConnection, schema: Option<&str>) -> Result<Vec<String>, DbErr> {
     let transaction = begin(db).await?;
+    if let Some(schema) = schema
+        && !has_schema(&transaction, schema).await?
+    {
+        make_schema(&transaction, schema).await?;
+    }
     let pending = Migrator::get_pending_migrations(&transaction).await?;
     let names: Vec<_> = pending.iter().map(|step| step.name().to_owned()).collect();
     if names.is_empty() {
@@ -52,10 +58,37 @@ pub async fn list(db: &DatabaseConnection) -> Result<Vec<Step>, DbErr> {
 ///
 /// # Errors
 /// As [`up`].
-pub async fn reset(db: &DatabaseConnection) -> Result<(), DbErr> {
+pub async fn reset(db: &DatabaseConnection, schema: Option<&str>) -> Result<(), DbErr> {
     let transaction = begin(db).await?;
+    if let Some(schema) = schema
+        && !has_schema(&transaction, schema).await?
+    {
+        return Ok(());
+    }
     Migrator::reset(&transaction).await?;
     transaction.commit().await
+}
+
+async fn has_schema(db: &DatabaseTransaction, schema: &str) -> Result<bool, DbErr> {
+    let question = Statement::from_sql_and_values(
+        DbBackend::Postgres,
+        "SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = $1",
+        [schema.into()],
+    );
+    Ok(db.query_one_raw(question).await?.is_some())
+}
+
+async fn make_schema(db: &DatabaseTransaction, schema: &str) -> Result<(), DbErr> {
+    let name = format!("\"{}\"", schema.replace('"', "\"\""));
+    let made = db
+        .execute_unprepared(&format!("CREATE SCHEMA {name}"))
+        .await;
+    made.map(|_| ()).map_err(|err| {
+        DbErr::Custom(format!(
+            "the schema {name} cannot be made ({err}): let an administrator of the database run \
+             CREATE SCHEMA {name} AUTHORIZATION <pg_user>, or set pg_schema to one that is there"
+        ))
+    })
 }
 
 /// A transaction that no other migration runs beside.

@@ -1,12 +1,16 @@
 //! The arguments that say where settings come from, and reading them.
 
-use super::CliError;
-use crate::settings::{MAX_TEXT, Settings, SettingsFile, Sources};
+use super::{Caller, CliError};
+use crate::settings::{FileVariable, LogLevel, MAX_TEXT, Settings, SettingsFile, Sources};
+use std::ffi::OsString;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 /// Read when no file is named, the first that exists.
 const DEFAULT_FILES: [&str; 2] = ["/etc/langur/langur.conf", "/etc/langur.conf"];
+
+/// Those that follow when the program is called as `kong`.
+const DEFAULT_FILES_OF_KONG: [&str; 2] = ["/etc/kong/kong.conf", "/etc/kong.conf"];
 
 /// Where settings come from beside the environment.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -22,11 +26,30 @@ pub struct SettingsArgs {
     /// Working directory; the same as --set prefix=DIR.
     #[arg(short, long, value_name = "DIR")]
     pub prefix: Option<String>,
+
+    /// Say more: log at level info. `start` logs by log_level all the same.
+    #[arg(long = "v")]
+    pub verbose: bool,
+
+    /// Say everything: log at level debug.
+    #[arg(long = "vv")]
+    pub very_verbose: bool,
+
+    /// By which name the program was called.
+    #[arg(skip)]
+    pub caller: Caller,
 }
 
 pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
     Ok((key.trim().to_owned(), value.to_owned()))
+}
+
+/// The variables of this process that are text.
+pub(super) fn environment() -> Vec<(String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }
 
 impl SettingsArgs {
@@ -35,10 +58,7 @@ impl SettingsArgs {
     /// # Errors
     /// The file cannot be read, or any setting is wrong: then all of them are named.
     pub fn load(&self) -> Result<(Settings, Vec<String>), CliError> {
-        let environment: Vec<_> = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect();
-        self.load_with(&environment)
+        self.load_with(&environment())
     }
 
     fn load_with(
@@ -51,11 +71,13 @@ impl SettingsArgs {
         };
         let mut flags = self.set.clone();
         flags.extend(self.prefix.clone().map(|dir| ("prefix".to_owned(), dir)));
+        let file_variables = FileVariable::read_all(environment);
         let sources = Sources {
             file: file
                 .as_ref()
                 .map(|(name, text)| SettingsFile { name, text }),
             environment,
+            file_variables: &file_variables,
             flags: &flags,
         };
         Ok(Settings::load(&sources)?)
@@ -63,13 +85,57 @@ impl SettingsArgs {
 
     /// The settings file that is read, if any.
     pub fn file(&self) -> Option<PathBuf> {
+        let of_kong: &[&str] = match self.caller {
+            Caller::Kong => &DEFAULT_FILES_OF_KONG,
+            Caller::Langur => &[],
+        };
         let default = || {
-            DEFAULT_FILES
-                .map(PathBuf::from)
-                .into_iter()
-                .find(|f| f.is_file())
+            let mut files = DEFAULT_FILES.iter().chain(of_kong).map(PathBuf::from);
+            files.find(|file| file.is_file())
         };
         self.conf.clone().or_else(default)
+    }
+
+    /// The settings of a command that does one thing and ends, which logs by `--v` and `--vv`.
+    ///
+    /// # Errors
+    /// As [`SettingsArgs::load`].
+    pub fn load_for_command(&self) -> Result<(Settings, Vec<String>), CliError> {
+        let (mut settings, warnings) = self.load()?;
+        if self.very_verbose {
+            settings.node.log_level = LogLevel::Debug;
+        } else if self.verbose {
+            settings.node.log_level = LogLevel::Info;
+        }
+        Ok((settings, warnings))
+    }
+
+    /// Where a running node of these settings is found. With `--prefix`, settings that are wrong
+    /// are no obstacle to stopping one.
+    ///
+    /// # Errors
+    /// The settings cannot be read or are wrong.
+    pub fn running_prefix(&self) -> Result<PathBuf, CliError> {
+        match (&self.prefix, self.load()) {
+            (_, Ok((settings, _))) => Ok(settings.node.prefix),
+            (Some(prefix), Err(_)) => Ok(PathBuf::from(prefix)),
+            (None, Err(error)) => Err(error),
+        }
+    }
+
+    /// The same as arguments of another process of this program.
+    pub fn to_arguments(&self) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = Vec::new();
+        if let Some(file) = self.file() {
+            arguments.extend(["--conf".into(), file.into()]);
+        }
+        for (key, value) in &self.set {
+            arguments.extend(["--set".into(), format!("{key}={value}").into()]);
+        }
+        if let Some(prefix) = &self.prefix {
+            arguments.extend(["--prefix".into(), prefix.into()]);
+        }
+        arguments
     }
 }
 
@@ -103,6 +169,7 @@ mod tests {
             conf: Some(conf.clone()),
             set: vec![pair("pg_user = flag=1").unwrap()],
             prefix: Some("/p".to_owned()),
+            ..SettingsArgs::default()
         };
         args.set.push(pair("database=postgres").unwrap());
         let environment = [

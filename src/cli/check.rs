@@ -7,34 +7,41 @@ use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The settings file.
-    file: PathBuf,
+    /// The settings file; else the one that `start` would read.
+    file: Option<PathBuf>,
 
-    /// Set one key; stronger than file and environment.
-    #[arg(long, value_name = "KEY=VALUE", value_parser = super::args::pair)]
-    set: Vec<(String, String)>,
+    /// Warnings are errors: names that are no settings, and settings that have no effect.
+    #[arg(long)]
+    strict: bool,
+
+    #[command(flatten)]
+    pub settings: SettingsArgs,
 }
 
 /// Checks the file together with the environment, certificates included.
 pub fn command(args: &Args) -> Result<(), CliError> {
-    let from = SettingsArgs {
-        conf: Some(args.file.clone()),
-        set: args.set.clone(),
-        prefix: None,
-    };
+    let mut from = args.settings.clone();
+    from.conf = args.file.clone().or(from.conf);
     let loaded = from.load();
     let warnings = match &loaded {
         Ok((_, warnings)) | Err(CliError::Settings(SettingsError { warnings, .. })) => warnings,
         Err(_) => &Vec::new(),
     };
+    let severity = if args.strict { "error" } else { "warning" };
     for warning in warnings {
-        eprintln!("langur: warning: {warning}");
+        eprintln!("langur: {severity}: {warning}");
     }
-    let (settings, _) = loaded?;
+    let (settings, warnings) = loaded?;
     let errors = settings.check_credentials();
     if !errors.is_empty() {
         return Err(CliError::Credentials(errors));
     }
-    println!("{} is valid", args.file.display());
+    if args.strict && !warnings.is_empty() {
+        return Err(CliError::Strict(warnings.len()));
+    }
+    match from.file() {
+        Some(file) => println!("{} is valid", file.display()),
+        None => println!("the settings of the environment are valid"),
+    }
     Ok(())
 }

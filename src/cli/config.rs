@@ -5,16 +5,25 @@ use super::args::SettingsArgs;
 use crate::declared::{self, Rules};
 use crate::model::declarative::{self, Declared};
 use clap::Subcommand;
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
-    action: Action,
+    pub action: Action,
 }
 
 #[derive(Debug, Subcommand)]
-enum Action {
+pub enum Action {
+    /// Write an example of a declarative file.
+    Init {
+        #[arg(default_value = "kong.yml")]
+        file: PathBuf,
+        #[command(flatten)]
+        settings: SettingsArgs,
+    },
     /// Check a declarative file.
     Parse {
         /// YAML or JSON.
@@ -50,8 +59,40 @@ pub fn command(args: &Args) -> Result<(), CliError> {
             println!("parse successful");
             Ok(())
         }
+        Action::Init { file, .. } => init(file),
         Action::Import { file, settings } => database::import(file, settings),
         Action::Export { file, settings } => database::export(file, settings),
+    }
+}
+
+/// What `config init` writes.
+const EXAMPLE: &str = include_str!("declarative_example.yml");
+
+/// Writes the example; never over a file that is there.
+fn init(path: &Path) -> Result<(), CliError> {
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(path)
+        .and_then(|mut file| file.write_all(EXAMPLE.as_bytes()));
+    written.map_err(|source| of_new_file(path, source))?;
+    println!(
+        "{} is an example: change it, then check it with config parse",
+        path.display()
+    );
+    Ok(())
+}
+
+/// Why a file that must be new cannot be written.
+fn of_new_file(path: &Path, source: io::Error) -> CliError {
+    match source.kind() {
+        io::ErrorKind::AlreadyExists => {
+            CliError::AlreadyThere(format!("{} is there already", path.display()))
+        }
+        _ => CliError::Create {
+            path: path.display().to_string(),
+            source,
+        },
     }
 }
 
@@ -81,8 +122,8 @@ mod database {
     use crate::node::NodeError;
     use crate::schema;
     use crate::settings::{Database, Settings};
-    use std::fs::{self, File, OpenOptions};
-    use std::io::{self, BufWriter};
+    use std::fs::{self, File};
+    use std::io::BufWriter;
     use std::os::unix::fs::OpenOptionsExt;
 
     pub fn import(file: &Path, from: &SettingsArgs) -> Result<(), CliError> {
@@ -127,7 +168,7 @@ mod database {
 
     /// The settings of a node that has a database.
     fn settings_of(from: &SettingsArgs) -> Result<Settings, CliError> {
-        let (settings, warnings) = from.load()?;
+        let (settings, warnings) = from.load_for_command()?;
         if matches!(settings.database, Database::Off) {
             let why = "database = off: this node has no database to import to or export from";
             return Err(CliError::Usage(why.to_owned()));
@@ -157,15 +198,7 @@ mod database {
             .create_new(true)
             .mode(0o600)
             .open(path)
-            .map_err(|source| match source.kind() {
-                io::ErrorKind::AlreadyExists => {
-                    CliError::AlreadyThere(format!("{} is there already", path.display()))
-                }
-                _ => CliError::Create {
-                    path: path.display().to_string(),
-                    source,
-                },
-            })?;
+            .map_err(|source| of_new_file(path, source))?;
         let written = dump(file, store, rules).await;
         if written.is_err() {
             // The error that led here is the one to tell.

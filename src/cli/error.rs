@@ -32,6 +32,22 @@ pub enum CliError {
     Refused(String),
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// `check --strict` found this many warnings.
+    #[error("{0} of the settings would give a warning")]
+    Strict(usize),
+    /// A node that did not start in the background, with what it logged.
+    #[error("{lines}")]
+    Background { exit: Exit, lines: String },
+    #[error("a node runs already in {0}")]
+    AlreadyRuns(String),
+    #[error("process {process} cannot be told: {source}")]
+    Signal { process: i32, source: io::Error },
+    /// The working directory cannot be made.
+    #[error("{0}")]
+    Prefix(String),
+    /// `migrations list`, as Kong answers it.
+    #[error("{1}")]
+    Schema(Exit, String),
     #[error("cannot write: {0}")]
     Write(#[source] io::Error),
     #[error("cannot log: {0}")]
@@ -43,10 +59,13 @@ pub enum CliError {
 impl CliError {
     pub fn exit(&self) -> Exit {
         match self {
-            CliError::Settings(_) | CliError::Credentials(_) => Exit::Config,
+            CliError::Settings(_) | CliError::Credentials(_) | CliError::Strict(_) => Exit::Config,
             CliError::Read { .. } => Exit::NoInput,
             CliError::Usage(_) => Exit::Usage,
             CliError::AlreadyThere(_) | CliError::Create { .. } => Exit::CannotCreate,
+            CliError::Prefix(_) => Exit::CannotCreate,
+            CliError::Background { exit, .. } | CliError::Schema(exit, _) => *exit,
+            CliError::AlreadyRuns(_) | CliError::Signal { .. } => Exit::System,
             CliError::Unavailable(_) => Exit::Unavailable,
             CliError::Tls(TlsError::Io { .. }) => Exit::CannotCreate,
             CliError::Tls(_)

@@ -8,6 +8,8 @@ use std::process::ExitCode;
 pub enum Exit {
     Ok = 0,
     Failure = 1,
+    NotBootstrapped = 3,
+    NewMigrations = 5,
     Usage = 64,
     NoInput = 66,
     Unavailable = 69,
@@ -20,9 +22,11 @@ pub enum Exit {
 
 impl Exit {
     /// All of them, in order.
-    pub const ALL: [Exit; 10] = [
+    pub const ALL: [Exit; 12] = [
         Exit::Ok,
         Exit::Failure,
+        Exit::NotBootstrapped,
+        Exit::NewMigrations,
         Exit::Usage,
         Exit::NoInput,
         Exit::Unavailable,
@@ -37,11 +41,20 @@ impl Exit {
         self as u8
     }
 
+    /// The one with this number.
+    pub fn of_code(code: i32) -> Option<Exit> {
+        Exit::ALL
+            .into_iter()
+            .find(|exit| i32::from(exit.code()) == code)
+    }
+
     /// One line for the help text.
     pub fn meaning(self) -> &'static str {
         match self {
             Exit::Ok => "done; the node stopped as it was told to",
             Exit::Failure => "failed for a reason that has no number of its own",
+            Exit::NotBootstrapped => "kong migrations list: the database has no tables yet",
+            Exit::NewMigrations => "kong migrations list: some migrations are not applied",
             Exit::Usage => "the command line is wrong",
             Exit::NoInput => "a file that was named cannot be read",
             Exit::Unavailable => "something needed does not answer: the node, the database",

@@ -1,15 +1,16 @@
-//! `langur health`: asks the node that the settings describe whether it is ready.
+//! `langur health`: asks the node that the settings describe whether it is ready; `kong health` only
+//! whether it runs, as in Kong, where one that has nothing to serve yet is healthy.
 
-use super::CliError;
 use super::args::SettingsArgs;
 use super::ask::Listener;
+use super::{Caller, CliError};
 use crate::settings::Settings;
 use std::time::{Duration, Instant};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    settings: SettingsArgs,
+    pub settings: SettingsArgs,
 
     /// Seconds to wait for the answer.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
@@ -19,10 +20,15 @@ pub struct Args {
 /// Prints `ready`, or fails with what the node says.
 pub fn command(args: &Args) -> Result<(), CliError> {
     let (settings, _) = args.settings.load()?;
-    let (listener, path) = question(&settings)?;
+    let caller = args.settings.caller;
+    let (listener, path) = question(&settings, caller)?;
     let deadline = Instant::now() + Duration::from_secs(args.timeout);
     let answer = listener.ask(path, deadline)?;
     match answer.status {
+        200 if caller == Caller::Kong => {
+            println!("Kong is healthy at {}", settings.node.prefix.display());
+            Ok(())
+        }
         200 => {
             println!("{}", answer.message().as_deref().unwrap_or("ready"));
             Ok(())
@@ -36,9 +42,13 @@ pub fn command(args: &Args) -> Result<(), CliError> {
 }
 
 /// The status listener if there is one, else the admin listener, and what to ask it.
-fn question(settings: &Settings) -> Result<(Listener, &'static str), CliError> {
+fn question(settings: &Settings, caller: Caller) -> Result<(Listener, &'static str), CliError> {
     if let Some(listener) = Listener::status(settings)? {
-        return Ok((listener, "/status/ready"));
+        let path = match caller {
+            Caller::Langur => "/status/ready",
+            Caller::Kong => "/status",
+        };
+        return Ok((listener, path));
     }
     if let Some(listener) = Listener::admin(settings)? {
         return Ok((listener, "/status"));
@@ -59,7 +69,7 @@ mod tests {
             ..Sources::default()
         };
         let (settings, _) = Settings::load(&sources).unwrap();
-        let (listener, path) = question(&settings).ok()?;
+        let (listener, path) = question(&settings, Caller::Langur).ok()?;
         Some((listener.name, path))
     }
 

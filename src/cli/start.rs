@@ -2,10 +2,13 @@
 //!
 //! SIGTERM and SIGQUIT drain: listeners close, requests in flight finish within
 //! `shutdown_timeout`. SIGINT stops at once; so does a second signal. SIGHUP reads the settings
-//! again for `log_level`; everything else is read at the start only.
+//! again for `log_level`; everything else is read at the start only. SIGUSR1 and SIGUSR2 mean
+//! something to nginx and do nothing here.
 
 use super::args::SettingsArgs;
-use super::{CliError, Exit, logging, reload};
+use super::nginx::{NginxArgs, no_effect};
+use super::pid_file::{PidError, PidFile};
+use super::{Caller, CliError, Exit, background, logging, reload};
 use crate::node::{Node, NodeError};
 use crate::plugins::Implemented;
 use crate::settings::{LogControl, Settings};
@@ -19,6 +22,24 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub struct Args {
     #[command(flatten)]
     pub settings: SettingsArgs,
+    #[command(flatten)]
+    nginx: NginxArgs,
+
+    /// Accepted: migrations always run at the start.
+    #[arg(long, hide_short_help = true)]
+    run_migrations: bool,
+
+    /// Accepted: pg_timeout says how long the database may take.
+    #[arg(long, value_name = "SECONDS", hide_short_help = true)]
+    db_timeout: Option<u64>,
+
+    /// Accepted, without effect.
+    #[arg(long, value_name = "SECONDS", hide_short_help = true)]
+    lock_timeout: Option<u64>,
+
+    /// Say on standard output when the node serves.
+    #[arg(long, hide = true)]
+    announce: bool,
 }
 
 /// Why a node did not start, or did not end well.
@@ -52,21 +73,88 @@ impl StartError {
     }
 }
 
-/// Checks everything that can be checked before a socket is opened, then runs.
-pub fn command(args: &Args, build: &'static [Implemented]) -> Result<(), CliError> {
-    let (settings, warnings) = args.settings.load()?;
-    let errors = settings.check_credentials();
-    if !errors.is_empty() {
-        return Err(CliError::Credentials(errors));
+impl Args {
+    fn warn(&self) {
+        self.nginx.warn();
+        for (given, option) in [
+            (self.db_timeout.is_some(), "--db-timeout"),
+            (self.lock_timeout.is_some(), "--lock-timeout"),
+            (self.settings.verbose, "--v"),
+            (self.settings.very_verbose, "--vv"),
+        ] {
+            if given {
+                no_effect(option);
+            }
+        }
     }
+}
+
+/// Runs a node: `langur start` in the foreground, `kong start` as `nginx_daemon` says.
+pub fn command(args: &Args, build: &'static [Implemented]) -> Result<(), CliError> {
+    args.warn();
+    let loaded = args.settings.load()?;
+    let node = &loaded.0.node;
+    match (args.settings.caller, node.daemon) {
+        (Caller::Kong, None | Some(true)) => {
+            check_credentials(&loaded.0)?;
+            background::expect_nobody(&node.prefix)?;
+            background::start(&args.settings, &node.prefix)
+        }
+        (Caller::Langur, Some(true)) if !args.announce => {
+            eprintln!(
+                "langur: warning: nginx_daemon = on: langur start stays in the foreground; \
+                 kong start does not"
+            );
+            serve(args, loaded, build)
+        }
+        _ => serve(args, loaded, build),
+    }
+}
+
+/// Runs a node in the foreground, whatever the settings say.
+pub fn foreground(args: &Args, build: &'static [Implemented]) -> Result<(), CliError> {
+    args.warn();
+    serve(args, args.settings.load()?, build)
+}
+
+fn check_credentials(settings: &Settings) -> Result<(), CliError> {
+    match settings.check_credentials() {
+        errors if errors.is_empty() => Ok(()),
+        errors => Err(CliError::Credentials(errors)),
+    }
+}
+
+/// Checks everything that can be checked before a socket is opened, then runs.
+fn serve(
+    args: &Args,
+    (settings, warnings): (Settings, Vec<String>),
+    build: &'static [Implemented],
+) -> Result<(), CliError> {
+    check_credentials(&settings)?;
     let log = logging::init(&settings.node)?;
+    // Until the process ends.
+    let _pid_file = match PidFile::take(&settings.node.prefix) {
+        Ok(file) => Some(file),
+        Err(PidError::AlreadyRuns(prefix)) => return Err(CliError::AlreadyRuns(prefix)),
+        Err(error) => {
+            let lost = "quit, stop and reload will not find this node";
+            tracing::warn!(%error, "the process id cannot be written down: {lost}");
+            None
+        }
+    };
     for warning in warnings {
         tracing::warn!(warning, "settings");
     }
     let settings = Arc::new(settings);
     let (from, running, level) = (args.settings.clone(), Arc::clone(&settings), log.clone());
     let reload = move || reload::reload(&from, &running, &level);
-    block_on(run(settings, log, build, Box::new(reload)))?;
+    let announce = args.announce;
+    let started = move || {
+        if announce {
+            background::announce();
+        }
+    };
+    block_on(run(settings, log, build, Box::new(reload), started))?;
     Ok(())
 }
 
@@ -77,7 +165,8 @@ pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
     system.block_on(future)
 }
 
-/// Runs the planes of the role until the process is told to stop.
+/// Runs the planes of the role until the process is told to stop. `started` is called once they
+/// serve.
 ///
 /// # Errors
 /// A part could not start.
@@ -86,9 +175,11 @@ pub async fn run(
     log: LogControl,
     build: &'static [Implemented],
     reload: Box<dyn Fn()>,
+    started: impl FnOnce(),
 ) -> Result<(), StartError> {
     let mut signals = Signals::catch()?.reloading(reload);
     let planes = Planes::start(settings, log, build).await?;
+    started();
     let stop = signals.next().await;
     planes.stop(stop, &mut signals).await;
     Ok(())
@@ -108,6 +199,10 @@ pub struct Signals {
     quit: Signal,
     interrupt: Signal,
     hang_up: Signal,
+    /// nginx opens its log files again.
+    user_1: Signal,
+    /// nginx starts its new binary.
+    user_2: Signal,
     reload: Box<dyn Fn()>,
 }
 
@@ -126,6 +221,8 @@ impl Signals {
             quit: catch(SignalKind::quit())?,
             interrupt: catch(SignalKind::interrupt())?,
             hang_up: catch(SignalKind::hangup())?,
+            user_1: catch(SignalKind::user_defined1())?,
+            user_2: catch(SignalKind::user_defined2())?,
             reload: Box::new(nothing_to_reload),
         })
     }
@@ -143,6 +240,8 @@ impl Signals {
                 _ = self.quit.recv() => return Stop::Drain,
                 _ = self.interrupt.recv() => return Stop::Now,
                 _ = self.hang_up.recv() => (self.reload)(),
+                _ = self.user_1.recv() => tracing::info!("SIGUSR1: there are no log files to open again"),
+                _ = self.user_2.recv() => tracing::warn!("SIGUSR2 does nothing: install the new version, then restart"),
             }
         }
     }

@@ -6,7 +6,7 @@ use super::cluster_registry::{
     TelemetryAcceptor, history,
 };
 use super::config_store::{
-    self, ConfigStoreHandle, DatabaseSettings, InspectError, Inspection, PostgresSettings,
+    self, ConfigStoreHandle, DatabaseSettings, InspectError, Inspection, Place, PostgresSettings,
     PostgresTls, PostgresTlsMode, Retention, SqliteSettings, Store,
 };
 use super::document::CurrentDocument;
@@ -261,9 +261,35 @@ pub async fn connect(settings: &Settings) -> Result<Store, NodeError> {
         }
         DatabaseSettings::Postgres(_) => "pg_host",
     };
-    Store::connect(&database, settings.update_frequency)
+    let store = Store::connect(&database, settings.update_frequency)
         .await
-        .map_err(|err| NodeError::Database(format!("{setting}: {err:?}")))
+        .map_err(|err| NodeError::Database(format!("{setting}: {err:?}")))?;
+    if let Some(place) = store.place() {
+        tell_of_kongs_tables(place, settings);
+    }
+    Ok(store)
+}
+
+/// In one line, what becomes of the tables of a Kong that shares the database.
+fn tell_of_kongs_tables(place: &Place, settings: &Settings) {
+    let Some(kong) = &place.kong else {
+        return;
+    };
+    let langur = &place.schema;
+    tracing::info!(
+        kong,
+        langur,
+        "Kong's tables are in this database: they are not touched, and langur migrate from-kong will read them"
+    );
+    if let Database::Postgres(postgres) = &settings.database
+        && postgres.schema.as_ref() == Some(kong)
+        && kong != langur
+    {
+        tracing::warn!(
+            langur,
+            "pg_schema names the schema with Kong's tables: another one is used"
+        );
+    }
 }
 
 /// Looks at the database that the settings name, without changing it.

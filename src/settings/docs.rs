@@ -23,9 +23,19 @@ variable (`LANGUR_KEY`, then `KONG_KEY`), the settings file (`langur start -c FI
 The file has the grammar of kong.conf: `key = value`, `#` for comments, `\\#` for a `#` that is
 part of a value, `\\` at the end of a line to continue it. Quotes are part of a value.
 
-A key that nobody knows stops the start when it comes from the file or a flag, and is a warning
-when it comes from the environment. Sizes are nginx's (`8k`, `10m`, `1g`), times too (`500ms`,
-`60s`, `1h30m`). Secrets are shown as `******`.
+A key that nobody knows is a warning when it comes from the file or the environment, so that the
+files of any Kong since 2.0 can be used as they are; in a flag it is an error. `langur check
+--strict` makes every warning an error. A value that is wrong stops the start. Sizes are nginx's
+(`8k`, `10m`, `1g`), times too (`500ms`, `60s`, `1h30m`). Secrets are shown as `******`.
+
+**From files.** For every key, `LANGUR_KEY_FILE` or `KONG_KEY_FILE` names a file with the value, as
+secrets of Docker and Kubernetes do: `KONG_PG_PASSWORD_FILE=/run/secrets/password`. At most 1 MiB;
+line ends at the end are left out. Both variables, with and without `_FILE`, are an error.
+
+**From other variables.** A value that is `{vault://env/my-name}`, or an entry of a list that is,
+stands for the environment variable `MY_NAME`; with `vault_env_prefix = x_` for `X_MY_NAME`.
+`{vault://env/my-name/field}` is one field of a JSON object. One that cannot be resolved stops the
+start. Other vaults than `env` cannot be used in settings.
 
 This page is written from the table in `src/settings/keys/`; `LANGUR_WRITE_DOCS=1 cargo test
 --lib settings::docs` renews it.
@@ -71,7 +81,8 @@ pub fn settings_page() -> String {
     text.push_str(
         "\n## Accepted, without effect\n\n\
          Settings of Kong that nothing here depends on. Setting one gives a warning. So does any\n\
-         other name that begins with `nginx_<block>_`, `pluginserver_` or `vault_`.\n\n\
+         other name that begins with `nginx_<block>_`, `pluginserver_` or `vault_`, and any name at\n\
+         all that is no setting, such as those of Kong 2 and of Kong Enterprise.\n\n\
          | key | type | Kong's meaning |\n|---|---|---|\n",
     );
     for section in SECTIONS {
@@ -159,7 +170,9 @@ mod tests {
             settings.report(),
             Settings::load(&Sources::default()).unwrap().0.report()
         );
-        let without_effect = crate::settings::keys::all().filter(|k| k.effect == Effect::None);
+        // An empty value is the default, and no reason for a warning.
+        let without_effect = crate::settings::keys::all()
+            .filter(|key| key.effect == Effect::None && !key.default.is_empty());
         assert_eq!(warnings.len(), without_effect.count());
     }
 }

@@ -3,7 +3,7 @@
 //! `keys` is the one table of all keys; everything else follows from it: checks, documentation,
 //! the report of the effective configuration. Reading is pure: texts in, [`Settings`] or every
 //! violation out. Nothing in here reads a file
-//! but `identity` and `credentials`.
+//! but `identity`, `credentials` and `file_variables`.
 
 mod address;
 mod analytics;
@@ -12,6 +12,8 @@ mod certificates;
 mod cluster;
 mod credentials;
 pub mod docs;
+mod file_variables;
+mod given;
 mod grammar;
 pub mod identity;
 mod key;
@@ -23,6 +25,7 @@ mod log_control;
 mod node;
 mod problems;
 mod proxy;
+mod reference;
 mod report;
 mod response_headers;
 mod secret;
@@ -36,6 +39,7 @@ pub use analytics::{Analytics, Metrics};
 pub use certificates::{CertificatePair, Certificates, Trusted};
 pub use cluster::{Cluster, ClusterMtls, TELEMETRY_PORT};
 pub use credentials::CredentialError;
+pub use file_variables::FileVariable;
 pub use grammar::MAX_TEXT;
 pub use key::{Effect, Key, Kind};
 pub use keys::{SECTIONS, Section};
@@ -45,6 +49,7 @@ pub use log_control::{LevelChange, LogControl};
 pub use node::{LogFormat, LogLevel, Node, PluginSelection, Role};
 pub use problems::SettingsError;
 pub use proxy::{ClientLimits, ErrorType, Proxy, RealIp, RouteMatchCalculation, UpstreamKeepalive};
+pub use reference::resolve as resolve_reference;
 pub use response_headers::ResponseHeaders;
 pub use secret::Secret;
 pub use sources::{SettingsFile, Sources};
@@ -79,7 +84,7 @@ impl Settings {
     pub fn load(sources: &Sources) -> Result<(Settings, Vec<String>), SettingsError> {
         let mut problems = Problems::default();
         let given = sources::merge(sources, &mut problems);
-        let mut values = Values::new(&given, &mut problems);
+        let mut values = Values::new(given, &mut problems);
         storage::set_database_default(&mut values);
         let node = Node::resolve(&values, &mut problems);
         let listeners = Listeners::resolve(&values, &mut problems);
@@ -114,5 +119,7 @@ impl Settings {
     }
 }
 
+#[cfg(test)]
+mod kong_files;
 #[cfg(test)]
 mod tests;

@@ -96,10 +96,14 @@ pub struct Node {
     pub node_id: Option<Uuid>,
     pub log_level: LogLevel,
     pub log_format: LogFormat,
+    /// `nginx_daemon`; `None` where it is not set.
+    pub daemon: Option<bool>,
     /// Worker threads; `None` is one per CPU.
     pub workers: Option<usize>,
     pub plugins: PluginSelection,
     pub allow_debug_header: bool,
+    /// What the names of variables begin with that `{vault://env/…}` stands for.
+    pub vault_env_prefix: String,
     /// How long requests in flight may take at the end.
     pub shutdown_timeout: Duration,
 }
@@ -160,9 +164,14 @@ impl Node {
                 Some("json") => LogFormat::Json,
                 _ => LogFormat::Auto,
             },
+            daemon: daemon(values, problems),
             workers: workers(values, problems),
             plugins: plugins(values, problems),
             allow_debug_header: values.boolean("allow_debug_header"),
+            vault_env_prefix: values
+                .text("vault_env_prefix")
+                .unwrap_or_default()
+                .to_owned(),
             shutdown_timeout: values.time("shutdown_timeout").unwrap_or_default(),
         }
     }
@@ -204,6 +213,19 @@ fn node_id(values: &Values, problems: &mut Problems) -> Option<Uuid> {
     parsed.ok()
 }
 
+/// By either name; the longer one wins.
+fn daemon(values: &Values, problems: &mut Problems) -> Option<bool> {
+    match values.text("nginx_main_daemon") {
+        None => values.set_boolean("nginx_daemon"),
+        Some("on" | "true") => Some(true),
+        Some("off" | "false") => Some(false),
+        Some(other) => {
+            problems.violation(format!("nginx_main_daemon is not on or off: '{other}'"));
+            None
+        }
+    }
+}
+
 fn workers(values: &Values, problems: &mut Problems) -> Option<usize> {
     let text = values.text("nginx_worker_processes")?;
     if text == "auto" {
@@ -219,12 +241,21 @@ fn workers(values: &Values, problems: &mut Problems) -> Option<usize> {
     count
 }
 
-/// A plugin that there is not is known at once, not only where it is needed.
+/// A plugin that there is not is known at once, not only where it is needed. Files and
+/// environments of Kong may name Lua plugins of their own: those are left out with a warning, and
+/// an entity that names one is refused.
 fn plugins(values: &Values, problems: &mut Problems) -> PluginSelection {
-    let selection = PluginSelection::new(values.list("plugins"));
+    let mut selection = PluginSelection::new(values.list("plugins"));
     let bundled: Vec<&str> = PLUGINS.iter().map(|plugin| plugin.name).collect();
     if let Err(sentence) = selection.select(&bundled) {
-        problems.violation(sentence);
+        if values.is_flag("plugins") {
+            problems.violation(sentence);
+        } else {
+            problems.warning(format!("{sentence}; left out"));
+        }
+        selection
+            .names
+            .retain(|name| bundled.contains(&name.as_str()));
     }
     selection
 }

@@ -71,13 +71,15 @@ const MIN_UPDATE_FREQUENCY: Duration = Duration::from_millis(100);
 const DEFAULT_POOL_SIZE: u32 = 10;
 const MIN_MAP_SIZE: u64 = 1 << 20;
 
-/// Gives `database` its default, which depends on the role.
+/// Gives `database` its default, which depends on the role and on what else is set: who says where
+/// PostgreSQL is means to use it, as in Kong, where it is the default.
 pub(super) fn set_database_default(values: &mut Values) {
     if values.text("database").is_some() {
         return;
     }
     let default = match values.text("role") {
         Some("data_plane") => "off",
+        _ if values.changed().any(|name| name.starts_with("pg_")) => "postgres",
         _ => "sqlite",
     };
     values.set_text("database", default);

@@ -71,6 +71,13 @@ fn the_database_depends_on_the_role() {
         ("", "sqlite"),
         (CP, "sqlite"),
         (DP, "off"),
+        ("pg_host = db", "postgres"),
+        ("pg_password = x", "postgres"),
+        ("pg_host =", "sqlite"),
+        // A default that is written down.
+        ("pg_port = 5432", "sqlite"),
+        ("database = sqlite\npg_host = db", "sqlite"),
+        (&format!("{DP}pg_host = db"), "off"),
         ("database = postgres", "postgres"),
         ("database = off", "off"),
     ] {
@@ -179,6 +186,10 @@ fn single_bad_values() {
             "nginx_worker_processes = 0",
             "nginx_worker_processes must be auto or an integer between 1 and 1024, got '0'",
         ),
+        (
+            "nginx_main_daemon = maybe",
+            "nginx_main_daemon is not on or off: 'maybe'",
+        ),
         ("headers = nope", "headers: invalid entry 'nope'"),
         (
             "headers_upstream = via",
@@ -255,14 +266,26 @@ fn single_bad_values() {
 #[test]
 fn everything_wrong_is_said_at_once() {
     check_violations(
-        "role = control_plane\ndatabase = off\nnope = 1\npg_port = x",
+        "role = control_plane\ndatabase = off\npg_port = x",
         &[
-            "langur.conf: line 3: unknown setting 'nope'",
             "pg_port is not a number: 'x'",
             "cluster_cert, cluster_cert_key: cluster certificate and key must be provided to use Hybrid mode",
             "database: in-memory storage can not be used when role = \"control_plane\"",
         ],
     );
+}
+
+#[test]
+fn trial_10_nginx_daemon_by_either_name() {
+    for (text, expected) in [
+        ("", None),
+        ("nginx_daemon = on", Some(true)),
+        ("nginx_daemon = false", Some(false)),
+        ("nginx_main_daemon = off", Some(false)),
+        ("nginx_daemon = on\nnginx_main_daemon = off", Some(false)),
+    ] {
+        assert_eq!(settings(text).node.daemon, expected, "{text}");
+    }
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! The value of every key, checked against its type; later steps only read what they need.
 
+use super::given::Given;
 use super::key::{Key, Kind};
 use super::keys;
 use super::problems::Problems;
-use super::sources::Given;
 use super::units;
 use serde_json::{Map, Value as Json};
 use std::collections::HashMap;
@@ -25,31 +25,48 @@ enum Value {
 
 /// The values of all keys that are set, defaults included.
 #[derive(Clone)]
-pub struct Values(HashMap<&'static str, Value>);
+pub struct Values {
+    typed: HashMap<&'static str, Value>,
+    given: Given,
+}
 
 impl Values {
     /// Types every value; one that does not fit is reported and read as unset.
-    pub(super) fn new(given: &Given, problems: &mut Problems) -> Values {
-        let mut values = HashMap::new();
+    pub(super) fn new(given: Given, problems: &mut Problems) -> Values {
+        let mut typed = HashMap::new();
         for key in keys::all() {
-            let text = given.get(key.name).map(String::as_str).unwrap_or_default();
-            let text = if text.is_empty() { key.default } else { text };
+            let text = given.get(key.name).unwrap_or(key.default);
             if text.is_empty() {
                 continue;
             }
             match parse(key.kind, text) {
                 Some(value) => {
-                    values.insert(key.name, value);
+                    typed.insert(key.name, value);
+                }
+                None if key.secret || given.is_hidden(key.name) => {
+                    problems.violation(misfit(key, MASK));
                 }
                 None => problems.violation(misfit(key, text)),
             }
         }
-        Values(values)
+        Values { typed, given }
+    }
+
+    /// Whether the value comes from the command line.
+    pub(super) fn is_flag(&self, name: &str) -> bool {
+        self.given.is_flag(name)
+    }
+
+    /// The keys that are set to something else than their default.
+    pub(super) fn changed(&self) -> impl Iterator<Item = &'static str> + '_ {
+        let keys = self.given.names().filter_map(keys::find);
+        let changed = keys.filter(|key| self.given.get(key.name) != Some(key.default));
+        changed.map(|key| key.name)
     }
 
     fn get(&self, name: &str) -> Option<&Value> {
         debug_assert!(keys::find(name).is_some(), "{name} is not in the table");
-        self.0.get(name)
+        self.typed.get(name)
     }
 
     pub(super) fn text(&self, name: &str) -> Option<&str> {
@@ -61,7 +78,15 @@ impl Values {
 
     /// A boolean; unset is off.
     pub(super) fn boolean(&self, name: &str) -> bool {
-        matches!(self.get(name), Some(Value::Boolean(true)))
+        self.set_boolean(name) == Some(true)
+    }
+
+    /// A boolean that has no default.
+    pub(super) fn set_boolean(&self, name: &str) -> Option<bool> {
+        match self.get(name)? {
+            Value::Boolean(on) => Some(*on),
+            _ => None,
+        }
     }
 
     pub(super) fn number(&self, name: &str) -> Option<f64> {
@@ -95,19 +120,21 @@ impl Values {
 
     /// Sets a default that depends on other keys.
     pub(super) fn set_text(&mut self, name: &'static str, text: &str) {
-        self.0.insert(name, Value::Text(text.to_owned()));
+        self.typed.insert(name, Value::Text(text.to_owned()));
     }
 
-    /// All values as JSON with secrets masked; keys that are unset are left out.
+    /// All values as JSON, with secrets masked and references as they were written; keys that are
+    /// unset are left out.
     pub(super) fn masked(&self) -> Map<String, Json> {
         let mut object = Map::new();
         for key in keys::all() {
-            let Some(value) = self.0.get(key.name) else {
+            let Some(value) = self.typed.get(key.name) else {
                 continue;
             };
-            let json = match key.secret {
-                true => Json::from(MASK),
-                false => json(key.kind, value),
+            let json = match self.given.reference(key.name) {
+                _ if key.secret => Json::from(MASK),
+                Some(reference) => Json::from(reference),
+                None => json(key.kind, value),
             };
             object.insert(key.name.to_owned(), json);
         }
@@ -144,8 +171,7 @@ fn entries(text: &str) -> Vec<String> {
         .collect()
 }
 
-fn misfit(key: &Key, text: &str) -> String {
-    let shown = if key.secret { MASK } else { text };
+fn misfit(key: &Key, shown: &str) -> String {
     match key.kind {
         Kind::OneOf(words) => format!(
             "{} has an invalid value: '{shown}' ({})",
@@ -183,16 +209,15 @@ fn number_json(number: f64) -> Json {
 mod tests {
     use super::*;
 
-    fn values(given: &[(&'static str, &str)]) -> (Values, Vec<String>) {
-        let given = given.iter().map(|(k, v)| (*k, v.to_string())).collect();
+    fn values<const N: usize>(given: [(&'static str, &str); N]) -> (Values, Vec<String>) {
         let mut problems = Problems::default();
-        let values = Values::new(&given, &mut problems);
+        let values = Values::new(Given::from(given), &mut problems);
         (values, problems.violations().to_vec())
     }
 
     #[test]
     fn every_default_fits_its_type() {
-        let (_, violations) = values(&[]);
+        let (_, violations) = values([]);
         assert_eq!(violations, [""; 0]);
     }
 
@@ -219,13 +244,13 @@ mod tests {
                 "role has an invalid value: 'dp' (data_plane, control_plane, traditional)",
             ),
         ] {
-            assert_eq!(values(&[(name, text)]).1, [expected]);
+            assert_eq!(values([(name, text)]).1, [expected]);
         }
     }
 
     #[test]
     fn an_empty_value_is_the_default() {
-        let (values, violations) = values(&[("role", ""), ("pg_host", "")]);
+        let (values, violations) = values([("role", ""), ("pg_host", "")]);
         assert_eq!(violations, [""; 0]);
         assert_eq!(values.text("role"), Some("traditional"));
         assert_eq!(values.text("pg_host"), Some("127.0.0.1"));
@@ -234,13 +259,13 @@ mod tests {
 
     #[test]
     fn lists() {
-        let (values, _) = values(&[("plugins", " bundled,key-auth ,, x ")]);
+        let (values, _) = values([("plugins", " bundled,key-auth ,, x ")]);
         assert_eq!(values.list("plugins"), ["bundled", "key-auth", "x"]);
     }
 
     #[test]
     fn reported_values() {
-        let (values, _) = values(&[("pg_password", "hunter2"), ("ssl_cert_key", "/a, /b")]);
+        let (values, _) = values([("pg_password", "hunter2"), ("ssl_cert_key", "/a, /b")]);
         let object = values.masked();
         for (name, expected) in [
             ("pg_password", Json::from("******")),
@@ -259,5 +284,19 @@ mod tests {
         }
         assert!(!object.contains_key("cluster_cert"));
         assert!(!format!("{values:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn trial_11_what_a_reference_stands_for_is_shown_nowhere() {
+        let reference = "{vault://env/x}";
+        let mut given = Given::default();
+        for (key, value) in [("pg_host", "hunter2"), ("pg_port", "hunter3")] {
+            given.put_resolved(key, reference.to_owned(), value.to_owned());
+        }
+        let mut problems = Problems::default();
+        let values = Values::new(given, &mut problems);
+        assert_eq!(problems.violations(), ["pg_port is not a number: '******'"]);
+        assert_eq!(values.text("pg_host"), Some("hunter2"));
+        assert_eq!(values.masked()["pg_host"], reference);
     }
 }

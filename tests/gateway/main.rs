@@ -14,6 +14,8 @@ mod fleet_status;
 mod harness;
 mod health_checks;
 mod https_probes;
+mod kong_command;
+mod kong_database;
 mod link;
 mod logs;
 mod metrics;

@@ -30,7 +30,11 @@ class Locked:
         url = urllib.parse.urlsplit(os.environ["LANGUR_TEST_POSTGRES"])
         url = url._replace(path=f"/{database}").geturl()
         command = ["psql", url, "--quiet", "--set=ON_ERROR_STOP=1"]
-        self.psql = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        # Langur's tables are in a schema of their own.
+        environment = {**os.environ, "PGOPTIONS": "-c search_path=langur"}
+        self.psql = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
         self.psql.stdin.write(f"BEGIN; LOCK TABLE {table} IN EXCLUSIVE MODE;\n\\echo locked\n")
         self.psql.stdin.flush()
         answer = self.psql.stdout.readline()

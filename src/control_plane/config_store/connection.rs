@@ -1,5 +1,6 @@
 //! Opening the database: pools whose every connection keeps what the store promises.
 
+use super::place::{self, Place};
 use super::settings::{DatabaseSettings, PostgresSettings, PostgresTlsMode, SqliteSettings};
 use sea_orm::{DatabaseConnection, DbErr, RuntimeErr};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
@@ -8,11 +9,14 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::OnceCell;
 
 /// An open database, and how to open one more connection to it that listens.
 pub(super) struct Connection {
     pub db: DatabaseConnection,
     pub listen: Option<PgConnectOptions>,
+    /// On PostgreSQL, where the tables are.
+    pub place: Option<Place>,
 }
 
 pub(super) async fn open(settings: &DatabaseSettings) -> Result<Connection, DbErr> {
@@ -57,19 +61,28 @@ async fn open_sqlite(settings: &SqliteSettings) -> Result<Connection, DbErr> {
     Ok(Connection {
         db: pool.into(),
         listen: None,
+        place: None,
     })
 }
 
 async fn open_postgres(settings: &PostgresSettings) -> Result<Connection, DbErr> {
     let options = postgres_options(settings);
     let setup: Arc<str> = session_setup(settings).into();
+    // The first connection looks where the tables are; all others follow it.
+    let place: Arc<OnceCell<Place>> = Arc::default();
+    let (known, asked) = (Arc::clone(&place), settings.schema.clone());
     let pool = PgPoolOptions::new()
         .max_connections(settings.max_connections.max(1))
         .acquire_timeout(settings.connect_timeout)
         .idle_timeout(settings.idle_timeout)
         .after_connect(move |connection, _| {
+            let (known, asked) = (Arc::clone(&known), asked.clone());
             let setup = setup.to_string();
             Box::pin(async move {
+                let place = known
+                    .get_or_try_init(|| place::find(&mut *connection, asked.as_deref()))
+                    .await?;
+                let setup = format!("{setup}; {}", place.search_path());
                 sqlx::raw_sql(sqlx::AssertSqlSafe(setup))
                     .execute(connection)
                     .await?;
@@ -82,6 +95,7 @@ async fn open_postgres(settings: &PostgresSettings) -> Result<Connection, DbErr>
     Ok(Connection {
         db: pool.into(),
         listen: Some(options),
+        place: place.get().cloned(),
     })
 }
 
@@ -130,10 +144,6 @@ fn session_setup(settings: &PostgresSettings) -> String {
         "; SET idle_in_transaction_session_timeout TO {}",
         LONGEST_IDLE.as_millis()
     ));
-    if let Some(schema) = &settings.schema {
-        let name = schema.replace('"', "\"\"");
-        setup.push_str(&format!("; SET search_path TO \"{name}\""));
-    }
     if let Some(timeout) = settings.statement_timeout {
         setup.push_str(&format!(
             "; SET statement_timeout TO {}",

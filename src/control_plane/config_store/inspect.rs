@@ -1,6 +1,7 @@
 //! Looking at a database without changing it: for people who ask what is wrong.
 
 use super::connection::postgres_options;
+use super::place;
 use super::settings::{DatabaseSettings, PostgresSettings};
 use migration::Step;
 use migration::sea_orm::{DatabaseConnection, DbErr};
@@ -81,8 +82,18 @@ async fn inspect_postgres(settings: &PostgresSettings) -> Result<Inspection, Ins
     let question = "SELECT extract(epoch FROM clock_timestamp())::float8";
     let row = sqlx::query(question).fetch_one(&mut connection).await;
     let server_time = row.and_then(|row| row.try_get(0)).map_err(of_sqlx)?;
+    let place = place::find(&mut connection, settings.schema.as_deref()).await;
+    let setup = place.map_err(of_sqlx)?.search_path();
     connection.close().await.map_err(of_sqlx)?;
-    let pool = PgPoolOptions::new().max_connections(1);
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .after_connect(move |connection, _| {
+            let setup = sqlx::AssertSqlSafe(setup.clone());
+            Box::pin(async move {
+                sqlx::raw_sql(setup).execute(connection).await?;
+                Ok(())
+            })
+        });
     let pool = pool.connect_with(options).await.map_err(of_sqlx)?;
     let steps = steps(&pool.clone().into()).await;
     pool.close().await;

@@ -24,6 +24,7 @@ mod integrity;
 mod journal;
 mod measure;
 mod notice;
+mod place;
 mod presence;
 mod read;
 mod rollback;
@@ -44,6 +45,7 @@ pub use history::{Delta, Difference, Part, RevisionSummary};
 pub use inspect::{InspectError, Inspection, inspect};
 pub use journal::{Changes, JournalEntry, Retention};
 pub use migration::Step as MigrationStep;
+pub use place::Place;
 pub use presence::{ControlPlanePresence, DataPlanePresence};
 pub use read::{Entities, Key, Page, PageRequest, TagFilter};
 pub use settings::{
@@ -81,6 +83,7 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     db: DatabaseConnection,
     listen: Option<PgConnectOptions>,
+    place: Option<Place>,
     latest: watch::Sender<Revision>,
     announced: Announced,
     notices: broadcast::Sender<String>,
@@ -109,12 +112,23 @@ impl Store {
         Ok(Store(Arc::new(Inner {
             db: connection.db,
             listen: connection.listen,
+            place: connection.place,
             latest: watch::Sender::new(Revision::default()),
             announced: Announced::default(),
             notices: broadcast::Sender::new(notice::BACKLOG),
             writing: Arc::default(),
             tempo,
         })))
+    }
+
+    /// On PostgreSQL, the schema that the tables are in.
+    #[must_use]
+    pub fn place(&self) -> Option<&Place> {
+        self.0.place.as_ref()
+    }
+
+    fn schema(&self) -> Option<&str> {
+        self.place().map(|place| place.schema.as_str())
     }
 
     /// Applies pending migrations, all or none, and names them. Control planes that start at the
@@ -124,7 +138,7 @@ impl Store {
     /// When the database fails, or was migrated by a later version of this program.
     pub async fn migrate(&self) -> Result<Vec<String>, StoreError> {
         let _turn = self.0.writing.lock().await;
-        let applied = migration::up(&self.0.db).await?;
+        let applied = migration::up(&self.0.db, self.schema()).await?;
         self.refresh().await?;
         Ok(applied)
     }
@@ -143,7 +157,7 @@ impl Store {
     /// As [`Store::migrate`].
     pub async fn reset(&self) -> Result<(), StoreError> {
         let _turn = self.0.writing.lock().await;
-        Ok(migration::reset(&self.0.db).await?)
+        Ok(migration::reset(&self.0.db, self.schema()).await?)
     }
 
     /// The latest revision this process knows of: it advances with each commit here and, while

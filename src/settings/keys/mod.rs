@@ -9,10 +9,13 @@ mod listeners;
 mod nginx;
 mod proxy;
 mod resolver;
+mod retired;
 mod runtime;
 mod storage;
 mod telemetry;
 mod tls;
+
+pub use retired::{retired, similar};
 
 use super::key::Key;
 use std::collections::HashMap;

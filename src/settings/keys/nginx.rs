@@ -4,9 +4,6 @@ use crate::settings::key::*;
 
 #[rustfmt::skip]
 pub static KEYS: &[Key] = &[
-    nginx_boolean("nginx_daemon", "off",
-        "Run in the background. A service manager's work; the process stays in the foreground.").no_effect(),
-    text("nginx_main_daemon", "off", "The same as nginx_daemon.").no_effect(),
     text("nginx_user", "kong kong", "User of worker processes.").no_effect(),
     text("nginx_main_user", "kong kong", "The same as nginx_user.").no_effect(),
     text("nginx_main_worker_rlimit_nofile", "auto", "Most open files.").no_effect(),

@@ -5,6 +5,7 @@ use crate::settings::key::*;
 #[rustfmt::skip]
 pub static KEYS: &[Key] = &[
     list("vaults", "bundled", "Vaults this node loads.").no_effect(),
+    text("vault_env_prefix", "", "What the names of variables begin with that {vault://env/...} stands for."),
     list("pluginserver_names", "", "Plugin servers.").no_effect(),
     text("lua_package_path", "./?.lua;./?/init.lua;", "Where Lua modules are searched.").no_effect(),
     text("lua_package_cpath", "", "Where Lua's C modules are searched.").no_effect(),

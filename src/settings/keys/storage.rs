@@ -5,7 +5,7 @@ use crate::settings::key::*;
 #[rustfmt::skip]
 pub static KEYS: &[Key] = &[
     one_of("database", &["sqlite", "postgres", "off"], "",
-        "Where a control plane keeps the configuration. Unset: sqlite, and off on a data plane. With off, role = traditional is a node that lives from declarative configuration. Kong's default is postgres."),
+        "Where a control plane keeps the configuration. Unset: off on a data plane, postgres where any pg_ setting is not its default, else sqlite. With off, role = traditional is a node that lives from declarative configuration. Kong's default is postgres."),
     text("sqlite_path", "langur.db",
         "SQLite database file, relative to prefix."),
     text("pg_host", "127.0.0.1", "Host of PostgreSQL."),
@@ -13,7 +13,7 @@ pub static KEYS: &[Key] = &[
     text("pg_user", "kong", "User of PostgreSQL."),
     text("pg_password", "", "Password of pg_user.").secret(),
     text("pg_database", "kong", "Database of PostgreSQL."),
-    text("pg_schema", "", "Schema of PostgreSQL; unset: the server's default."),
+    text("pg_schema", "", "Schema of Langur's tables, made if it is not there. Unset: langur, or the default one of pg_user where earlier versions have put them. Where it holds Kong's tables, langur is used instead."),
     number("pg_timeout", "5000", "Milliseconds to wait for PostgreSQL, for a connection as for an answer."),
     boolean("pg_ssl", "off", "Connect to PostgreSQL over TLS; refuse to start without."),
     boolean("pg_ssl_verify", "off", "Verify PostgreSQL's certificate against lua_ssl_trusted_certificate."),

@@ -3,6 +3,9 @@
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+/// psql looks first where Langur's tables are.
+const SEARCH_PATH: &str = "-c search_path=langur,public";
+
 /// Where the server is, and a fresh database on it.
 #[derive(Clone, Debug)]
 pub struct PostgresDatabase {
@@ -49,6 +52,7 @@ impl PostgresDatabase {
                 &self.database,
             ])
             .args(["-At", "-v", "ON_ERROR_STOP=1", "-c", statement])
+            .env("PGOPTIONS", SEARCH_PATH)
             .output()
             .expect("psql runs");
         assert!(
@@ -79,6 +83,7 @@ impl PostgresDatabase {
                 &self.database,
                 "-Atq",
             ])
+            .env("PGOPTIONS", SEARCH_PATH)
             .stdin(std::process::Stdio::piped())
             .stdout(std::process::Stdio::piped())
             .spawn()
