@@ -4,6 +4,7 @@ pub mod balancer;
 mod beginning;
 pub mod cache_writer;
 mod declarative;
+pub mod dns;
 mod health;
 pub mod heartbeat_client;
 mod links;

@@ -4,6 +4,7 @@
 
 use super::beginning::{Beginning, OwnConfiguration};
 use super::cache_writer::{CacheSource, CacheWriter, Cached, ConfigCache, LmdbCache};
+use super::dns::Dns;
 use super::health::{self, HealthChecker, HealthOptions};
 use super::heartbeat_client::{Disconnect, HeartbeatClient, Origin, State};
 use super::links::Links;
@@ -107,7 +108,9 @@ impl DataPlane {
         });
         let rings = Rings::default();
         let proxy = Arc::new(proxy_settings::proxy(settings)?);
-        let listener = serve(node, workers, &proxy, &snapshots, &rings)?;
+        let dns = Dns::start(&settings.dns)
+            .map_err(|err| NodeError::Setting(format!("no thread for name resolution: {err}")))?;
+        let listener = serve(node, workers, &proxy, &snapshots, &rings, &dns)?;
 
         let compile = Arbiter::new().handle();
         let router = {
@@ -144,7 +147,7 @@ impl DataPlane {
         };
         router.started().await;
         writer.started().await;
-        let upstreams = check_health(node, &proxy, &router, &snapshots, &published);
+        let upstreams = check_health(node, &proxy, &router, &snapshots, &published, dns);
 
         let incarnation = Uuid::new_v4();
         let hello = Hello {
@@ -305,6 +308,7 @@ fn check_health(
     router: &Slot<Router>,
     snapshots: &SnapshotCell,
     published: &Published,
+    dns: Dns,
 ) -> health::View {
     let progress = health::Progress::default();
     let options = HealthOptions {
@@ -315,6 +319,7 @@ fn check_health(
             roots: Arc::clone(&proxy.trusted_roots),
             certificate: proxy.client_certificate.clone(),
         },
+        dns,
     };
     guard_on(
         &Arbiter::new().handle(),
@@ -337,6 +342,7 @@ fn serve(
     proxy: &Arc<ProxySettings>,
     snapshots: &SnapshotCell,
     rings: &Rings,
+    dns: &Dns,
 ) -> Result<Slot<Listener>, NodeError> {
     let settings = &node.settings;
     let certificates = &settings.certificates;
@@ -354,7 +360,7 @@ fn serve(
     let config = proxy_settings::server(node, workers);
     let (proxy, cell, rings) = (Arc::clone(proxy), snapshots.clone(), rings.clone());
     let pipeline = move |_| Proxy::new(proxy.clone(), cell.clone(), rings.recorder());
-    let server = Server::start(config, pipeline, Some(tls))
+    let server = Server::start(config, pipeline, Some(tls), dns.clone())
         .map_err(|err| NodeError::Listen(format!("proxy_listen: {err}")))?;
     for address in server.addresses() {
         tracing::info!(setting = "proxy_listen", %address, "listening");

@@ -11,6 +11,7 @@ mod bind;
 mod certificates;
 mod cluster;
 mod credentials;
+mod dns;
 pub mod docs;
 mod file_variables;
 mod given;
@@ -39,6 +40,7 @@ pub use analytics::{Analytics, Metrics};
 pub use certificates::{CertificatePair, Certificates, Trusted};
 pub use cluster::{Cluster, ClusterMtls, TELEMETRY_PORT};
 pub use credentials::CredentialError;
+pub use dns::{Dns, RecordKind};
 pub use file_variables::FileVariable;
 pub use grammar::MAX_TEXT;
 pub use key::{Effect, Key, Kind};
@@ -73,6 +75,7 @@ pub struct Settings {
     pub update_frequency: Duration,
     pub cache: Cache,
     pub proxy: Proxy,
+    pub dns: Dns,
     pub certificates: Certificates,
     pub analytics: Analytics,
     pub metrics: Metrics,
@@ -100,6 +103,7 @@ impl Settings {
             cluster: Cluster::resolve(&values, &mut problems),
             cache: Cache::resolve(&node, &values, &mut problems),
             proxy: Proxy::resolve(&values, &mut problems),
+            dns: Dns::resolve(&values, &mut problems),
             certificates: Certificates::resolve(node.role, &listeners, &values, &mut problems),
             analytics: Analytics::resolve(&values, &mut problems),
             metrics: Metrics::resolve(&values),

@@ -19,6 +19,7 @@ mod kong_database;
 mod link;
 mod logs;
 mod metrics;
+mod names;
 mod one_truth;
 mod pki;
 mod probes;

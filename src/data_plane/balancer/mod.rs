@@ -14,6 +14,6 @@ mod target;
 pub use checks::{ActiveChecks, Checks, PassiveChecks, ProbeKind, Statuses};
 pub use health::{Health, Limits, Observation};
 pub use peer::Peer;
-pub use pool::{Host, LookupError, Pool, Resolution, Weights};
+pub use pool::{Address, Host, LookupError, Pool, Resolution, SrvPlace, Weights};
 pub use round_robin::RoundRobin;
 pub use target::{Target, TargetAddress};

@@ -1,7 +1,8 @@
 //! One address that requests can be sent to.
 
-use super::{Health, Target};
+use super::{Address, Health, Target};
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU16;
 use std::sync::Arc;
 
 /// An address of a target, or the target's name while nobody has resolved it.
@@ -11,6 +12,10 @@ pub struct Peer {
     /// What to connect to: the text of `ip`, or the name.
     pub host: Arc<str>,
     pub ip: Option<IpAddr>,
+    /// The target's, or the one of an SRV record.
+    pub port: u16,
+    /// The target's, or the one of an SRV record.
+    pub weight: u16,
     pub health: Arc<Health>,
 }
 
@@ -19,26 +24,32 @@ impl Peer {
         Peer {
             host: Arc::clone(&target.address.host),
             ip: None,
+            port: target.address.port,
+            weight: target.weight,
             health: Arc::default(),
             target: Arc::clone(target),
         }
     }
 
-    pub(super) fn of_address(target: &Arc<Target>, ip: IpAddr, health: Arc<Health>) -> Peer {
+    /// A peer of which nothing is known yet.
+    pub(super) fn of_address(target: &Arc<Target>, Address { ip, srv }: Address) -> Peer {
+        let port = srv.and_then(|srv| srv.port).map(NonZeroU16::get);
         Peer {
+            port: port.unwrap_or(target.address.port),
+            weight: srv.map_or(target.weight, |srv| srv.weight.get()),
             host: match target.address.ip {
                 Some(_) => Arc::clone(&target.address.host),
                 None => ip.to_string().into(),
             },
             ip: Some(ip),
-            health,
+            health: Arc::default(),
             target: Arc::clone(target),
         }
     }
 
     /// `None` while the name is not resolved.
     pub fn socket(&self) -> Option<SocketAddr> {
-        Some(SocketAddr::new(self.ip?, self.target.address.port))
+        Some(SocketAddr::new(self.ip?, self.port))
     }
 
     /// Whether both are the same address of the same target, whatever became of its weight.

@@ -2,7 +2,8 @@
 
 use super::{Checks, Health, Peer, RoundRobin, Target};
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU16;
 use std::sync::Arc;
 
 /// What is known of the addresses of a target.
@@ -12,8 +13,31 @@ pub enum Resolution {
     #[default]
     Pending,
     /// At least one address.
-    Found(Arc<[IpAddr]>),
+    Found(Arc<[Address]>),
     Failed(LookupError),
+}
+
+/// One address of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Address {
+    pub ip: IpAddr,
+    /// What an SRV record says beside the address; it wins over what the target says.
+    pub srv: Option<SrvPlace>,
+}
+
+/// Port and share of an SRV record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SrvPlace {
+    /// `None` when the record has 0, which leaves the port to the target.
+    pub port: Option<NonZeroU16>,
+    /// At least 1: a record with weight 0 gets the smallest share.
+    pub weight: NonZeroU16,
+}
+
+impl From<IpAddr> for Address {
+    fn from(ip: IpAddr) -> Address {
+        Address { ip, srv: None }
+    }
 }
 
 /// Why a name has no address; the texts are Kong's.
@@ -46,8 +70,8 @@ pub struct Pool {
     threshold: f64,
 }
 
-/// By host, port and, once resolved, address.
-type HealthByAddress = HashMap<(Arc<str>, u16, Option<IpAddr>), Arc<Health>>;
+/// By the target's host and port and, once its name is resolved, the address.
+type HealthByAddress = HashMap<(Arc<str>, u16, Option<SocketAddr>), Arc<Health>>;
 
 /// Sums over addresses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,7 +84,7 @@ impl Weights {
     pub fn of<'a>(peers: impl IntoIterator<Item = &'a Arc<Peer>>) -> Weights {
         let mut sum = Weights::default();
         for peer in peers {
-            let weight = u64::from(peer.target.weight);
+            let weight = u64::from(peer.weight);
             sum.total += weight;
             if peer.health.is_healthy() {
                 sum.available += weight;
@@ -87,7 +111,7 @@ impl Pool {
             .collect();
         let weighted = hosts.iter().filter(|host| host.target.weight > 0);
         let peers: Box<[Arc<Peer>]> = weighted.flat_map(|host| host.peers.to_vec()).collect();
-        let weights: Vec<u16> = peers.iter().map(|peer| peer.target.weight).collect();
+        let weights: Vec<u16> = peers.iter().map(|peer| peer.weight).collect();
         Pool {
             ring: RoundRobin::new(&weights, previous.map(|previous| &previous.ring)),
             hosts,
@@ -101,7 +125,7 @@ impl Pool {
         peers
             .map(|peer| {
                 let address = &peer.target.address;
-                let key = (Arc::clone(&address.host), address.port, peer.ip);
+                let key = (Arc::clone(&address.host), address.port, peer.socket());
                 (key, Arc::clone(&peer.health))
             })
             .collect()
@@ -150,13 +174,16 @@ impl Pool {
 impl Host {
     fn new(target: &Arc<Target>, resolution: Resolution, known: &HealthByAddress) -> Host {
         let address = &target.address;
-        let of_address = |ip: &IpAddr| {
-            let key = (Arc::clone(&address.host), address.port, Some(*ip));
-            let health = known.get(&key).map(Arc::clone).unwrap_or_default();
-            Arc::new(Peer::of_address(target, *ip, health))
+        let of_address = |found: &Address| {
+            let mut peer = Peer::of_address(target, *found);
+            let key = (Arc::clone(&address.host), address.port, peer.socket());
+            if let Some(health) = known.get(&key) {
+                peer.health = Arc::clone(health);
+            }
+            Arc::new(peer)
         };
         let resolution = match address.ip {
-            Some(ip) => Resolution::Found([ip].into()),
+            Some(ip) => Resolution::Found([ip.into()].into()),
             None => resolution,
         };
         Host {
@@ -189,8 +216,8 @@ mod tests {
     }
 
     fn found(addresses: &[&str]) -> Resolution {
-        let addresses = addresses.iter().map(|ip| ip.parse().expect("an address"));
-        Resolution::Found(addresses.collect())
+        let address = |ip: &&str| ip.parse::<IpAddr>().expect("an address").into();
+        Resolution::Found(addresses.iter().map(address).collect())
     }
 
     fn checks(threshold: f64) -> Checks {
@@ -294,6 +321,44 @@ mod tests {
         };
         assert_eq!(Weights::of(pool.peers()), expected);
         assert!(pool.hosts()[1].peers.is_empty());
+    }
+
+    #[test]
+    fn an_srv_record_brings_port_and_weight() {
+        let targets = targets(&[("srv.test:80", 10)]);
+        let place = |port, weight| SrvPlace {
+            port: NonZeroU16::new(port),
+            weight: NonZeroU16::new(weight).expect("a weight"),
+        };
+        let address = |ip: &str, srv| Address {
+            ip: ip.parse().expect("an address"),
+            srv: Some(srv),
+        };
+        let found = [
+            address("10.0.0.1", place(8001, 3)),
+            address("10.0.0.1", place(8002, 1)),
+            address("10.0.0.2", place(0, 4)),
+        ];
+        let resolve = |_: &Target| Resolution::Found(found.into());
+        let pool = Pool::new(&targets, &checks(0.0), resolve, None);
+        let mut counts = std::collections::BTreeMap::new();
+        for _ in 0..16 {
+            let peer = pool.pick(&[]).expect("an address");
+            let socket = peer.socket().expect("resolved").to_string();
+            *counts.entry(socket).or_insert(0) += 1;
+        }
+        let expected = [
+            ("10.0.0.1:8001", 6),
+            ("10.0.0.1:8002", 2),
+            ("10.0.0.2:80", 8),
+        ];
+        let expected = expected.map(|(socket, count)| (socket.to_owned(), count));
+        assert_eq!(counts, expected.into());
+        assert_eq!(Weights::of(pool.peers()).total, 8);
+        // One port of an address may fail while another goes on.
+        take_out(&pool, 0);
+        let healthy = |peer: &Arc<Peer>| peer.health.is_healthy();
+        assert_eq!(pool.peers().iter().filter(|peer| healthy(peer)).count(), 2);
     }
 
     #[test]

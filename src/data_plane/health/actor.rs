@@ -7,15 +7,13 @@ use super::names::TargetNames;
 use super::probe::Credentials;
 use super::prober::Prober;
 use crate::actor::{Guarded, Observe};
+use crate::data_plane::dns::{Answer, Dns};
 use crate::data_plane::router::{CompiledUpstream, Published, Snapshot, SnapshotCell};
-use crate::data_plane::upstream::lookup;
 use actix::fut::wrap_future;
 use actix::prelude::*;
 use serde_json::json;
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::io;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio::sync::Notify;
@@ -30,6 +28,7 @@ pub struct HealthOptions {
     pub published: Published,
     pub progress: Progress,
     pub credentials: Credentials,
+    pub dns: Dns,
 }
 
 /// Wakes those who wait for an answer of a name or a probe.
@@ -96,7 +95,7 @@ struct Work {
     options: HealthOptions,
     seen: Rc<Seen>,
     names: TargetNames,
-    lookups: JoinSet<(Arc<str>, io::Result<Vec<IpAddr>>)>,
+    lookups: JoinSet<(Arc<str>, Answer)>,
     upstreams: HashMap<Uuid, Followed>,
     /// One for each address that is probed.
     probes: JoinSet<()>,
@@ -117,8 +116,9 @@ impl Work {
         loop {
             let now = Instant::now();
             for name in self.names.take_due(now) {
+                let dns = self.options.dns.clone();
                 self.lookups.spawn(async move {
-                    let answer = lookup(&name).await;
+                    let answer = dns.resolve(&name).await;
                     (name, answer)
                 });
             }
@@ -203,8 +203,8 @@ impl Work {
         )
     }
 
-    fn answered(&mut self, name: &Arc<str>, answer: io::Result<Vec<IpAddr>>) {
-        for id in self.names.answer(name, answer, Instant::now()) {
+    fn answered(&mut self, name: &Arc<str>, answer: Answer) {
+        for id in self.names.answer(name, answer) {
             let Some(mut followed) = self.upstreams.remove(&id) else {
                 continue;
             };

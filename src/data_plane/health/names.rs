@@ -1,22 +1,12 @@
 //! What the names of targets resolve to, and when each is asked for again.
-//!
-//! The system's resolver does not tell how long an answer holds. An answer that cannot be
-//! renewed stays in use: a resolver that is down takes no upstream with it. A name that the
-//! resolver says is gone has no address any more: who has its last one now is not known.
 
-use crate::data_plane::balancer::{LookupError, Resolution};
+use crate::data_plane::balancer::Resolution;
+use crate::data_plane::dns::Answer;
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-/// How long an answer is used without asking again.
-const FRESH: Duration = Duration::from_secs(5);
-/// How long a name that has no address is left alone.
-const FAILED: Duration = Duration::from_secs(1);
 /// Questions at a time.
 const MOST_ASKED: usize = 64;
 
@@ -105,34 +95,18 @@ impl TargetNames {
     }
 
     /// An answer has come. The upstreams for which that changes anything.
-    pub fn answer(
-        &mut self,
-        name: &Arc<str>,
-        answer: io::Result<Vec<IpAddr>>,
-        now: Instant,
-    ) -> Vec<Uuid> {
+    pub fn answer(&mut self, name: &Arc<str>, answer: Answer) -> Vec<Uuid> {
         self.asked -= 1;
         // A name that went and came back meanwhile is due by itself.
         let Some(entry) = self.names.get_mut(name).filter(|name| name.due.is_none()) else {
             return Vec::new();
         };
-        let (resolution, lasts) = match (answer, &entry.resolution) {
-            (Ok(addresses), _) => (Resolution::Found(addresses.into()), FRESH),
-            (Err(error), Resolution::Found(stale)) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::debug!(%name, %error, "a name cannot be resolved again");
-                (Resolution::Found(Arc::clone(stale)), FAILED)
-            }
-            (Err(error), _) => {
-                let failed = match error.kind() {
-                    io::ErrorKind::NotFound => LookupError::NameError,
-                    _ => LookupError::ServerFailure,
-                };
-                (Resolution::Failed(failed), FAILED)
-            }
+        let resolution = match answer.found {
+            Ok(addresses) => Resolution::Found(addresses),
+            Err(error) => Resolution::Failed(error),
         };
-        let due = now + lasts;
-        entry.due = Some(due);
-        self.due.insert((due, Arc::clone(name)));
+        entry.due = Some(answer.until);
+        self.due.insert((answer.until, Arc::clone(name)));
         if resolution == entry.resolution {
             return Vec::new();
         }
@@ -158,6 +132,9 @@ impl TargetNames {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data_plane::balancer::{Address, LookupError};
+    use std::net::IpAddr;
+    use std::time::Duration;
 
     const U: Uuid = Uuid::from_u128(1);
     const V: Uuid = Uuid::from_u128(2);
@@ -167,21 +144,21 @@ mod tests {
         names.follow(&arcs(had), &arcs(has), upstream, now);
     }
 
+    const LASTS: Duration = Duration::from_secs(5);
+
     fn answer(
         names: &mut TargetNames,
         name: &str,
-        answer: io::Result<Vec<IpAddr>>,
+        found: Result<Arc<[Address]>, LookupError>,
         now: Instant,
     ) -> Vec<Uuid> {
-        names.answer(&name.into(), answer, now)
+        let until = now + LASTS;
+        names.answer(&name.into(), Answer { found, until })
     }
 
-    fn found(ip: &str) -> io::Result<Vec<IpAddr>> {
-        Ok(vec![ip.parse().expect("an address")])
-    }
-
-    fn failed(kind: io::ErrorKind) -> io::Result<Vec<IpAddr>> {
-        Err(kind.into())
+    fn found(ip: &str) -> Result<Arc<[Address]>, LookupError> {
+        let ip: IpAddr = ip.parse().expect("an address");
+        Ok([ip.into()].into())
     }
 
     #[test]
@@ -194,44 +171,15 @@ mod tests {
         assert!(names.take_due(now).is_empty(), "asked once");
         assert_eq!(names.next_due(), None);
         assert_eq!(answer(&mut names, "a", found("10.0.0.1"), now), [U, V]);
-        assert_eq!(names.next_due(), Some(now + FRESH));
-        let later = now + FRESH;
+        assert_eq!(names.next_due(), Some(now + LASTS));
+        let later = now + LASTS;
         assert_eq!(names.take_due(later).len(), 1);
         assert!(answer(&mut names, "a", found("10.0.0.1"), later).is_empty());
-        // A resolver that is down takes away nothing, but is tried again soon.
-        names.take_due(later + FRESH);
-        let down = failed(io::ErrorKind::TimedOut);
-        assert!(answer(&mut names, "a", down, later + FRESH).is_empty());
-        assert!(matches!(names.known("a"), Resolution::Found(_)));
-        assert_eq!(names.next_due(), Some(later + FRESH + FAILED));
-    }
-
-    #[test]
-    fn a_name_that_is_gone_has_no_address() {
-        let (mut names, now) = (TargetNames::default(), Instant::now());
-        follow(&mut names, U, &[], &["a"], now);
-        names.take_due(now);
-        answer(&mut names, "a", found("10.0.0.1"), now);
-        names.take_due(now + FRESH);
-        let gone = failed(io::ErrorKind::NotFound);
-        assert_eq!(answer(&mut names, "a", gone, now + FRESH), [U]);
+        let gone = Err(LookupError::NameError);
+        names.take_due(later + LASTS);
+        assert_eq!(answer(&mut names, "a", gone, later + LASTS), [U, V]);
         let expected = Resolution::Failed(LookupError::NameError);
         assert_eq!(names.known("a"), expected);
-    }
-
-    #[test]
-    fn a_name_that_was_never_resolved_has_failed() {
-        let (mut names, now) = (TargetNames::default(), Instant::now());
-        follow(&mut names, U, &[], &["a"], now);
-        for (n, kind, expected) in [
-            (0, io::ErrorKind::NotFound, LookupError::NameError),
-            (1, io::ErrorKind::TimedOut, LookupError::ServerFailure),
-        ] {
-            let now = now + FAILED * n;
-            assert_eq!(names.take_due(now).len(), 1);
-            assert_eq!(answer(&mut names, "a", failed(kind), now).len(), 1);
-            assert_eq!(names.known("a"), Resolution::Failed(expected));
-        }
     }
 
     #[test]
@@ -262,7 +210,7 @@ mod tests {
         assert!(answer(&mut names, "a", found("10.0.0.1"), now).is_empty());
         assert_eq!(names.take_due(now).len(), 1);
         assert_eq!(answer(&mut names, "a", found("10.0.0.2"), now), [U]);
-        assert_eq!(names.take_due(now + FRESH).len(), 1);
+        assert_eq!(names.take_due(now + LASTS).len(), 1);
     }
 
     #[test]

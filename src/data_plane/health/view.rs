@@ -2,14 +2,13 @@
 
 use super::{Progress, Source, note};
 use crate::actor::Slot;
-use crate::data_plane::balancer::{Host, Pool, Resolution};
+use crate::data_plane::balancer::{Address, Host, Pool, Resolution};
 use crate::data_plane::router::{CompiledUpstream, GetTargets, Published, Router, SnapshotCell};
 use crate::link::LocalFuture;
 use crate::telemetry::status::{
     AddressHealth, HostHealth, SetHealth, SetHealthError, TargetDocuments, UpstreamHealth,
     Upstreams,
 };
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -96,7 +95,8 @@ fn shown_host(host: &Host) -> HostHealth {
         dns: match &host.resolution {
             Resolution::Pending => "unresolved".to_owned(),
             Resolution::Found(found) => match found.first() {
-                Some(IpAddr::V6(_)) => "AAAA".to_owned(),
+                Some(Address { srv: Some(_), .. }) => "SRV".to_owned(),
+                Some(address) if address.ip.is_ipv6() => "AAAA".to_owned(),
                 _ => "A".to_owned(),
             },
             Resolution::Failed(error) => error.to_string(),
@@ -106,6 +106,7 @@ fn shown_host(host: &Host) -> HostHealth {
             .filter_map(|peer| {
                 Some(AddressHealth {
                     address: peer.socket()?,
+                    weight: peer.weight,
                     healthy: peer.health.is_healthy(),
                 })
             })

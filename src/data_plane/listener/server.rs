@@ -3,6 +3,7 @@
 use super::connection;
 use super::pipeline::{Connection, Pipeline, TlsInfo};
 use super::worker::{DriverSettings, Phase, Worker};
+use crate::data_plane::dns::Dns;
 use crate::data_plane::upstream::{Client, PoolLimits, Resolver};
 use crate::settings::Listen;
 use crate::telemetry::counters::ConnectionCounters;
@@ -79,6 +80,7 @@ impl Server {
         config: ServerConfig,
         pipeline: F,
         tls: Option<rustls::ServerConfig>,
+        dns: Dns,
     ) -> Result<ServerHandle, ListenError>
     where
         P: Pipeline,
@@ -91,6 +93,7 @@ impl Server {
         let shared = Shared {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             config: config.clone(),
+            dns,
             pipeline,
             phase: phase.clone(),
             next_worker: Arc::default(),
@@ -229,6 +232,7 @@ thread_local! {
 struct Shared<F> {
     id: u64,
     config: ServerConfig,
+    dns: Dns,
     pipeline: F,
     phase: watch::Sender<Phase>,
     next_worker: Arc<AtomicU64>,
@@ -248,7 +252,7 @@ impl<F> Shared<F> {
             return worker;
         }
         let index = self.next_worker.fetch_add(1, Ordering::Relaxed) as usize;
-        let upstreams = Client::new(self.config.pool, Resolver::system());
+        let upstreams = Client::new(self.config.pool, Resolver::new(self.dns.clone()));
         let worker = Rc::new(Worker::new(
             (self.pipeline)(index),
             upstreams,

@@ -6,7 +6,7 @@ use super::facts::raw_host;
 use super::retry::{Attempted, Next, next, status_of};
 use super::settings::ProxySettings;
 use super::upstream_tls::TlsProfiles;
-use crate::data_plane::balancer::{Peer, TargetAddress};
+use crate::data_plane::balancer::Peer;
 use crate::data_plane::listener::pipeline::{Address, Attempt, AttemptError, UpstreamTls};
 use crate::data_plane::router::{
     CompiledService, CompiledUpstream, Destination, Matched, Protocol, Snapshot,
@@ -69,18 +69,21 @@ fn attempt_with(
             found => found,
         },
     };
-    let (host, address) = match &peer {
-        Some(peer) => (&peer.host, &peer.target.address),
-        None => (&service.address.host, &service.address),
+    let (host, port, named) = match &peer {
+        Some(peer) => (&peer.host, peer.port, &peer.target.address.host),
+        None => {
+            let own = &service.address;
+            (&own.host, own.port, &own.host)
+        }
     };
-    write_host(exchange, matched, service, upstream, address);
+    write_host(exchange, matched, service, upstream, (named, port));
     let tls = match service.is_tls() {
         true => Some(tls_for(exchange, service, snapshot, settings, profiles)?),
         false => None,
     };
     let address = Address {
         host: Arc::clone(host),
-        port: address.port,
+        port,
     };
     exchange.tries.peers.extend(peer);
     exchange.tries.count += 1;
@@ -156,7 +159,7 @@ fn write_host(
     matched: &Matched,
     service: &CompiledService,
     upstream: Option<&Arc<CompiledUpstream>>,
-    target: &TargetAddress,
+    (host, port): (&str, u16),
 ) {
     let out = &mut exchange.tries.host;
     out.clear();
@@ -167,14 +170,14 @@ fn write_host(
     }
     match upstream.and_then(|upstream| upstream.spec.host_header.as_deref()) {
         Some(host) => out.extend_from_slice(host.as_bytes()),
-        None if target.host.contains(':') => {
-            let _ = write!(out, "[{}]", target.host);
+        None if host.contains(':') => {
+            let _ = write!(out, "[{host}]");
         }
-        None => out.extend_from_slice(target.host.as_bytes()),
+        None => out.extend_from_slice(host.as_bytes()),
     }
     let implied = if service.is_tls() { 443 } else { 80 };
-    if target.port != implied {
-        let _ = write!(out, ":{}", target.port);
+    if port != implied {
+        let _ = write!(out, ":{port}");
     }
 }
 

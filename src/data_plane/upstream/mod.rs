@@ -10,7 +10,7 @@ mod tls;
 
 pub use deadline::{Deadline, Deadlines, Elapsed};
 pub use pool::{Pool, PoolKey, PoolLimits};
-pub use resolve::{Lookup, Resolver, lookup};
+pub use resolve::Resolver;
 pub use stream::Stream;
 pub use tls::{Trust, client_config};
 

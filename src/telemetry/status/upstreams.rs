@@ -121,6 +121,8 @@ pub struct HostHealth {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressHealth {
     pub address: SocketAddr,
+    /// The target's, or the one of an SRV record.
+    pub weight: u16,
     pub healthy: bool,
 }
 
@@ -185,10 +187,9 @@ impl HostHealth {
     }
 
     fn weight(&self) -> Weight {
-        let weight = u64::from(self.weight);
         let count = |of: &dyn Fn(&AddressHealth) -> bool| {
             let counted = self.addresses.iter().filter(|address| of(address));
-            counted.map(|_| weight).sum()
+            counted.map(|address| u64::from(address.weight)).sum()
         };
         Weight {
             total: count(&|_| true),
@@ -216,7 +217,7 @@ impl HostHealth {
         json!({
             "ip": address.address.ip(),
             "port": address.address.port(),
-            "weight": self.weight,
+            "weight": address.weight,
             key: value,
         })
     }
@@ -300,6 +301,7 @@ mod tests {
     fn host(weight: u16, addresses: &[(&str, bool)]) -> HostHealth {
         let addresses = addresses.iter().map(|(address, healthy)| AddressHealth {
             address: address.parse().expect("an address"),
+            weight,
             healthy: *healthy,
         });
         HostHealth {

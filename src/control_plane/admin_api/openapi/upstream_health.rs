@@ -105,6 +105,7 @@ mod tests {
     fn pages_are_as_described() {
         let address = AddressHealth {
             address: "10.0.0.1:80".parse().expect("an address"),
+            weight: 100,
             healthy: true,
         };
         let host = |addresses: Vec<AddressHealth>| HostHealth {

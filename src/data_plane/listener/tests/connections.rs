@@ -139,7 +139,13 @@ fn errors_name_the_address() {
                 plan, mut config, ..
             } = setup(&[]);
             config.listens = listens(&format!("{address}{flags}"));
-            Server::start(config, move |_| TestPipeline(plan.clone()), None).err()
+            Server::start(
+                config,
+                move |_| TestPipeline(plan.clone()),
+                None,
+                Dns::for_tests(),
+            )
+            .err()
         };
         let error = start("").unwrap();
         assert!(matches!(error, ListenError::Bind { address: named, .. } if named == address));

@@ -9,6 +9,7 @@ mod upstreams;
 
 use super::pipeline::*;
 use super::{DriverSettings, Server, ServerConfig, ServerHandle};
+use crate::data_plane::dns::Dns;
 use crate::http::{HeaderEdits, RequestHead, ResponseHead, write};
 use crate::settings::{Listen, parse_listen};
 use bytes::Bytes;
@@ -240,7 +241,7 @@ impl Setup {
     fn start(self) -> Gateway {
         let plan = self.plan;
         let factory = move |_| TestPipeline(plan.clone());
-        let handle = Server::start(self.config, factory, self.tls).unwrap();
+        let handle = Server::start(self.config, factory, self.tls, Dns::for_tests()).unwrap();
         Gateway {
             handle,
             outcomes: self.outcomes,

@@ -2,6 +2,7 @@
 
 use super::super::testing::{entity, reference};
 use super::super::{PRODUCT, Proxy, ProxySettings, Recorder};
+use crate::data_plane::dns::Dns;
 use crate::data_plane::listener::{Server, ServerConfig};
 use crate::data_plane::router::{Options, RouterState};
 use crate::model::{Config, Kind, Revision};
@@ -134,7 +135,7 @@ fn requests_pass_through_driver_and_pipeline() {
             let recorder = Sent(sender.clone());
             Proxy::new(Arc::clone(&settings), Arc::clone(&snapshots), recorder)
         };
-        Server::start(config, pipeline, None).expect("starts")
+        Server::start(config, pipeline, None, Dns::for_tests()).expect("starts")
     });
     let gateway = server.addresses()[0];
     let client = std::thread::spawn(move || {

@@ -124,7 +124,7 @@ fn names_keep_what_they_resolved_to() {
     let found = |ips: &[&str]| {
         Resolution::Found(
             ips.iter()
-                .map(|ip| ip.parse().expect("an address"))
+                .map(|ip| ip.parse::<std::net::IpAddr>().expect("an address").into())
                 .collect(),
         )
     };
