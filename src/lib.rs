@@ -3,6 +3,8 @@
 //! `ARCHITECTURE.md` is the map; `main` is the only binary.
 
 pub mod actor;
+#[cfg(all(test, feature = "control-plane", feature = "data-plane"))]
+mod actor_deaths;
 pub mod cli;
 #[cfg(feature = "control-plane")]
 pub mod control_plane;

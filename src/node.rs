@@ -45,6 +45,9 @@ pub enum NodeError {
     /// The data plane's cache may be sound and cannot be opened; the sentence names the setting.
     #[error("lmdb_environment_path: {0}")]
     Cache(String),
+    /// The configuration at hand cannot be put in effect, although it is valid.
+    #[error("the configuration at hand cannot be put in effect: {0}")]
+    Configuration(String),
     /// The declarative configuration cannot be used; every line is one violation.
     #[error("{0}")]
     Declarative(String),

@@ -19,8 +19,8 @@ impl Default for RestartPolicy {
     fn default() -> Self {
         RestartPolicy {
             first_delay: Duration::from_millis(100),
-            max_delay: Duration::from_secs(30),
-            healthy_after: Duration::from_secs(60),
+            max_delay: Duration::from_secs(5),
+            healthy_after: Duration::from_secs(10),
         }
     }
 }

@@ -78,6 +78,8 @@ enum Ended {
 
 impl<A: Guarded> Guardian<A> {
     fn new(registry: &Registry, name: String, policy: RestartPolicy) -> (Guardian<A>, Slot<A>) {
+        #[cfg(test)]
+        let policy = registry.pace().unwrap_or(policy);
         let (addr, addr_seen) = watch::channel(None);
         let (close, closing) = watch::channel(false);
         let vitals = Arc::new(Vitals::sized(A::MAILBOX));
@@ -147,11 +149,14 @@ impl<A: Guarded> Guardian<A> {
 
     /// Builds an actor and runs it as a task of its own, or says how the factory panicked.
     fn begin<F: FnMut() -> A>(&self, factory: &mut F) -> Result<JoinHandle<()>, String> {
-        let actor = catch_unwind(AssertUnwindSafe(factory)).map_err(|panic| text_of(&*panic))?;
+        let actor = catch_unwind(AssertUnwindSafe(factory)).map_err(|panic| panic_text(&*panic))?;
         let mut context = Context::new();
         context.set_mailbox_capacity(A::MAILBOX);
         let addr = context.address();
-        let task = actix_rt::spawn(context.into_future(actor));
+        let life = context.into_future(actor);
+        #[cfg(test)]
+        let life = super::death::mortal(life, Arc::clone(&self.vitals));
+        let task = actix_rt::spawn(life);
         self.vitals.alive.store(true, Ordering::Relaxed);
         self.addr.send_replace(Some(addr));
         Ok(task)
@@ -169,7 +174,7 @@ impl<A: Guarded> Guardian<A> {
         };
         match end {
             Ok(()) => Ended::Stopped,
-            Err(err) if err.is_panic() => Ended::Panicked(text_of(&*err.into_panic())),
+            Err(err) if err.is_panic() => Ended::Panicked(panic_text(&*err.into_panic())),
             Err(_) => Ended::Closed,
         }
     }
@@ -183,7 +188,8 @@ async fn closed(closing: &mut watch::Receiver<bool>) {
     }
 }
 
-fn text_of(panic: &(dyn Any + Send)) -> String {
+/// What a panic said.
+pub fn panic_text(panic: &(dyn Any + Send)) -> String {
     panic
         .downcast_ref::<&str>()
         .map(|text| (*text).to_owned())

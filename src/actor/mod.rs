@@ -4,11 +4,13 @@
 //! talks to it through its [`Slot`], which stays valid across restarts.
 
 mod backoff;
+#[cfg(test)]
+mod death;
 mod guardian;
 mod observe;
 mod slot;
 
 pub use backoff::{Backoff, RestartPolicy};
-pub use guardian::{Guarded, guard, guard_on};
+pub use guardian::{Guarded, guard, guard_on, panic_text};
 pub use observe::{Observe, Registration, Registry};
 pub use slot::{Refused, Slot, Vitals};

@@ -22,17 +22,19 @@ impl Message for Observe {
 
 type Answer = Pin<Box<dyn Future<Output = Option<Value>> + Send>>;
 
-struct Entry {
+pub(super) struct Entry {
     /// Tells two actors of one name apart when the first one leaves.
     number: u64,
-    vitals: Arc<Vitals>,
+    pub(super) vitals: Arc<Vitals>,
     ask: Arc<dyn Fn() -> Answer + Send + Sync>,
 }
 
 #[derive(Default)]
-struct Entries {
-    by_name: BTreeMap<String, Entry>,
+pub(super) struct Entries {
+    pub(super) by_name: BTreeMap<String, Entry>,
     next: u64,
+    #[cfg(test)]
+    pub(super) pace: Option<super::RestartPolicy>,
 }
 
 /// The actors of this process by name.
@@ -40,7 +42,7 @@ struct Entries {
 pub struct Registry(Arc<Mutex<Entries>>);
 
 impl Registry {
-    fn entries(&self) -> MutexGuard<'_, Entries> {
+    pub(super) fn entries(&self) -> MutexGuard<'_, Entries> {
         // No code that can panic runs under this lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -14,6 +14,8 @@ pub struct Vitals {
     pub(super) panics: AtomicU64,
     pub(super) overflows: AtomicU64,
     pub(super) mailbox: usize,
+    #[cfg(test)]
+    pub(super) death: tokio::sync::Notify,
 }
 
 impl Vitals {
@@ -113,6 +115,31 @@ impl<A: Actor> Slot<A> {
             }
             actix::prelude::SendError::Closed(message) => Refused::Absent(message),
         })
+    }
+
+    /// Waits while the actor is being restarted, then puts a message into the mailbox or hands it back.
+    ///
+    /// # Errors
+    /// [`Refused::Full`], and [`Refused::Absent`] when its guardian is gone.
+    pub async fn send_when_running<M>(&self, mut message: M) -> Result<(), Refused<M>>
+    where
+        M: Message + Send + 'static,
+        M::Result: Send,
+        A: Handler<M>,
+        A::Context: ToEnvelope<A, M>,
+    {
+        let mut lives = self.addr.clone();
+        loop {
+            let accepting = |addr: &Option<Addr<A>>| addr.as_ref().is_some_and(Addr::connected);
+            if lives.wait_for(accepting).await.is_err() {
+                return Err(Refused::Absent(message));
+            }
+            match self.try_send(message) {
+                // It has ended in between.
+                Err(Refused::Absent(back)) => message = back,
+                done => return done,
+            }
+        }
     }
 
     /// Sends a message and waits for the answer; waits for room when the mailbox is full.

@@ -68,6 +68,7 @@ impl StartError {
                 NodeError::Serve(_) | NodeError::Listen(_) => Exit::System,
                 NodeError::Database(_) => Exit::Unavailable,
                 NodeError::Cache(_) => Exit::Io,
+                NodeError::Configuration(_) => Exit::Internal,
             },
         }
     }
@@ -354,7 +355,7 @@ impl Planes {
 
 /// What the control plane of this process has for its data plane.
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
-fn own_configuration(
+pub(crate) fn own_configuration(
     control: &crate::control_plane::ControlPlane,
 ) -> crate::data_plane::OwnConfiguration<'_> {
     let (epoch, config) = control.configuration();
@@ -367,7 +368,9 @@ fn own_configuration(
 
 /// The links of a node with both roles: memory instead of a network, the same code otherwise.
 #[cfg(all(feature = "control-plane", feature = "data-plane"))]
-fn planes_in_one(control: &crate::control_plane::ControlPlane) -> crate::data_plane::Links {
+pub(crate) fn planes_in_one(
+    control: &crate::control_plane::ControlPlane,
+) -> crate::data_plane::Links {
     use crate::link::InMemory;
     use std::rc::Rc;
 

@@ -221,6 +221,13 @@ impl ControlPlane {
         }))
     }
 
+    /// Kills all sessions, as a bug in them would.
+    #[cfg(test)]
+    pub async fn kill_sessions(&self) -> usize {
+        let killed = self.registry.ask(super::cluster_registry::KillSessions);
+        killed.await.unwrap_or_default()
+    }
+
     /// Stops serving; graceful lets requests in flight finish.
     pub async fn stop(&self, graceful: bool) {
         if let Some(admin) = &self.admin {

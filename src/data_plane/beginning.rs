@@ -90,12 +90,17 @@ impl Beginning {
     }
 
     /// Puts it in effect; `None` when there is nothing.
-    pub fn put_in_effect(self, router: &mut Router) -> Option<InEffect> {
+    ///
+    /// # Errors
+    /// It panicked, which is a bug.
+    pub fn put_in_effect(self, router: &mut Router) -> Result<Option<InEffect>, NodeError> {
         let restored = self.left_off.map(|cached| router.restore(cached));
-        match self.since {
+        let begun = match self.since {
+            // Without the past, the present can be had all the same.
             Some((epoch, config)) => Some(router.take_over(epoch, config)),
             None => restored,
-        }
+        };
+        begun.transpose().map_err(NodeError::Configuration)
     }
 }
 

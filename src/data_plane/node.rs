@@ -3,7 +3,7 @@
 //! It serves what its cache holds before it has spoken to anybody; the actors only bring it on.
 
 use super::beginning::{Beginning, OwnConfiguration};
-use super::cache_writer::{CacheSource, CacheWriter, Cached, ConfigCache, LmdbCache};
+use super::cache_writer::{CacheSource, CacheWriter, Cached, ConfigCache, Holds, LmdbCache};
 use super::dns::Dns;
 use super::health::{self, HealthChecker, HealthOptions};
 use super::heartbeat_client::{Disconnect, HeartbeatClient, Origin, State};
@@ -12,7 +12,7 @@ use super::listener::{CertificateResolver, DrainConnections, Listener, Server, S
 use super::proxy::{Proxy, ProxySettings};
 use super::proxy_settings;
 use super::router::{
-    EffectCell, MatchOrder, Options, Published, Router, RouterOptions, SnapshotCell,
+    EffectCell, Kept, MatchOrder, Options, Published, Router, RouterOptions, SnapshotCell,
 };
 use super::status::Status;
 use super::telemetry_buffer::{
@@ -86,19 +86,19 @@ impl DataPlane {
         let snapshots = SnapshotCell::default();
         let effect = EffectCell::default();
         let published = Published::default();
-        let options = RouterOptions {
-            factory: factory.clone(),
-            order: Options {
-                order: match settings.proxy.route_match_calculation {
-                    RouteMatchCalculation::Original => MatchOrder::Original,
-                    RouteMatchCalculation::Strict => MatchOrder::Strict,
-                },
+        let order = Options {
+            order: match settings.proxy.route_match_calculation {
+                RouteMatchCalculation::Original => MatchOrder::Original,
+                RouteMatchCalculation::Strict => MatchOrder::Strict,
             },
+        };
+        let options = RouterOptions {
+            kept: Kept::new(factory.clone(), order),
             limits,
             published: Arc::clone(&published),
         };
         let mut first = Router::new(options.clone(), snapshots.clone(), effect.clone());
-        if let Some(in_effect) = beginning.put_in_effect(&mut first) {
+        if let Some(in_effect) = beginning.put_in_effect(&mut first)? {
             tracing::info!(position = %in_effect.position, quarantined = in_effect.quarantined.len(),
                 "serving the configuration at hand");
         }
@@ -129,19 +129,20 @@ impl DataPlane {
         };
         let disk = Arbiter::new().handle();
         let writer = {
-            let mut first = Some((cache, cached));
+            let holds = Holds::new(cached, persisted);
+            let mut first = Some(cache);
             guard_on(
                 &disk,
                 &node.actors,
                 "CacheWriter",
                 RestartPolicy::default(),
                 move || {
-                    let (cache, holds) = first.take().unwrap_or_else(|| {
+                    let cache = first.take().unwrap_or_else(|| {
                         let mut cache = new_cache();
-                        let holds = load_again(&mut cache);
-                        (cache, holds)
+                        holds.is_read_again(load_again(&mut cache));
+                        cache
                     });
-                    CacheWriter::new(Box::new(cache), holds)
+                    CacheWriter::new(Box::new(cache), holds.clone())
                 },
             )
         };
@@ -170,7 +171,6 @@ impl DataPlane {
         let heartbeat = {
             let effect = effect.clone();
             let configuration = links.configuration.clone();
-            let mut persisted = Some(persisted);
             guard(
                 &node.actors,
                 "HeartbeatClient",
@@ -183,8 +183,8 @@ impl DataPlane {
                             held,
                             ..hello.clone()
                         },
-                        // A client that had to be restarted no longer knows: the cache is written anew.
-                        persisted: persisted.take().unwrap_or_default(),
+                        // It asks the cache writer before it starts.
+                        persisted: Position::default(),
                         in_effect_at: live.as_ref().map_or(0, |live| live.at),
                         quarantined: live
                             .map(|live| live.quarantined.clone())

@@ -5,7 +5,7 @@ use crate::control_plane::session::{
     ConfigAdvanced, Feed, Identity, MemoryHistory, Report, Session, SessionEvent, SessionId,
     SessionNews, StopSession, SyncStatus,
 };
-use crate::data_plane::cache_writer::{CacheWriter, ConfigCache, LmdbCache};
+use crate::data_plane::cache_writer::{CacheWriter, ConfigCache, Holds, LmdbCache};
 use crate::data_plane::heartbeat_client::{
     ApplyConfig, ConnectLink, GetLinkState, HeartbeatClient, InEffect, LiveConfig, Origin, Phase,
     State,
@@ -68,6 +68,11 @@ impl ApplyConfig for Router {
             self.in_effect()
         });
         async move { result.map_err(|err| err.to_string()) }.boxed_local()
+    }
+
+    fn in_effect(&self) -> LocalBoxFuture<'static, Result<Option<InEffect>, String>> {
+        let in_effect = Router::in_effect(self);
+        async move { Ok(Some(in_effect)) }.boxed_local()
     }
 
     fn live(&self) -> LocalBoxFuture<'static, Result<LiveConfig, String>> {
@@ -179,7 +184,7 @@ impl Cluster {
                 &actors,
                 "CacheWriter",
                 RestartPolicy::default(),
-                move || CacheWriter::new(cache.take().expect("one life"), held),
+                move || CacheWriter::new(cache.take().expect("one life"), Holds::new(held, held)),
             ),
         )
         .start();

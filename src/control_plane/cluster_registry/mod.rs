@@ -218,7 +218,19 @@ impl ClusterRegistry {
         }
     }
 
+    /// Forgets sessions that ended without a word: they panicked.
+    fn forget_the_dead(&mut self) {
+        let dead = self.sessions.iter();
+        let dead = dead.filter(|(_, entry)| !entry.session.connected());
+        let dead: Vec<SessionId> = dead.map(|(id, _)| *id).collect();
+        for id in dead {
+            tracing::warn!(session = id.0, "a session has ended without a word");
+            self.closed(id);
+        }
+    }
+
     fn pulse(&mut self, ctx: &mut Context<Self>) {
+        self.forget_the_dead();
         let store = self.options.store.clone();
         let own = self.options.identity.control_plane;
         let hostname = self.options.hostname.clone();
@@ -349,5 +361,24 @@ impl Handler<Observe> for ClusterRegistry {
             "unwritten": self.dirty.len() + self.gone.len(),
             "Session": sessions,
         }))
+    }
+}
+
+/// Kills all sessions, as a bug in them would.
+#[cfg(test)]
+#[derive(Clone, Copy, Message)]
+#[rtype(result = "usize")]
+pub struct KillSessions;
+
+#[cfg(test)]
+impl Handler<KillSessions> for ClusterRegistry {
+    type Result = usize;
+
+    fn handle(&mut self, _: KillSessions, _: &mut Self::Context) -> Self::Result {
+        for entry in self.sessions.values() {
+            // A dead one is dead.
+            let _ = entry.session.try_send(super::session::Die);
+        }
+        self.sessions.len()
     }
 }

@@ -42,8 +42,8 @@ pub struct LinkAcceptor {
 impl LinkAcceptor {
     /// Starts the session of a link, on the current arbiter.
     async fn accept(&self, link: Link, ip: IpAddr, certificate_expiry: Option<i64>) {
-        let Some(registry) = self.registry.addr() else {
-            // The data plane sees its link end and comes again.
+        // While it is being restarted its next life is waited for; the data plane gives up by itself.
+        let Some(registry) = self.registry.started().await else {
             return;
         };
         let id = SessionId(self.next.fetch_add(1, Ordering::Relaxed));

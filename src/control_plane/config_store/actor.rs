@@ -4,7 +4,7 @@ use super::measure::{Asked, WriteMetrics};
 use super::read::Entities;
 use super::transaction::{End, Transaction};
 use super::{Batch, Committed, Declaration, Retention, Store, StoreError, Write};
-use crate::actor::{Guarded, Observe, Refused, Registry, RestartPolicy, Slot, guard};
+use crate::actor::{Guarded, Observe, Registry, RestartPolicy, Slot, guard};
 use crate::model::{Op, RequestId, Revision};
 use crate::telemetry::metrics::Metrics;
 use actix::prelude::*;
@@ -21,6 +21,8 @@ pub(super) const MAILBOX: usize = 256;
 /// A write that takes longer is given up and rolled back, so that a hanging database does not
 /// keep the queue from being answered.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a write waits for an actor that is being restarted.
+const RESTART_PATIENCE: Duration = Duration::from_secs(5);
 /// Between two rounds of tidying.
 const MAINTENANCE: Duration = Duration::from_secs(60);
 
@@ -390,9 +392,9 @@ impl ConfigStoreHandle {
             slot,
             taken: Instant::now(),
         };
-        match self.actor.try_send(message) {
-            Ok(()) => answer.await.unwrap_or_else(|_| Err(self.busy())),
-            Err(Refused::Full(_) | Refused::Absent(_)) => Err(self.busy()),
+        match self.queue(message).await {
+            true => answer.await.unwrap_or_else(|_| Err(self.busy())),
+            false => Err(self.busy()),
         }
     }
 
@@ -424,12 +426,24 @@ impl ConfigStoreHandle {
             slot,
             taken: Instant::now(),
         };
-        match self.actor.try_send(message) {
-            Ok(()) => answer
+        match self.queue(message).await {
+            true => answer
                 .await
                 .unwrap_or_else(|_| Err(StoreError::unanswered())),
-            Err(Refused::Full(_) | Refused::Absent(_)) => Err(self.busy()),
+            false => Err(self.busy()),
         }
+    }
+
+    /// Puts a message into the queue. While the actor is being restarted, which takes a moment, its
+    /// next life is waited for: nothing was begun.
+    async fn queue<M>(&self, message: M) -> bool
+    where
+        M: Message<Result = ()> + Send + 'static,
+        ConfigStore: Handler<M>,
+    {
+        let queued = self.actor.send_when_running(message);
+        let queued = tokio::time::timeout(RESTART_PATIENCE, queued).await;
+        matches!(queued, Ok(Ok(())))
     }
 
     fn busy(&self) -> StoreError {

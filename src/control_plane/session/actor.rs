@@ -20,6 +20,9 @@ const OUTBOX: usize = 64;
 /// How long the last frames may take to be written before the link is dropped.
 const FAREWELL: Duration = Duration::from_secs(5);
 
+/// How often a session looks whether the registry that it was announced to still lives.
+const REGISTRY_CHECK: Duration = Duration::from_secs(1);
+
 /// Names one session within this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(pub u64);
@@ -206,6 +209,14 @@ impl Actor for Session {
             ctx.stop();
         }));
         self.set_timer(ctx);
+        // A registry that was born again does not know this session, and would wake it for no change:
+        // the data plane is to come back at once, to a session that it does know.
+        ctx.run_interval(REGISTRY_CHECK, |session, ctx| {
+            if !session.registry.connected() {
+                let reconnect_after = Some(0);
+                session.step(Input::Stop { reconnect_after }, ctx);
+            }
+        });
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {
@@ -295,5 +306,19 @@ impl Handler<StopSession> for Session {
     fn handle(&mut self, stop: StopSession, ctx: &mut Self::Context) {
         let reconnect_after = stop.reconnect_after;
         self.step(Input::Stop { reconnect_after }, ctx);
+    }
+}
+
+/// A death that a test asks for.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Die;
+
+#[cfg(test)]
+impl Handler<Die> for Session {
+    type Result = ();
+    fn handle(&mut self, _: Die, _: &mut Self::Context) {
+        panic!("killed by a test");
     }
 }

@@ -9,6 +9,8 @@ mod history;
 mod protocol;
 mod state;
 
+#[cfg(test)]
+pub use actor::Die;
 pub use actor::{
     ConfigAdvanced, Session, SessionEvent, SessionId, SessionNews, StopSession, Supersede,
 };

@@ -13,7 +13,7 @@ pub use inspect::Damage;
 pub use lmdb::{LmdbCache, MovedAside, is_cache_in_use};
 #[cfg(test)]
 pub use memory::{Disk, MemoryCache};
-pub use writer::{CacheWriter, Write};
+pub use writer::{CacheWriter, GetHolds, Holds, Write};
 
 use crate::model::{Change, Config, Digest, Kind, Revision, Row};
 use crate::wire::Position;

@@ -2,7 +2,7 @@
 
 use super::{Input, LinkId, Output, Persist, Phase, Report, State, step};
 use crate::actor::{Guarded, Observe, Slot};
-use crate::data_plane::cache_writer::{CacheError, CacheWriter, LastGood, Write};
+use crate::data_plane::cache_writer::{CacheError, CacheWriter, GetHolds, LastGood, Write};
 use crate::link::{FrameSink, Link, LinkError};
 use crate::model::Config;
 use crate::wire::{
@@ -56,6 +56,9 @@ pub trait ApplyConfig {
 
     /// Decodes a snapshot, away from the threads that serve, and puts it in effect.
     fn replace(&self, parts: SnapshotParts) -> LocalBoxFuture<'static, Result<InEffect, String>>;
+
+    /// What is in effect once everything that anybody has asked for is done; `None`: nothing is.
+    fn in_effect(&self) -> LocalBoxFuture<'static, Result<Option<InEffect>, String>>;
 
     /// What is in effect now.
     fn live(&self) -> LocalBoxFuture<'static, Result<LiveConfig, String>>;
@@ -314,10 +317,11 @@ async fn write_to_cache(
             change,
             last_good,
         };
-        match cache.ask_when_running(write).await? {
-            // It holds something else than was thought: then everything is written.
-            Err(CacheError::WrongBase { .. } | CacheError::DigestMismatch { .. }) => {}
-            written => return Ok(written?),
+        match cache.ask_when_running(write).await {
+            // It holds something else than was thought, or nobody knows whether it was written: then
+            // everything is.
+            Ok(Err(CacheError::WrongBase { .. } | CacheError::DigestMismatch { .. })) | Err(_) => {}
+            Ok(written) => return Ok(written?),
         }
     }
     let LiveConfig {
@@ -330,7 +334,11 @@ async fn write_to_cache(
         config,
         last_good,
     };
-    Ok(cache.ask_when_running(write).await??)
+    match cache.ask_when_running(write.clone()).await {
+        // A life that ended over it; the next one may do better.
+        Err(_) => Ok(cache.ask_when_running(write).await??),
+        Ok(written) => Ok(written?),
+    }
 }
 
 /// Writes until the client lets go of the other end, or the link breaks.
@@ -364,8 +372,21 @@ fn log(report: &Report) {
 impl Actor for HeartbeatClient {
     type Context = Context<HeartbeatClient>;
 
+    /// A client that takes over from one that died knows what that had known only when what it had
+    /// begun is done: both are asked, and answer after it.
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.step(Input::Start, ctx);
+        let (in_effect, cache) = (self.router.in_effect(), self.cache.clone());
+        let asking = async move {
+            let in_effect = in_effect.await.ok().flatten();
+            // Unknown, the whole is written.
+            let persisted = cache.ask_when_running(GetHolds).await.unwrap_or_default();
+            (in_effect, persisted)
+        };
+        let start = asking.into_actor(self);
+        ctx.spawn(start.map(|(in_effect, persisted), client, ctx| {
+            client.state.goes_on_from(in_effect, persisted);
+            client.step(Input::Start, ctx);
+        }));
     }
 }
 

@@ -1,6 +1,7 @@
 //! What goes into the data plane's side of the protocol, what comes out, and what it
 //! remembers in between.
 
+use super::InEffect;
 use super::persist::Persist;
 use super::reconnect::Reconnect;
 use crate::data_plane::cache_writer::LastGood;
@@ -207,6 +208,18 @@ impl State {
             waiting: None,
             retry: None,
         }
+    }
+
+    /// Before it starts: what is in effect, and what of it need not be written.
+    pub fn goes_on_from(&mut self, in_effect: Option<InEffect>, persisted: Position) {
+        if let Some(effect) = in_effect {
+            self.live = Effect {
+                position: effect.position,
+                at: effect.at,
+                quarantined: effect.quarantined,
+            };
+        }
+        self.persisted = persisted;
     }
 
     #[must_use]

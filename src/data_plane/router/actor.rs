@@ -5,9 +5,10 @@
 //! cannot overflow.
 
 use super::documents::target_documents;
-use super::{LastGood, Options, PluginFactory, Quarantined, RouterState, Snapshot};
+use super::kept::{Inner, Kept};
+use super::{LastGood, Outcome, Quarantined, Snapshot};
 use crate::actor::{Guarded, Observe, Slot};
-use crate::data_plane::cache_writer::{Cached, LastGood as CachedLastGood};
+use crate::data_plane::cache_writer::Cached;
 use crate::data_plane::heartbeat_client::{ApplyConfig, InEffect, LiveConfig};
 use crate::model::{Cause, Config, Revision};
 use crate::telemetry::status::TargetDocuments;
@@ -17,7 +18,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use futures_util::future::LocalBoxFuture;
 use serde_json::json;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 
 /// What is in effect now: swapped by the Router, read by every worker.
@@ -33,8 +34,7 @@ pub type Published = Arc<watch::Sender<Revision>>;
 #[derive(Clone)]
 pub struct RouterOptions {
     pub published: Published,
-    pub factory: Arc<dyn PluginFactory>,
-    pub order: Options,
+    pub kept: Kept,
     pub limits: Limits,
 }
 
@@ -53,6 +53,11 @@ pub struct ApplySnapshot(pub SnapshotParts);
 #[rtype(result = "LiveConfig")]
 pub struct GetLive;
 
+/// What is in effect once everything that was sent before has been done; `None`: nothing is.
+#[derive(Message)]
+#[rtype(result = "Option<InEffect>")]
+pub struct GetInEffect;
+
 /// The targets of an upstream, by its id or name, as they are configured.
 #[derive(Message)]
 #[rtype(result = "Option<TargetDocuments>")]
@@ -60,8 +65,7 @@ pub struct GetTargets(pub String);
 
 /// The current configuration and its snapshot.
 pub struct Router {
-    state: RouterState,
-    epoch: u64,
+    kept: Kept,
     cell: SnapshotCell,
     effect: EffectCell,
     published: Published,
@@ -71,12 +75,11 @@ pub struct Router {
 }
 
 impl Router {
-    /// A router with nothing in effect. `cell` keeps what it holds until the first change:
-    /// a router that had to be restarted does not take away what is being served.
+    /// A router that goes on from what is kept: from nothing when it is the first, else from what is
+    /// live.
     pub fn new(options: RouterOptions, cell: SnapshotCell, effect: EffectCell) -> Router {
         Router {
-            state: RouterState::new(options.factory, options.order),
-            epoch: 0,
+            kept: options.kept,
             cell,
             effect,
             published: options.published,
@@ -87,38 +90,43 @@ impl Router {
     }
 
     /// Puts in effect what a cache or a declarative file holds.
-    pub fn restore(&mut self, cached: Cached) -> InEffect {
+    ///
+    /// # Errors
+    /// As [`Router::take_over`].
+    pub fn restore(&mut self, cached: Cached) -> Result<InEffect, String> {
         let last_good = cached
             .last_good
             .into_iter()
             .map(|(kind, id, row)| LastGood { kind, id, row });
-        let started = std::time::Instant::now();
-        let outcome = self
-            .state
-            .restore(cached.config, last_good, epoch_seconds());
-        self.epoch = cached.epoch;
-        self.publish(outcome.snapshot, outcome.quarantined, started)
+        let last_good = last_good.collect();
+        self.publish(|kept, now| kept.restore(cached.config, last_good, cached.epoch, now))
     }
 
     /// Puts a whole configuration in effect in place of the present one.
-    pub fn take_over(&mut self, epoch: u64, config: Config) -> InEffect {
-        let started = std::time::Instant::now();
-        let outcome = self.state.replace(config, epoch_seconds());
-        self.epoch = epoch;
-        self.publish(outcome.snapshot, outcome.quarantined, started)
+    ///
+    /// # Errors
+    /// It panicked, which is a bug; what was in effect still is.
+    pub fn take_over(&mut self, epoch: u64, config: Config) -> Result<InEffect, String> {
+        self.publish(|kept, now| kept.replace(config, epoch, now))
     }
 
+    /// Makes a change and publishes what it leads to.
     fn publish(
         &mut self,
-        snapshot: Arc<Snapshot>,
-        quarantined: Vec<Quarantined>,
-        started: std::time::Instant,
-    ) -> InEffect {
+        change: impl FnOnce(&mut Inner, f64) -> Result<Outcome, String>,
+    ) -> Result<InEffect, String> {
+        let (started, now) = (Instant::now(), epoch_seconds());
+        let mut kept = self.kept.lock(now);
+        let Outcome {
+            snapshot,
+            quarantined,
+            ..
+        } = change(&mut kept, now)?;
+        let position = Position::of(kept.epoch(), kept.state().config());
         self.cell.store(snapshot);
-        self.published.send_replace(self.state.config().revision());
+        self.published.send_replace(position.revision);
         self.changes += 1;
         self.last_compile = started.elapsed();
-        let position = Position::of(self.epoch, self.state.config());
         tracing::debug!(
             %position,
             compile_us = self.last_compile.as_micros() as u64,
@@ -129,15 +137,10 @@ impl Router {
             position,
             at: epoch_milliseconds(),
             quarantined: quarantined.into_iter().map(for_the_wire).collect(),
-            last_good: self.last_good(),
+            last_good: kept.last_good(),
         };
         self.effect.store(Some(Arc::new(effect.clone())));
-        effect
-    }
-
-    fn last_good(&self) -> CachedLastGood {
-        let rows = self.state.last_good();
-        rows.map(|good| (good.kind, good.id, good.row)).collect()
+        Ok(effect)
     }
 }
 
@@ -171,17 +174,10 @@ impl Guarded for Router {
 impl Handler<ApplyChange> for Router {
     type Result = Result<InEffect, String>;
 
-    fn handle(&mut self, message: ApplyChange, _: &mut Self::Context) -> Self::Result {
-        let started = std::time::Instant::now();
-        let change = &message.0.change;
-        let outcome = self
-            .state
-            .apply(change, epoch_seconds())
-            .map_err(|err| err.to_string())?;
-        self.epoch = message.0.epoch;
-        let effect = self.publish(outcome.snapshot, outcome.quarantined, started);
+    fn handle(&mut self, ApplyChange(message): ApplyChange, _: &mut Self::Context) -> Self::Result {
+        let effect = self.publish(|kept, now| kept.apply(&message.change, message.epoch, now))?;
         // The limit is the sender's; here it keeps a strange peer from filling the log.
-        for cause in message.0.causes.iter().take(Cause::MOST) {
+        for cause in message.causes.iter().take(Cause::MOST) {
             tracing::info!(
                 request_id = %cause.request_id,
                 revision = cause.revision.0,
@@ -201,7 +197,7 @@ impl Handler<ApplySnapshot> for Router {
             .0
             .decode(&self.limits)
             .map_err(|err| err.to_string())?;
-        Ok(self.take_over(message.0.position.epoch, config))
+        self.take_over(message.0.position.epoch, config)
     }
 }
 
@@ -209,11 +205,20 @@ impl Handler<GetLive> for Router {
     type Result = MessageResult<GetLive>;
 
     fn handle(&mut self, _: GetLive, _: &mut Self::Context) -> Self::Result {
+        let kept = self.kept.lock(epoch_seconds());
         MessageResult(LiveConfig {
-            epoch: self.epoch,
-            config: Arc::new(self.state.config().clone()),
-            last_good: self.last_good(),
+            epoch: kept.epoch(),
+            config: Arc::new(kept.state().config().clone()),
+            last_good: kept.last_good(),
         })
+    }
+}
+
+impl Handler<GetInEffect> for Router {
+    type Result = MessageResult<GetInEffect>;
+
+    fn handle(&mut self, _: GetInEffect, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.effect.load().as_deref().cloned())
     }
 }
 
@@ -221,7 +226,8 @@ impl Handler<GetTargets> for Router {
     type Result = MessageResult<GetTargets>;
 
     fn handle(&mut self, message: GetTargets, _: &mut Self::Context) -> Self::Result {
-        MessageResult(target_documents(self.state.config(), &message.0))
+        let kept = self.kept.lock(epoch_seconds());
+        MessageResult(target_documents(kept.state().config(), &message.0))
     }
 }
 
@@ -229,13 +235,14 @@ impl Handler<Observe> for Router {
     type Result = MessageResult<Observe>;
 
     fn handle(&mut self, _: Observe, _: &mut Self::Context) -> Self::Result {
-        let config = self.state.config();
+        let kept = self.kept.lock(epoch_seconds());
+        let config = kept.state().config();
         MessageResult(json!({
-            "epoch": self.epoch,
+            "epoch": kept.epoch(),
             "revision": config.revision(),
             "config_hash": config.digest().config_hash(),
             "entities": config.len(),
-            "quarantined": self.state.quarantined().len(),
+            "quarantined": kept.state().quarantined().len(),
             "changes": self.changes,
             "last_compile_ms": self.last_compile.as_secs_f64() * 1000.0,
         }))
@@ -248,17 +255,28 @@ impl ApplyConfig for Slot<Router> {
         change: Arc<ChangeMessage>,
     ) -> LocalBoxFuture<'static, Result<InEffect, String>> {
         let router = self.clone();
-        Box::pin(async move { router.ask(ApplyChange(change)).await.map_err(gone)? })
+        Box::pin(async move {
+            let applied = router.ask_when_running(ApplyChange(change)).await;
+            applied.map_err(gone)?
+        })
     }
 
     fn replace(&self, parts: SnapshotParts) -> LocalBoxFuture<'static, Result<InEffect, String>> {
         let router = self.clone();
-        Box::pin(async move { router.ask(ApplySnapshot(parts)).await.map_err(gone)? })
+        Box::pin(async move {
+            let applied = router.ask_when_running(ApplySnapshot(parts)).await;
+            applied.map_err(gone)?
+        })
     }
 
     fn live(&self) -> LocalBoxFuture<'static, Result<LiveConfig, String>> {
         let router = self.clone();
-        Box::pin(async move { router.ask(GetLive).await.map_err(gone) })
+        Box::pin(async move { router.ask_when_running(GetLive).await.map_err(gone) })
+    }
+
+    fn in_effect(&self) -> LocalBoxFuture<'static, Result<Option<InEffect>, String>> {
+        let router = self.clone();
+        Box::pin(async move { router.ask_when_running(GetInEffect).await.map_err(gone) })
     }
 }
 

@@ -20,6 +20,7 @@ mod facts;
 mod hidden_dots;
 mod identity;
 mod index;
+mod kept;
 mod matcher;
 pub mod path;
 mod persistent_map;
@@ -34,14 +35,15 @@ mod state;
 mod trie;
 
 pub use actor::{
-    ApplyChange, ApplySnapshot, EffectCell, GetLive, GetTargets, Published, Router, RouterOptions,
-    SnapshotCell,
+    ApplyChange, ApplySnapshot, EffectCell, GetInEffect, GetLive, GetTargets, Published, Router,
+    RouterOptions, SnapshotCell,
 };
 pub use certificates::{CompiledCaCertificate, CompiledCertificate};
 pub use compile::PluginFactory;
 pub use effect::Work;
 pub use facts::{Facts, HeaderLookup, Scratch, same_header};
 pub use identity::{CompiledConsumer, KeyCredential};
+pub use kept::Kept;
 pub use matcher::CompiledRoute;
 pub use plugin_table::{Plan, PluginInstance, Scope};
 pub use priority::MatchOrder;

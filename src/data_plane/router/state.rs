@@ -84,6 +84,11 @@ impl RouterState {
         &self.config
     }
 
+    /// The configuration as wanted, of a state that is given up.
+    pub fn into_config(self) -> Config {
+        self.config
+    }
+
     /// Moves on by one change. `now` is epoch seconds.
     ///
     /// # Errors
