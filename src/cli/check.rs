@@ -36,8 +36,14 @@ pub fn command(args: &Args) -> Result<(), CliError> {
     if !errors.is_empty() {
         return Err(CliError::Credentials(errors));
     }
-    if args.strict && !warnings.is_empty() {
-        return Err(CliError::Strict(warnings.len()));
+    let validity = settings.check_cluster_validity(super::start::epoch_seconds());
+    let soon = validity.map_err(|error| CliError::Credentials(vec![error]))?;
+    if let Some(warning) = &soon {
+        eprintln!("langur: warning: {warning}");
+    }
+    let warnings = warnings.len() + usize::from(soon.is_some());
+    if args.strict && warnings > 0 {
+        return Err(CliError::Strict(warnings));
     }
     match from.file() {
         Some(file) => println!("{} is valid", file.display()),

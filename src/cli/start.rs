@@ -15,6 +15,7 @@ use crate::settings::{LogControl, Settings};
 use std::future::Future;
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -267,6 +268,13 @@ impl Planes {
         log: LogControl,
         build: &'static [Implemented],
     ) -> Result<Planes, StartError> {
+        let warning = settings
+            .check_cluster_validity(epoch_seconds())
+            .map_err(NodeError::Credential)?;
+        if let Some(warning) = warning {
+            tracing::warn!(warning, "settings");
+        }
+        actix_rt::spawn(watch_validity(Arc::clone(&settings)));
         let node = Node::new(settings, log, build)?;
         let role = node.settings.node.role;
         let mut parts = Vec::new();
@@ -364,6 +372,27 @@ pub(crate) fn own_configuration(
         config,
         came_from: Box::new(|earlier| control.came_from(earlier)),
     }
+}
+
+/// How often a running node looks at the dates of its cluster certificate.
+const A_DAY: Duration = Duration::from_secs(86_400);
+
+/// Warns each day while the cluster certificate is about to expire, or has.
+async fn watch_validity(settings: Arc<Settings>) {
+    loop {
+        tokio::time::sleep(A_DAY).await;
+        match settings.check_cluster_validity(epoch_seconds()) {
+            Ok(None) => {}
+            Ok(Some(warning)) => tracing::warn!(warning, "settings"),
+            Err(error) => tracing::error!(%error, "no new link is accepted or opened"),
+        }
+    }
+}
+
+/// Seconds since 1970.
+pub(super) fn epoch_seconds() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    i64::try_from(since.unwrap_or_default().as_secs()).unwrap_or(i64::MAX)
 }
 
 /// The links of a node with both roles: memory instead of a network, the same code otherwise.

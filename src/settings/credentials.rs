@@ -2,10 +2,13 @@
 //! files. Every error names the key.
 
 use super::{CertificatePair, Certificates, Cluster, ClusterMtls, Settings, Trusted};
-use crate::tls::{self, ClusterTrust, Identity, Material, TlsError};
+use crate::tls::{self, ClusterTrust, Identity, Material, TlsError, Validity};
 use rustls::RootCertStore;
 use std::path::Path;
 use thiserror::Error;
+
+/// A certificate that ends within this many seconds should be renewed.
+pub const EXPIRES_SOON: i64 = 30 * 86_400;
 
 /// A certificate, key or authority of the settings that cannot be used.
 #[derive(Debug, Error)]
@@ -57,6 +60,38 @@ impl Cluster {
             Err(error) => return Err(error),
         }
         Ok(ClusterTrust::Pki(roots))
+    }
+
+    /// How the cluster certificate lies in time, in seconds since 1970: an error when it has
+    /// expired, a sentence when it soon will or is not valid yet.
+    ///
+    /// # Errors
+    /// It has expired: nobody would open a link to this node.
+    pub fn check_validity(&self, now: i64) -> Result<Option<String>, CredentialError> {
+        // What cannot be loaded is `check_credentials`' to say.
+        let Ok(Some(identity)) = self.identity() else {
+            return Ok(None);
+        };
+        match tls::validity(identity.leaf(), now) {
+            Some(Validity::Expired { at }) => {
+                Err(CredentialError::of("cluster_cert")(TlsError::Expired(at)))
+            }
+            // Clocks get right by themselves, so this stops no node.
+            Some(Validity::NotYet { since }) => Ok(Some(format!(
+                "cluster_cert: the certificate is valid only from {since}: until then no link is \
+                 accepted"
+            ))),
+            Some(Validity::Valid) | None => {
+                let left = identity.expiry().map(|at| at - now);
+                let soon = left.filter(|left| *left < EXPIRES_SOON);
+                Ok(soon.map(|left| {
+                    format!(
+                        "cluster_cert: the certificate expires in {} days: renew it on every node",
+                        left / 86_400
+                    )
+                }))
+            }
+        }
     }
 
     fn authority(&self) -> Result<RootCertStore, CredentialError> {
@@ -148,6 +183,18 @@ fn identity(
 }
 
 impl Settings {
+    /// What the cluster certificate's dates say, at a moment in seconds since 1970; see
+    /// [`Cluster::check_validity`]. A node without links has nothing to say.
+    ///
+    /// # Errors
+    /// It has expired.
+    pub fn check_cluster_validity(&self, now: i64) -> Result<Option<String>, CredentialError> {
+        match self.node.role {
+            super::Role::Traditional => Ok(None),
+            super::Role::ControlPlane | super::Role::DataPlane => self.cluster.check_validity(now),
+        }
+    }
+
     /// Tries every certificate the role needs and nothing else; all errors at once. Reads files,
     /// writes none.
     pub fn check_credentials(&self) -> Vec<CredentialError> {
@@ -238,6 +285,41 @@ mod tests {
             "lua_ssl_trusted_certificate = DIR/none",
             &["lua_ssl_trusted_certificate: failed loading certificate from "],
         );
+    }
+
+    #[test]
+    fn trial_23_an_expired_cluster_certificate_is_named_with_its_date() {
+        let directory = tempfile::tempdir().unwrap();
+        const DAY: u64 = 86_400;
+        let made = 20_000 * DAY;
+        let then = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(made);
+        let pair = crate::tls::cluster_certificate(100, then).unwrap();
+        std::fs::write(directory.path().join("cluster.crt"), pair.certificate).unwrap();
+        std::fs::write(directory.path().join("cluster.key"), pair.key).unwrap();
+        let check = |role: &str, days: u64| {
+            let text = format!(
+                "role = {role}\ncluster_cert = DIR/cluster.crt\ncluster_cert_key = DIR/cluster.key"
+            );
+            let text = text.replace("DIR", &directory.path().display().to_string());
+            let now = i64::try_from(made + days * DAY).unwrap();
+            match settings(&text).check_cluster_validity(now) {
+                Ok(warning) => warning.unwrap_or_else(|| "good".to_owned()),
+                Err(error) => format!("refused: {error}"),
+            }
+        };
+        for role in ["control_plane\ndatabase = sqlite", "data_plane\ndatabase = off"] {
+            assert_eq!(check(role, 69), "good");
+            assert_eq!(
+                check(role, 71),
+                "cluster_cert: the certificate expires in 29 days: renew it on every node"
+            );
+            assert_eq!(
+                check(role, 101),
+                "refused: cluster_cert: the certificate expired on Sun, 12 Jan 2025 00:00:00 \
+                 +0000: renew it, nobody would accept it"
+            );
+        }
+        assert_eq!(check("traditional", 101), "good");
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub use address::{HostPort, PortMap, TrustedPeer};
 pub use analytics::{Analytics, Metrics};
 pub use certificates::{CertificatePair, Certificates, Trusted};
 pub use cluster::{Cluster, ClusterMtls, TELEMETRY_PORT};
-pub use credentials::CredentialError;
+pub use credentials::{CredentialError, EXPIRES_SOON};
 pub use dns::{Dns, RecordKind};
 pub use file_variables::FileVariable;
 pub use grammar::MAX_TEXT;

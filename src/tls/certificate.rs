@@ -3,7 +3,7 @@
 use rustls::pki_types::CertificateDer;
 use sha2::{Digest as _, Sha256};
 use x509_parser::extensions::GeneralName;
-use x509_parser::prelude::{FromDer as _, X509Certificate};
+use x509_parser::prelude::{ASN1Time, FromDer as _, X509Certificate};
 
 /// Parses a certificate of any version.
 pub(super) fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, String> {
@@ -18,6 +18,33 @@ pub(super) fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'
 pub fn expiry(der: &CertificateDer<'_>) -> Option<i64> {
     let certificate = parse(der).ok()?;
     Some(certificate.validity().not_after.timestamp())
+}
+
+/// How a moment lies to a certificate's dates, which people are told as the certificate writes them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Validity {
+    Valid,
+    NotYet { since: String },
+    Expired { at: String },
+}
+
+/// Whether a certificate is valid at a moment, in seconds since 1970; `None` of what is no
+/// certificate.
+pub fn validity(der: &CertificateDer<'_>, now: i64) -> Option<Validity> {
+    let certificate = parse(der).ok()?;
+    let dates = certificate.validity();
+    let text = |time: ASN1Time| time.to_rfc2822().unwrap_or_else(|_| time.to_string());
+    Some(if now < dates.not_before.timestamp() {
+        Validity::NotYet {
+            since: text(dates.not_before),
+        }
+    } else if now > dates.not_after.timestamp() {
+        Validity::Expired {
+            at: text(dates.not_after),
+        }
+    } else {
+        Validity::Valid
+    })
 }
 
 /// What a certificate says of itself, as far as people go wrong with it.

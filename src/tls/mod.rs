@@ -19,7 +19,7 @@ mod shared;
 mod signature;
 
 pub use any::AnyServerVerifier;
-pub use certificate::{CertificateFacts, expiry, facts, fingerprint};
+pub use certificate::{CertificateFacts, Validity, expiry, facts, fingerprint, validity};
 pub use cluster::{
     CLUSTER_SERVER_NAME, ClusterTrust, cluster_client_config, cluster_server_config, server_name,
 };
@@ -39,6 +39,8 @@ pub enum TlsError {
     Load(#[from] LoadError),
     #[error("the certificate and the key do not belong together")]
     KeyMismatch,
+    #[error("the certificate expired on {0}: renew it, nobody would accept it")]
+    Expired(String),
     #[error("'{0}' is no valid server name")]
     ServerName(String),
     #[error("no trusted certificate was found in the system's bundles")]

@@ -3,7 +3,7 @@
 //! No chain is built and no name is looked at: equality with our own certificate says more. The
 //! handshake signature then proves that the peer also holds the key.
 
-use super::certificate::{fingerprint, parse};
+use super::certificate::{Validity, fingerprint, validity};
 use super::signature::handshake_signatures;
 use rustls::client::danger::{ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -53,14 +53,16 @@ impl ClientCertVerifier for PinnedVerifier {
         &[]
     }
 
-    /// As Kong's control plane, compares and does not look at dates: the data plane does.
+    /// Unlike Kong's control plane, looks at the dates too: one whose certificate has expired
+    /// while it runs lets nobody new in, as its data planes would not either.
     fn verify_client_cert(
         &self,
         end_entity: &CertificateDer<'_>,
         _intermediates: &[CertificateDer<'_>],
-        _now: UnixTime,
+        now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         self.check(end_entity)?;
+        check_validity(end_entity, now)?;
         Ok(ClientCertVerified::assertion())
     }
 
@@ -68,13 +70,11 @@ impl ClientCertVerifier for PinnedVerifier {
 }
 
 fn check_validity(der: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
-    let certificate = parse(der).map_err(|_| CertificateError::BadEncoding)?;
     let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-    if now < certificate.validity().not_before.timestamp() {
-        return Err(CertificateError::NotValidYet.into());
+    match validity(der, now) {
+        Some(Validity::Valid) => Ok(()),
+        Some(Validity::NotYet { .. }) => Err(CertificateError::NotValidYet.into()),
+        Some(Validity::Expired { .. }) => Err(CertificateError::Expired.into()),
+        None => Err(CertificateError::BadEncoding.into()),
     }
-    if now > certificate.validity().not_after.timestamp() {
-        return Err(CertificateError::Expired.into());
-    }
-    Ok(())
 }

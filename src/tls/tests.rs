@@ -189,6 +189,20 @@ fn an_outdated_shared_certificate_is_refused_by_the_data_plane() {
 }
 
 #[test]
+fn trial_23_an_outdated_shared_certificate_is_refused_by_the_control_plane() {
+    let long_ago = SystemTime::now() - Duration::from_secs(10 * 86_400);
+    let outdated = own(5, long_ago);
+    // This data plane does not look at the dates of its control plane.
+    let server = cluster_server_config(&outdated, &ClusterTrust::Shared).unwrap();
+    let mut client = cluster_client_config(&outdated, &ClusterTrust::Shared).unwrap();
+    let mut dangerous = client.dangerous();
+    dangerous.set_certificate_verifier(Arc::new(AnyServerVerifier));
+    let name = server_name(&ClusterTrust::Shared, None, "x").unwrap();
+    let error = handshake(server, client, name).unwrap_err();
+    assert!(error.to_string().contains("Expired"), "{error}");
+}
+
+#[test]
 fn pki() {
     use ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
     let (authority, stranger) = (Authority::new(), Authority::new());

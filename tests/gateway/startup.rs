@@ -51,6 +51,37 @@ fn a_start_that_cannot_work_says_which_setting() {
 }
 
 #[test]
+fn trial_23_an_expired_cluster_certificate_stops_the_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    let mut params = rcgen::CertificateParams::new(["kong_clustering".to_owned()]).expect("a name");
+    params.not_before = rcgen::date_time_ymd(2018, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let certificate = params.self_signed(&key).expect("a certificate");
+    std::fs::write(path("cluster.crt"), certificate.pem()).expect("written");
+    std::fs::write(path("cluster.key"), key.serialize_pem()).expect("written");
+    let expected = "cluster_cert: the certificate expired on Fri, 01 Jan 2021 00:00:00 +0000";
+    for (role, database) in [("control_plane", "sqlite"), ("data_plane", "off")] {
+        let (prefix, cert, key) = (path(role), path("cluster.crt"), path("cluster.key"));
+        let output = langur(
+            &["start"],
+            &[
+                ("LANGUR_ROLE", role),
+                ("LANGUR_DATABASE", database),
+                ("LANGUR_PREFIX", &prefix),
+                ("LANGUR_CLUSTER_CERT", &cert),
+                ("LANGUR_CLUSTER_CERT_KEY", &key),
+            ],
+        );
+        let text = stderr(&output);
+        assert_eq!(output.status.code(), Some(78), "{role}: {text}");
+        assert!(text.contains(expected), "{role}: {text}");
+        assert_eq!(text.lines().count(), 1, "{role}: {text}");
+    }
+}
+
+#[test]
 fn a_taken_port_is_named_with_its_setting() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();

@@ -1,12 +1,11 @@
 //! Certificates and keys: readable, fitting, valid, meant for what they are used for, and private.
 
 use super::finding::Finding;
-use crate::settings::{CertificatePair, ClusterMtls, CredentialError, Role, Settings};
+use crate::settings::{
+    CertificatePair, ClusterMtls, CredentialError, EXPIRES_SOON, Role, Settings,
+};
 use crate::tls::{self, CertificateFacts, ClusterTrust, Identity, LoadError, Material, TlsError};
 use std::os::unix::fs::PermissionsExt as _;
-
-/// A certificate that ends within this many seconds should be renewed.
-const SOON: i64 = 30 * 86_400;
 
 /// What a certificate is used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,7 +105,7 @@ fn judge(name: &str, facts: &CertificateFacts, used: Use, now: i64) -> Vec<Findi
     } else if now >= facts.not_after {
         let text = format!("expired {} days ago", days(now - facts.not_after));
         findings.push(Finding::error(name, text, renew));
-    } else if facts.not_after - now < SOON {
+    } else if facts.not_after - now < EXPIRES_SOON {
         let text = format!("expires in {} days", days(facts.not_after - now));
         findings.push(Finding::warning(name, text, renew));
     }
