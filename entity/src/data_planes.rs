@@ -39,6 +39,8 @@ pub struct Model {
     #[sea_orm(column_type = "JsonBinary")]
     pub quarantined: Json,
     pub langur_version: Option<String>,
+    /// Why its telemetry does not arrive, as it says; NULL when it does, or nobody says.
+    pub telemetry: Option<String>,
 }
 
 crate::without_relations!();

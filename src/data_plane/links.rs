@@ -96,6 +96,7 @@ impl Links {
                 target: Target {
                     address: address.to_string(),
                     path,
+                    headers: Vec::new(),
                 },
             })
         };

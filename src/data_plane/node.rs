@@ -168,9 +168,19 @@ impl DataPlane {
             held: Position::default(),
             incarnation,
         };
+        let buffer = SharedBuffer::new(
+            BufferOptions {
+                size_limit: settings.analytics.buffer_size_limit,
+                flush_interval: settings.analytics.flush_interval,
+                ..BufferOptions::default()
+            },
+            node.id,
+            incarnation,
+        );
         let heartbeat = {
             let effect = effect.clone();
             let configuration = links.configuration.clone();
+            let buffer = buffer.clone();
             guard(
                 &node.actors,
                 "HeartbeatClient",
@@ -191,25 +201,18 @@ impl DataPlane {
                             .unwrap_or_default(),
                     };
                     let seed = rand::random();
+                    let buffer = buffer.clone();
                     HeartbeatClient::new(
                         State::new(origin, configuration.count(), seed, limits),
                         limits,
                         Box::new(router.clone()),
                         Box::new(configuration.clone()),
                         writer.clone(),
+                        Box::new(move || buffer.trouble()),
                     )
                 },
             )
         };
-        let buffer = SharedBuffer::new(
-            BufferOptions {
-                size_limit: settings.analytics.buffer_size_limit,
-                flush_interval: settings.analytics.flush_interval,
-                ..BufferOptions::default()
-            },
-            node.id,
-            incarnation,
-        );
         let telemetry = {
             let options = TelemetryOptions {
                 buffer: buffer.clone(),

@@ -46,6 +46,8 @@ impl NodeStatus for Status {
                 revision_in_effect: live.as_ref().map(|live| live.position.revision.0),
                 quarantined: live.map(|live| live.quarantined.len() as u64),
                 telemetry_held: Some(self.buffer.totals().held as u64),
+                telemetry_connected: Some(self.buffer.totals().link_up),
+                telemetry_trouble: self.buffer.trouble(),
                 targets: targets(&snapshot),
                 ..NodeState::default()
             }

@@ -1,9 +1,11 @@
 //! The data plane's end: opens a WebSocket over mutual TLS.
 
-use super::{Link, LinkError};
+use super::{Frame, Link, LinkError, watch_peer};
 use actix_tls::connect::{ConnectError, ConnectInfo, Connection};
-use actix_web::http::Uri;
-use awc::ws::{Frame, Message};
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::{StatusCode, Uri};
+use awc::error::WsClientError;
+use awc::ws;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt, future};
 use rand::seq::SliceRandom;
@@ -25,6 +27,8 @@ pub struct Target {
     pub address: String,
     /// The path of the endpoint, such as `/langur/v1/config`.
     pub path: String,
+    /// What the request shows beside it; a secret is to be marked as sensitive.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// Opens links with one identity.
@@ -67,6 +71,7 @@ impl Dialer {
                     .await
                     .map_err(ConnectError::Io)?;
                 io.set_nodelay(true).map_err(ConnectError::Io)?;
+                watch_peer(&io).map_err(ConnectError::Io)?;
                 Ok::<_, ConnectError>(Connection::new(info.request().clone(), io))
             }
         });
@@ -83,22 +88,47 @@ impl Dialer {
             Some(name) => name.as_str(),
             None => target.address.as_str(),
         };
-        let request = client
+        let mut request = client
             .ws(format!("wss://{authority}{}", target.path))
             .max_frame_size(self.max_frame)
             .protocols([subprotocol]);
+        for (name, value) in &target.headers {
+            request = request.set_header(name.clone(), value.clone());
+        }
         let (_, socket) = request
             .connect()
             .await
-            .map_err(|err| failed(err.to_string()))?;
+            .map_err(|err| failed(explain(&err)))?;
         let (sink, stream) = socket.split();
         Ok(Link::new(
-            sink.with(|frame: Bytes| {
-                future::ready(Ok::<_, awc::error::WsProtocolError>(Message::Binary(frame)))
+            sink.with(|frame: Frame| {
+                future::ready(Ok::<_, awc::error::WsProtocolError>(message(frame)))
             })
             .sink_map_err(|err| LinkError::Failed(err.to_string())),
-            stream.filter_map(|frame| future::ready(frame_bytes(frame))),
+            stream.filter_map(|frame| future::ready(received(frame))),
         ))
+    }
+}
+
+/// What to do about a control plane that has not taken the link.
+fn explain(error: &WsClientError) -> String {
+    let WsClientError::InvalidResponseStatus(status) = error else {
+        return error.to_string();
+    };
+    let why = match *status {
+        StatusCode::NOT_FOUND => "it takes no such links at this address",
+        StatusCode::FORBIDDEN => "this node is not who it says it is, see the log there",
+        StatusCode::SERVICE_UNAVAILABLE => "it has no room for more links now",
+        _ => "the link is refused",
+    };
+    format!("the answer is {status}: {why}")
+}
+
+fn message(frame: Frame) -> ws::Message {
+    match frame {
+        Frame::Binary(bytes) => ws::Message::Binary(bytes),
+        Frame::Ping => ws::Message::Ping(Bytes::new()),
+        Frame::Pong => ws::Message::Pong(Bytes::new()),
     }
 }
 
@@ -119,16 +149,17 @@ async fn connect_any(mut addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
     Err(error)
 }
 
-/// What a frame means for the link; control frames that mean nothing are skipped.
-fn frame_bytes(
-    frame: Result<Frame, awc::error::WsProtocolError>,
-) -> Option<Result<Bytes, LinkError>> {
+/// What a frame means for the link.
+fn received(
+    frame: Result<ws::Frame, awc::error::WsProtocolError>,
+) -> Option<Result<Frame, LinkError>> {
     match frame {
-        Ok(Frame::Binary(bytes)) => Some(Ok(bytes)),
-        // The dialect has heartbeats of its own.
-        Ok(Frame::Ping(_) | Frame::Pong(_)) => None,
-        Ok(Frame::Close(_)) => Some(Err(LinkError::Closed)),
-        Ok(Frame::Text(_) | Frame::Continuation(_)) => Some(Err(LinkError::Failed(
+        Ok(ws::Frame::Binary(bytes)) => Some(Ok(Frame::Binary(bytes))),
+        // Control planes ask by messages of the dialect.
+        Ok(ws::Frame::Ping(_)) => None,
+        Ok(ws::Frame::Pong(_)) => Some(Ok(Frame::Pong)),
+        Ok(ws::Frame::Close(_)) => Some(Err(LinkError::Closed)),
+        Ok(ws::Frame::Text(_) | ws::Frame::Continuation(_)) => Some(Err(LinkError::Failed(
             "a frame that is not binary and whole".into(),
         ))),
         Err(err) => Some(Err(LinkError::Failed(err.to_string()))),

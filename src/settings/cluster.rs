@@ -39,6 +39,8 @@ pub struct Cluster {
     pub purge_delay: Duration,
     /// Bytes of one message, compressed.
     pub max_payload: usize,
+    /// Data planes that a control plane serves at once.
+    pub max_data_planes: usize,
 }
 
 /// The port of telemetry where none is set.
@@ -78,6 +80,7 @@ impl Cluster {
             labels: dp_labels(values, problems),
             purge_delay: purge_delay(values, problems),
             max_payload: max_payload(values, problems),
+            max_data_planes: max_data_planes(values, problems),
         }
     }
 }
@@ -127,6 +130,14 @@ fn max_payload(values: &Values, problems: &mut Problems) -> usize {
         problems.violation("cluster_max_payload must be 2147483647 or less");
     }
     bytes as usize
+}
+
+fn max_data_planes(values: &Values, problems: &mut Problems) -> usize {
+    let most = values.number("cluster_max_data_planes").unwrap_or(0.0);
+    if most < 1.0 {
+        problems.violation("cluster_max_data_planes must be 1 or greater");
+    }
+    most as usize
 }
 
 /// Contradictions between the role and everything else. The sentences are Kong's; one that does

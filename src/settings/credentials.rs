@@ -307,7 +307,10 @@ mod tests {
                 Err(error) => format!("refused: {error}"),
             }
         };
-        for role in ["control_plane\ndatabase = sqlite", "data_plane\ndatabase = off"] {
+        for role in [
+            "control_plane\ndatabase = sqlite",
+            "data_plane\ndatabase = off",
+        ] {
             assert_eq!(check(role, 69), "good");
             assert_eq!(
                 check(role, 71),

@@ -186,6 +186,7 @@ impl Cluster {
                 RestartPolicy::default(),
                 move || CacheWriter::new(cache.take().expect("one life"), Holds::new(held, held)),
             ),
+            Box::new(|| None),
         )
         .start();
         Cluster {

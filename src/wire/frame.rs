@@ -23,6 +23,9 @@ const LONGEST_NAME: usize = 32;
 /// Bodies below this many bytes are not worth the processor time of compressing them.
 const COMPRESS_FROM: usize = 4096;
 
+/// Up to here it does not matter how well a body is compressed.
+const ANY_RATIO: usize = 64 << 10;
+
 /// The sizes a peer accepts, in bytes. What is larger is refused before memory is spent on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -30,6 +33,11 @@ pub struct Limits {
     pub frame: usize,
     /// The body of one frame once decompressed.
     pub body: usize,
+    /// Whether a body may be compressed at all.
+    pub compression: bool,
+    /// How many times its size a compressed body may grow to, once that is more than
+    /// [`ANY_RATIO`] bytes.
+    pub ratio: usize,
     /// All chunks of a snapshot together, compressed.
     pub snapshot: usize,
     /// One entity of a snapshot.
@@ -45,10 +53,46 @@ impl Limits {
         Limits {
             frame: cluster_max_payload.max(4096),
             body: cluster_max_payload.max(4096).saturating_mul(8),
+            compression: true,
+            ratio: usize::MAX,
             snapshot: 512 << 20,
             row: 16 << 20,
             rows: 4 << 30,
         }
+    }
+}
+
+impl Limits {
+    /// What a data plane may send before its hello was accepted: anybody with the certificate of
+    /// the cluster gets this far.
+    #[must_use]
+    pub fn of_hello() -> Limits {
+        Limits {
+            frame: 16 << 10,
+            body: 16 << 10,
+            compression: false,
+            ratio: 1,
+            ..Limits::default()
+        }
+    }
+
+    /// What a data plane may send: acknowledgements, of which the largest lists what is
+    /// quarantined. See [`super::Applied::MOST_BYTES`].
+    #[must_use]
+    pub fn of_data_plane() -> Limits {
+        Limits {
+            frame: 1 << 20,
+            body: 4 << 20,
+            compression: true,
+            ratio: 128,
+            ..Limits::default()
+        }
+    }
+
+    /// The most that so many compressed bytes may become.
+    fn inflated(&self, compressed: usize) -> usize {
+        let by_ratio = compressed.saturating_mul(self.ratio).max(ANY_RATIO);
+        self.body.min(by_ratio)
     }
 }
 
@@ -87,7 +131,7 @@ pub enum Incoming<M> {
 /// Why a message cannot be sent.
 #[derive(Debug, thiserror::Error)]
 pub enum EncodeError {
-    #[error("the {message} message needs {size} bytes, more than cluster_max_payload = {limit}")]
+    #[error("the {message} message needs {size} bytes, more than the limit of {limit}")]
     TooLarge {
         message: &'static str,
         size: usize,
@@ -107,10 +151,12 @@ pub enum EncodeError {
 pub enum DecodeError {
     #[error("the frame ends after {0} bytes, within its header")]
     Truncated(usize),
-    #[error("the frame has {size} bytes, more than cluster_max_payload = {limit}")]
+    #[error("the frame has {size} bytes, more than the limit of {limit}")]
     TooLarge { size: usize, limit: usize },
     #[error("frame version {0} is not known")]
     Version(u8),
+    #[error("the body is compressed, which is not accepted before the hello is")]
+    Compressed,
     #[error("frame flags {0:#04x} are not known")]
     Flags(u8),
     #[error("the message name is empty, too long or not printable")]
@@ -167,7 +213,7 @@ fn frame(name: &'static str, body: &[u8], limits: &Limits) -> Result<Bytes, Enco
     let mut out = Vec::with_capacity(3 + name.len() + body.len());
     out.extend([VERSION, 0, name.len() as u8]);
     out.extend_from_slice(name.as_bytes());
-    if body.len() < COMPRESS_FROM {
+    if body.len() < COMPRESS_FROM || !limits.compression {
         out.extend_from_slice(body);
     } else {
         out[1] = COMPRESSED;
@@ -222,7 +268,10 @@ pub fn decode<M: Message>(bytes: &[u8], limits: &Limits) -> Result<Incoming<M>, 
     let body = if flags & COMPRESSED == 0 {
         body
     } else {
-        inflated = inflate(body, limits.body)?;
+        if !limits.compression {
+            return Err(DecodeError::Compressed);
+        }
+        inflated = inflate(body, limits.inflated(body.len()))?;
         &inflated
     };
     match M::decode_body(name, body) {
@@ -233,6 +282,12 @@ pub fn decode<M: Message>(bytes: &[u8], limits: &Limits) -> Result<Incoming<M>, 
             reason: err.to_string(),
         }),
     }
+}
+
+/// Whether decoding a frame takes so long that it is to be done where nobody else waits.
+#[must_use]
+pub fn is_costly(bytes: &[u8]) -> bool {
+    bytes.len() >= COMPRESS_FROM && bytes.get(1).is_some_and(|flags| flags & COMPRESSED != 0)
 }
 
 fn inflate(body: &[u8], limit: usize) -> Result<Vec<u8>, DecodeError> {
@@ -362,6 +417,40 @@ mod tests {
             decode::<Set>(&bomb, &small()),
             Err(DecodeError::BodyTooLarge { limit: 20_000 })
         );
+    }
+
+    #[test]
+    fn trial_17_a_stranger_may_not_compress() {
+        let bytes = encode(&note(COMPRESS_FROM + 1), &small()).expect("encodes");
+        let strict = Limits::of_hello();
+        assert_eq!(decode::<Set>(&bytes, &strict), Err(DecodeError::Compressed));
+        assert!(is_costly(
+            &encode(&note(2 << 20), &Limits::default()).expect("encodes")
+        ));
+        // Who keeps to it does not compress either.
+        let bytes = encode(&note(COMPRESS_FROM + 1), &strict).expect("encodes");
+        let read = decode(&bytes, &strict);
+        assert_eq!(read, Ok(Incoming::Known(note(COMPRESS_FROM + 1))));
+        assert!(!is_costly(&bytes));
+    }
+
+    #[test]
+    fn trial_17_a_body_grows_only_so_many_times() {
+        let limits = Limits::of_data_plane();
+        // A megabyte of one letter is a kilobyte: within the body's limit, beyond the ratio.
+        let bytes = encode(&note(1 << 20), &Limits::default()).expect("encodes");
+        assert!(bytes.len() < 8192, "{}", bytes.len());
+        assert!(matches!(
+            decode::<Set>(&bytes, &limits),
+            Err(DecodeError::BodyTooLarge { limit }) if limit < 1 << 20
+        ));
+        // As much text that says something is read.
+        let text: String = (0..40_000u64)
+            .map(|n| format!("{:x} ", n.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+            .collect();
+        let note = Set::Note(Note { text });
+        let bytes = encode(&note, &limits).expect("encodes");
+        assert_eq!(decode(&bytes, &limits), Ok(Incoming::Known(note)));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The messages of the configuration link.
 
 use super::frame::{encode_ref, messages};
-use super::{Blob, EncodeError, Hello, Limits};
+use super::{Blob, EncodeError, Hello, Limits, bounded};
 use crate::model::{Cause, Change, Config, Digest, Kind, KindSet, Revision};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -55,8 +55,9 @@ impl std::fmt::Display for Position {
 pub struct Quarantined {
     pub entity: Kind,
     pub id: Uuid,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounded::name")]
     pub name: Option<String>,
+    #[serde(deserialize_with = "bounded::reason")]
     pub reason: String,
     /// Milliseconds since the epoch.
     pub since: u64,
@@ -69,7 +70,7 @@ pub struct Applied {
     /// When it went live: milliseconds since the epoch.
     pub in_effect_at: u64,
     /// The complete list, not the difference; at most [`Applied::MOST_QUARANTINED`].
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounded::quarantined")]
     pub quarantined: Vec<Quarantined>,
     /// How many are quarantined, when the list had to be cut.
     #[serde(default)]
@@ -79,15 +80,22 @@ pub struct Applied {
 impl Applied {
     /// The longest list that is reported.
     pub const MOST_QUARANTINED: usize = 1000;
-    /// The longest reason that is reported, in characters.
-    pub const LONGEST_REASON: usize = 512;
+    /// What the list may take, in bytes: it has to fit a frame in any case.
+    pub const MOST_BYTES: usize = 512 << 10;
 
     /// An acknowledgement within the limits of what is reported.
     #[must_use]
     pub fn new(position: Position, in_effect_at: u64, quarantined: &[Quarantined]) -> Applied {
         let shorten = |entry: &Quarantined| Quarantined {
-            reason: entry.reason.chars().take(Self::LONGEST_REASON).collect(),
+            name: entry.name.as_deref().map(bounded::shorten),
+            reason: bounded::shorten(&entry.reason),
             ..entry.clone()
+        };
+        let mut left = Self::MOST_BYTES;
+        let mut fits = |entry: &Quarantined| {
+            // Beside its texts an entry has an id, numbers, and the names of its fields.
+            let size = 96 + entry.reason.len() + entry.name.as_ref().map_or(0, String::len);
+            left.checked_sub(size).map(|rest| left = rest).is_some()
         };
         Applied {
             position,
@@ -96,6 +104,7 @@ impl Applied {
                 .iter()
                 .take(Self::MOST_QUARANTINED)
                 .map(shorten)
+                .take_while(|entry| fits(entry))
                 .collect(),
             quarantined_total: quarantined.len() as u64,
         }
@@ -107,6 +116,7 @@ impl Applied {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unpersisted {
     pub position: Position,
+    #[serde(deserialize_with = "bounded::reason")]
     pub reason: String,
 }
 
@@ -115,13 +125,52 @@ pub struct Unpersisted {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rejected {
     pub revision: Revision,
+    #[serde(deserialize_with = "bounded::reason")]
     pub reason: String,
 }
 
+impl Rejected {
+    /// A rejection within the limits of what is reported.
+    #[must_use]
+    pub fn new(revision: Revision, reason: &str) -> Rejected {
+        Rejected {
+            revision,
+            reason: bounded::shorten(reason),
+        }
+    }
+}
+
+impl Unpersisted {
+    /// A report within the limits of what is reported.
+    #[must_use]
+    pub fn new(position: Position, reason: &str) -> Unpersisted {
+        Unpersisted {
+            position,
+            reason: bounded::shorten(reason),
+        }
+    }
+}
+
 /// Sign of life of a data plane with what is in effect on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heartbeat {
     pub position: Position,
+    /// Why no telemetry arrives; none while it does, or where nobody says.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "bounded::name"
+    )]
+    pub telemetry: Option<String>,
+}
+
+impl From<Position> for Heartbeat {
+    fn from(position: Position) -> Heartbeat {
+        Heartbeat {
+            position,
+            telemetry: None,
+        }
+    }
 }
 
 /// The answer to an acceptable hello.
@@ -154,6 +203,7 @@ pub enum RefusalCode {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
     pub code: RefusalCode,
+    #[serde(deserialize_with = "bounded::reason")]
     pub reason: String,
     /// Seconds before the data plane should try again.
     #[serde(default)]
@@ -326,8 +376,10 @@ mod tests {
             revision: Revision(3),
             reason: "r".into(),
         }));
+        survives(FromDataPlane::from(Heartbeat::from(position())));
         survives(FromDataPlane::from(Heartbeat {
             position: position(),
+            telemetry: Some("no link".into()),
         }));
         survives(FromControlPlane::from(Welcome {
             control_plane: Uuid::from_u128(3),
@@ -438,9 +490,77 @@ mod tests {
             reason: "ü".repeat(600),
             since: 0,
         };
-        let applied = Applied::new(position(), 0, &vec![entry; 1200]);
+        let short = Quarantined {
+            reason: "short".into(),
+            ..entry.clone()
+        };
+        let applied = Applied::new(position(), 0, &vec![short; 1200]);
         assert_eq!(applied.quarantined.len(), 1000);
         assert_eq!(applied.quarantined_total, 1200);
+        let applied = Applied::new(position(), 0, &vec![entry; 1200]);
         assert_eq!(applied.quarantined[0].reason.chars().count(), 512);
+        assert!((400..500).contains(&applied.quarantined.len()));
+    }
+
+    #[test]
+    fn trial_17_every_report_fits_what_a_data_plane_may_send() {
+        // Text that does not compress: what a plugin found in a body, say.
+        let noise = |n: u64| {
+            let letter = |i: u64| {
+                let mixed = (n * 512 + i).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+                char::from_u32(0x4e00 + (mixed % 20_000) as u32).unwrap_or('x')
+            };
+            (0..512).map(letter).collect::<String>()
+        };
+        let entry = |n: u64| Quarantined {
+            entity: Kind::Plugins,
+            id: Uuid::from_u128(u128::from(n)),
+            name: Some(noise(n + 7)),
+            reason: noise(n),
+            since: n,
+        };
+        let entries: Vec<_> = (0..1500).map(entry).collect();
+        let limits = Limits::of_data_plane();
+        let applied = FromDataPlane::from(Applied::new(position(), 1, &entries));
+        let bytes = encode(&applied, &limits).expect("fits");
+        assert_eq!(decode(&bytes, &limits), Ok(Incoming::Known(applied)));
+    }
+
+    #[test]
+    fn trial_17_what_is_too_long_is_cut_when_it_comes() {
+        #[derive(Serialize)]
+        struct Long {
+            revision: Revision,
+            reason: String,
+        }
+        let long = Long {
+            revision: Revision(1),
+            reason: "é".repeat(1 << 20),
+        };
+        let limits = Limits::default();
+        let bytes = encode_ref("rejected", &long, &limits).expect("encodes");
+        let Ok(Incoming::Known(FromDataPlane::Rejected(read))) = decode(&bytes, &limits) else {
+            panic!("is rejected");
+        };
+        assert_eq!(read.reason.chars().count(), 512);
+        assert_eq!(read, Rejected::new(Revision(1), &long.reason));
+        let entry = Quarantined {
+            entity: Kind::Routes,
+            id: Uuid::nil(),
+            name: None,
+            reason: "r".into(),
+            since: 0,
+        };
+        let many = Applied {
+            position: position(),
+            in_effect_at: 0,
+            quarantined: vec![entry; 5000],
+            quarantined_total: 5000,
+        };
+        let bytes = encode(&FromDataPlane::from(many), &limits).expect("encodes");
+        let Ok(Incoming::Known(FromDataPlane::Applied(read))) = decode(&bytes, &limits) else {
+            panic!("is applied");
+        };
+        assert_eq!(read.quarantined.len(), Applied::MOST_QUARANTINED);
     }
 }

@@ -3,6 +3,7 @@
 //! `LIFECYCLE.md` beside this file tells the story of a connection.
 
 mod blob;
+mod bounded;
 mod encode_cache;
 mod frame;
 mod hello;
@@ -12,7 +13,7 @@ mod version;
 
 pub use blob::Blob;
 pub use encode_cache::{EncodeCache, SnapshotSlot};
-pub use frame::{DecodeError, EncodeError, Incoming, Limits, Message, decode, encode};
+pub use frame::{DecodeError, EncodeError, Incoming, Limits, Message, decode, encode, is_costly};
 pub use hello::{Hello, InvalidHello, PluginVersion};
 pub use message::{
     Applied, ChangeMessage, FromControlPlane, FromDataPlane, GoAway, Heartbeat, HeartbeatAck,

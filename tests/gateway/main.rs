@@ -13,6 +13,7 @@ mod expressions;
 mod fleet_status;
 mod harness;
 mod health_checks;
+mod hostile_links;
 mod https_probes;
 mod kong_command;
 mod kong_database;

@@ -91,5 +91,6 @@ fn data_plane(row: DataPlanePresence) -> Value {
         "revision": row.revision,
         "in_effect_at": row.in_effect_at,
         "quarantined": row.quarantined,
+        "telemetry_error": row.telemetry,
     })
 }

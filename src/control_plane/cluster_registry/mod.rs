@@ -3,6 +3,7 @@
 //! `presence` is what is known of one data plane and how the fleet's rows say it, `follow`
 //! brings new revisions from the journal, `server` takes links, `propagation` measures.
 
+mod doors;
 mod follow;
 mod presence;
 mod propagation;

@@ -30,6 +30,8 @@ pub struct Presence {
     /// Milliseconds since the epoch; only known of what was applied over this connection.
     in_effect_at: Option<u64>,
     applied: Option<Applied>,
+    /// Why its telemetry does not arrive.
+    telemetry: Option<String>,
     /// Why the last change was not applied or not persisted.
     trouble: Option<String>,
     last_seen: i64,
@@ -49,6 +51,7 @@ impl Presence {
             held: Position::default(),
             in_effect_at: None,
             applied: None,
+            telemetry: None,
             trouble: None,
             last_seen: now(),
             connected_at: now(),
@@ -85,7 +88,10 @@ impl Presence {
                 self.trouble = Some(refused.reason.clone());
                 self.hello = Some(hello.clone());
             }
-            Report::Heartbeat(heartbeat) => self.held = heartbeat.position,
+            Report::Heartbeat(heartbeat) => {
+                self.held = heartbeat.position;
+                self.telemetry.clone_from(&heartbeat.telemetry);
+            }
             Report::Applied(applied) => {
                 self.held = applied.position;
                 self.in_effect_at = Some(applied.in_effect_at);
@@ -141,6 +147,7 @@ impl Presence {
             in_effect_at: self.in_effect_at.map(|at| at as f64 / 1000.0),
             quarantined: Value::Array(quarantined),
             langur_version: Some(hello.langur_version.clone()),
+            telemetry: self.telemetry.clone(),
         })
     }
 
@@ -151,6 +158,7 @@ impl Presence {
             "ip": self.ip,
             "status": self.status.as_str(),
             "in_effect": self.held.to_string(),
+            "telemetry": self.telemetry,
             "trouble": self.trouble,
         })
     }

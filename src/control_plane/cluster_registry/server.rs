@@ -1,14 +1,17 @@
 //! The cluster listeners: links over mutual TLS. A peer without the right certificate is refused
-//! inside the handshake; everything but the two endpoints is 404.
+//! inside the handshake; everything but the two endpoints is 404. `cluster_listen` has both, so
+//! that one port is enough; `cluster_telemetry_listen` has that of telemetry alone.
 
+use super::doors::{Doors, LinkKind, Refusal};
 use super::{ClusterRegistry, SessionStarted};
 use crate::actor::Slot;
 use crate::control_plane::session::{Feed, Identity, Session, SessionId};
 use crate::control_plane::telemetry::Ingestor;
-use crate::link::{self, Link, MemoryEnd};
+use crate::link::{self, Allowance, Link, MemoryEnd, Socket, Terms};
 use crate::node::{Node, NodeError};
 use crate::serve::{self, Running, Site};
 use crate::settings::Listen;
+use crate::telemetry::batch::MAX_FRAME_BYTES;
 use crate::tls;
 use crate::wire;
 use actix_tls::accept::rustls_0_23::TlsStream;
@@ -19,15 +22,24 @@ use actix_web::{HttpRequest, HttpResponse};
 use rustls::ServerConfig;
 use std::any::Any;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 use tokio::net::TcpStream;
 use uuid::Uuid;
 
-/// What a connection's certificate says.
-#[derive(Clone, Copy)]
-struct PeerCertificate {
+/// A telemetry link on which nothing is heard for so long is closed: a data plane pings every
+/// 15 s. One of an earlier version does not, and connects anew.
+const TELEMETRY_SILENCE: Duration = Duration::from_secs(90);
+/// Seconds after which a data plane that found no room should try again.
+const FULL_RETRY: u32 = 30;
+
+/// What is known of a connection.
+struct Peer {
+    /// Epoch seconds at which its certificate expires.
     expiry: Option<i64>,
+    /// Dropped with the connection.
+    socket: Option<Arc<Socket>>,
 }
 
 /// Makes sessions of links.
@@ -83,6 +95,13 @@ impl TelemetryAcceptor {
     }
 }
 
+/// What the endpoints work with.
+struct Entrance {
+    links: LinkAcceptor,
+    telemetry: TelemetryAcceptor,
+    doors: Arc<Doors>,
+}
+
 /// The running cluster listeners.
 pub struct ClusterListeners {
     configuration: Option<Running>,
@@ -106,31 +125,31 @@ impl ClusterListeners {
             .ok_or(NodeError::NoClusterCertificate)?;
         let trust = settings.cluster.trust_of_control_plane()?;
         let tls = tls::cluster_server_config(&identity, &trust)?;
-        let limit = settings.cluster.max_payload;
-        let open = |setting, listens: &[Listen], configure: Configure| {
+        let doors = Doors::new(settings.cluster.max_data_planes, Arc::clone(&node.metrics));
+        let entrance = Data::new(Entrance {
+            links,
+            telemetry,
+            doors,
+        });
+        let open = |setting, listens: &[Listen], configuration: bool| {
+            let entrance = entrance.clone();
+            let configure: Configure = Arc::new(move |config| {
+                config.app_data(entrance.clone());
+                if configuration {
+                    config.route(wire::CONFIG_PATH, web::get().to(configuration_link));
+                }
+                config
+                    .route(wire::TELEMETRY_PATH, web::get().to(telemetry_link))
+                    .default_service(web::to(elsewhere));
+            });
             open(node, setting, listens, &tls, configure)
         };
-        let (links, telemetry) = (Data::new((links, limit)), Data::new((telemetry, limit)));
         Ok(ClusterListeners {
-            configuration: open(
-                "cluster_listen",
-                &settings.listeners.cluster,
-                Arc::new(move |config| {
-                    config
-                        .app_data(links.clone())
-                        .route(wire::CONFIG_PATH, web::get().to(configuration))
-                        .default_service(web::to(elsewhere));
-                }),
-            )?,
+            configuration: open("cluster_listen", &settings.listeners.cluster, true)?,
             telemetry: open(
                 "cluster_telemetry_listen",
                 &settings.listeners.cluster_telemetry,
-                Arc::new(move |config| {
-                    config
-                        .app_data(telemetry.clone())
-                        .route(wire::TELEMETRY_PATH, web::get().to(telemetry_link))
-                        .default_service(web::to(elsewhere));
-                }),
+                false,
             )?,
         })
     }
@@ -164,7 +183,7 @@ fn open(
         })
         .collect();
     let site = Site {
-        on_connect: remember_certificate,
+        on_connect: remember_peer,
         ..node.site(setting, &listens, Some(tls.clone()))
     };
     Ok(Some(serve::serve(site, move |config: &mut _| {
@@ -172,15 +191,27 @@ fn open(
     })?))
 }
 
-/// The certificate was verified in the handshake; here only its expiry is read.
-fn remember_certificate(connection: &dyn Any, extensions: &mut Extensions) {
-    if let Some(stream) = connection.downcast_ref::<TlsStream<TcpStream>>() {
-        let certificates = stream.get_ref().1.peer_certificates();
-        let expiry = certificates
-            .and_then(|chain| chain.first())
-            .and_then(tls::expiry);
-        extensions.insert(PeerCertificate { expiry });
+/// The certificate was verified in the handshake; here it is only read.
+fn remember_peer(connection: &dyn Any, extensions: &mut Extensions) {
+    let Some(stream) = connection.downcast_ref::<TlsStream<TcpStream>>() else {
+        return;
+    };
+    let (socket, tls) = stream.get_ref();
+    if let Err(error) = link::watch_peer(socket) {
+        tracing::debug!(%error, "keepalive is not available");
     }
+    let certificate = tls.peer_certificates().and_then(|chain| chain.first());
+    extensions.insert(Peer {
+        expiry: certificate.and_then(tls::expiry),
+        socket: Socket::of(socket).ok().map(Arc::new),
+    });
+}
+
+/// How to end the connection of a request.
+fn socket_of(request: &HttpRequest) -> Weak<Socket> {
+    let peer = request.conn_data::<Peer>();
+    let socket = peer.and_then(|peer| peer.socket.as_ref());
+    socket.map(Arc::downgrade).unwrap_or_default()
 }
 
 fn peer_ip(request: &HttpRequest) -> IpAddr {
@@ -188,18 +219,39 @@ fn peer_ip(request: &HttpRequest) -> IpAddr {
     request.peer_addr().map_or(unknown, |address| address.ip())
 }
 
-async fn configuration(
-    acceptor: Data<(LinkAcceptor, usize)>,
+async fn configuration_link(
+    entrance: Data<Entrance>,
     request: HttpRequest,
     body: Payload,
 ) -> Result<HttpResponse, actix_web::Error> {
-    let (acceptor, limit) = acceptor.get_ref();
-    let (response, link) = link::accept(&request, body, wire::SUBPROTOCOL, *limit)?;
-    let expiry = request
-        .conn_data::<PeerCertificate>()
-        .and_then(|peer| peer.expiry);
-    acceptor.accept(link, peer_ip(&request), expiry).await;
+    let ip = peer_ip(&request);
+    let doors = &entrance.doors;
+    let places = doors.enter(LinkKind::Configuration);
+    let places = places.and_then(|place| Ok((place, doors.greet(ip)?)));
+    let (place, stranger) = match places {
+        Ok(places) => places,
+        Err(why) => return Ok(no_room(LinkKind::Configuration, why, ip)),
+    };
+    let terms = Terms {
+        subprotocol: wire::SUBPROTOCOL,
+        allowance: Allowance::greeting(stranger),
+        // The session knows when its peer is silent.
+        silence: None,
+        socket: socket_of(&request),
+        held: Box::new(place),
+    };
+    let (response, link) = link::accept(&request, body, terms).await?;
+    let expiry = request.conn_data::<Peer>().and_then(|peer| peer.expiry);
+    entrance.links.accept(link, ip, expiry).await;
     Ok(response)
+}
+
+fn no_room(link: LinkKind, why: Refusal, ip: IpAddr) -> HttpResponse {
+    let (link, why) = (link.as_str(), why.as_str());
+    tracing::warn!(link, why, %ip, "a link was refused: there are too many");
+    HttpResponse::ServiceUnavailable()
+        .insert_header((header::RETRY_AFTER, FULL_RETRY))
+        .finish()
 }
 
 /// Who is here, for `langur doctor`: only a peer with the right certificate gets this far.
@@ -216,13 +268,24 @@ struct TelemetryQuery {
 }
 
 async fn telemetry_link(
-    acceptor: Data<(TelemetryAcceptor, usize)>,
+    entrance: Data<Entrance>,
     query: web::Query<TelemetryQuery>,
     request: HttpRequest,
     body: Payload,
 ) -> Result<HttpResponse, actix_web::Error> {
-    let limit = acceptor.1;
-    let (response, link) = link::accept(&request, body, wire::SUBPROTOCOL, limit)?;
-    actix_rt::spawn(async move { acceptor.0.serve(link, query.node_id).await });
+    let place = match entrance.doors.enter(LinkKind::Telemetry) {
+        Ok(place) => place,
+        Err(why) => return Ok(no_room(LinkKind::Telemetry, why, peer_ip(&request))),
+    };
+    let terms = Terms {
+        subprotocol: wire::SUBPROTOCOL,
+        allowance: Allowance::known(MAX_FRAME_BYTES),
+        silence: Some(TELEMETRY_SILENCE),
+        socket: socket_of(&request),
+        held: Box::new(place),
+    };
+    let (response, link) = link::accept(&request, body, terms).await?;
+    let acceptor = entrance.telemetry.clone();
+    actix_rt::spawn(async move { acceptor.serve(link, query.node_id).await });
     Ok(response)
 }

@@ -1,15 +1,17 @@
 //! The Session actor: feeds the protocol and carries out what it says.
 
 use super::feed::{Effect, Feed};
-use super::{CloseReason, Identity, Input, Report, State};
-use crate::link::{FrameSink, Link, LinkError};
-use crate::wire::{FromDataPlane, Incoming, SnapshotSlot, decode};
+use super::{CloseReason, Identity, Input, Report, State, SyncStatus};
+use crate::link::{Allowance, Frame, FrameSink, Link, LinkError};
+use crate::wire::{DecodeError, FromDataPlane, Incoming, Limits, SnapshotSlot, decode, is_costly};
 use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient,
     SpawnHandle, StreamHandler, WrapFuture,
 };
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -80,9 +82,49 @@ pub struct Session {
     state: State,
     started: Instant,
     link: Option<Link>,
+    /// What the data plane may send, once the link is read.
+    reading: Option<Reading>,
     outbox: Option<mpsc::Sender<Outgoing>>,
     timer: Option<(Duration, SpawnHandle)>,
 }
+
+/// What the data plane may send now.
+#[derive(Clone)]
+struct Reading {
+    allowance: Allowance,
+    limits: Rc<Cell<Limits>>,
+}
+
+impl Reading {
+    fn of_stranger(allowance: Allowance) -> Reading {
+        Reading {
+            allowance,
+            limits: Rc::new(Cell::new(Limits::of_hello())),
+        }
+    }
+
+    /// Its hello was accepted.
+    fn introduced(&self) {
+        let limits = Limits::of_data_plane();
+        self.allowance.introduced(limits.frame);
+        self.limits.set(limits);
+    }
+
+    /// What a frame says. What takes long to decode is decoded where nobody else waits.
+    async fn decode(self, bytes: Bytes) -> Result<Incoming<FromDataPlane>, DecodeError> {
+        let limits = self.limits.get();
+        if !is_costly(&bytes) || !limits.compression {
+            return decode(&bytes, &limits);
+        }
+        let decoding = tokio::task::spawn_blocking(move || decode(&bytes, &limits));
+        decoding
+            .await
+            .unwrap_or_else(|err| Err(DecodeError::Inflate(err.to_string())))
+    }
+}
+
+/// What came from the link; `None` is its end.
+type FromLink = Option<Result<Result<Incoming<FromDataPlane>, DecodeError>, LinkError>>;
 
 impl Session {
     /// Starts a session on an open link, on the current arbiter.
@@ -100,6 +142,7 @@ impl Session {
             state: State::new(identity, Duration::ZERO),
             started: Instant::now(),
             link: Some(link),
+            reading: None,
             outbox: None,
             timer: None,
         }
@@ -112,7 +155,16 @@ impl Session {
         }
         let now = self.started.elapsed();
         let feed = Arc::clone(&self.feed);
-        for effect in feed.step(&mut self.state, input, now) {
+        let was_stranger = self.state.status() == SyncStatus::Greeting;
+        let effects = feed.step(&mut self.state, input, now);
+        let joined = !matches!(
+            self.state.status(),
+            SyncStatus::Greeting | SyncStatus::Closing
+        );
+        if let Some(reading) = self.reading.as_ref().filter(|_| was_stranger && joined) {
+            reading.introduced();
+        }
+        for effect in effects {
             match effect {
                 Effect::Frame(bytes) => self.send(Outgoing::Frame(bytes), ctx),
                 Effect::Snapshot(slot) => self.send(Outgoing::Snapshot(slot), ctx),
@@ -193,8 +245,21 @@ impl Actor for Session {
         let Some(link) = self.link.take() else {
             return ctx.stop();
         };
+        let reading = Reading::of_stranger(link.allowance);
+        self.reading = Some(reading.clone());
+        let frames = link.stream.filter_map(move |frame| {
+            let reading = reading.clone();
+            async move {
+                match frame {
+                    Ok(Frame::Binary(bytes)) => Some(Ok(reading.decode(bytes).await)),
+                    // The dialect has heartbeats of its own.
+                    Ok(Frame::Ping | Frame::Pong) => None,
+                    Err(err) => Some(Err(err)),
+                }
+            }
+        });
         // The end of the stream is news, too: the actor ends by its own decision.
-        let frames = link.stream.map(Some);
+        let frames = frames.map(Some);
         let end = futures_util::stream::once(async { None });
         ctx.add_stream(frames.chain(end));
         let (outbox, queue) = mpsc::channel(OUTBOX);
@@ -237,7 +302,7 @@ async fn write(
         match outgoing {
             Outgoing::Frame(bytes) => {
                 feed.count_sent(bytes.len());
-                sink.send(bytes).await?;
+                sink.send(Frame::Binary(bytes)).await?;
             }
             Outgoing::Snapshot(slot) => {
                 let encoding = tokio::task::spawn_blocking(move || slot.chunks()).await;
@@ -246,7 +311,7 @@ async fn write(
                     .map_err(|err| LinkError::Failed(err.to_string()))?;
                 for chunk in chunks.iter() {
                     feed.count_sent(chunk.len());
-                    sink.send(chunk.clone()).await?;
+                    sink.send(Frame::Binary(chunk.clone())).await?;
                 }
             }
         }
@@ -256,17 +321,15 @@ async fn write(
     sink.close().await
 }
 
-impl StreamHandler<Option<Result<Bytes, LinkError>>> for Session {
-    fn handle(&mut self, frame: Option<Result<Bytes, LinkError>>, ctx: &mut Self::Context) {
-        let input = match frame {
-            Some(Ok(bytes)) => match decode::<FromDataPlane>(&bytes, self.feed.limits()) {
-                Ok(Incoming::Known(message)) => Input::Received(message),
-                Ok(Incoming::Unknown(message)) => {
-                    tracing::debug!(session = self.id.0, message, "unknown message skipped");
-                    Input::ReceivedUnknown
-                }
-                Err(err) => Input::Malformed(err.to_string()),
-            },
+impl StreamHandler<FromLink> for Session {
+    fn handle(&mut self, received: FromLink, ctx: &mut Self::Context) {
+        let input = match received {
+            Some(Ok(Ok(Incoming::Known(message)))) => Input::Received(message),
+            Some(Ok(Ok(Incoming::Unknown(message)))) => {
+                tracing::debug!(session = self.id.0, message, "unknown message skipped");
+                Input::ReceivedUnknown
+            }
+            Some(Ok(Err(err))) => Input::Malformed(err.to_string()),
             Some(Err(err)) => {
                 let reason = err.to_string();
                 tracing::debug!(session = self.id.0, reason, "link is lost");

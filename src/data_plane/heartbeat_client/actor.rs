@@ -3,11 +3,11 @@
 use super::{Input, LinkId, Output, Persist, Phase, Report, State, step};
 use crate::actor::{Guarded, Observe, Slot};
 use crate::data_plane::cache_writer::{CacheError, CacheWriter, GetHolds, LastGood, Write};
-use crate::link::{FrameSink, Link, LinkError};
+use crate::link::{Frame, FrameSink, Link, LinkError};
 use crate::model::Config;
 use crate::wire::{
-    ChangeMessage, FromControlPlane, Incoming, Limits, Position, Quarantined, SnapshotParts,
-    decode, encode,
+    ChangeMessage, FromControlPlane, FromDataPlane, Incoming, Limits, Position, Quarantined,
+    SnapshotParts, decode, encode,
 };
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, MailboxError, Message, MessageResult,
@@ -81,6 +81,12 @@ pub struct LinkState {
     pub last_heard: Option<SystemTime>,
 }
 
+/// Says why the control plane gets no telemetry; `None` while it does.
+pub type TelemetryTrouble = Box<dyn Fn() -> Option<String>>;
+
+/// How often the client asks about telemetry, for the control plane to know.
+const ASK_TELEMETRY: Duration = Duration::from_secs(1);
+
 /// Asks for the [`LinkState`].
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "LinkState")]
@@ -98,6 +104,7 @@ pub struct HeartbeatClient {
     router: Box<dyn ApplyConfig>,
     connector: Box<dyn ConnectLink>,
     cache: Slot<CacheWriter>,
+    telemetry: TelemetryTrouble,
     started: Instant,
     last_heard: Option<SystemTime>,
     /// Why the last write to the cache was not made.
@@ -124,6 +131,7 @@ impl HeartbeatClient {
         router: Box<dyn ApplyConfig>,
         connector: Box<dyn ConnectLink>,
         cache: Slot<CacheWriter>,
+        telemetry: TelemetryTrouble,
     ) -> HeartbeatClient {
         HeartbeatClient {
             state,
@@ -131,6 +139,7 @@ impl HeartbeatClient {
             router,
             connector,
             cache,
+            telemetry,
             started: Instant::now(),
             last_heard: None,
             cache_failure: None,
@@ -146,7 +155,7 @@ impl HeartbeatClient {
             match output {
                 Output::Connect { link, address } => self.connect(link, address, ctx),
                 Output::Disconnect { link } => self.disconnect(link, ctx),
-                Output::Send { link, message } => match encode(&message, &self.limits) {
+                Output::Send { link, message } => match encode(&message, &allowed(&message)) {
                     Ok(bytes) => self.send(link, bytes, ctx),
                     Err(err) => tracing::error!(%err, "message cannot be sent"),
                 },
@@ -178,7 +187,15 @@ impl HeartbeatClient {
     }
 
     fn connected(&mut self, link: LinkId, open: Link, ctx: &mut Context<Self>) {
-        let frames = open.stream.map(Some);
+        let frames = open.stream.filter_map(|frame| {
+            std::future::ready(match frame {
+                Ok(Frame::Binary(bytes)) => Some(Ok(bytes)),
+                // The dialect has heartbeats of its own.
+                Ok(Frame::Ping | Frame::Pong) => None,
+                Err(err) => Some(Err(err)),
+            })
+        });
+        let frames = frames.map(Some);
         let end = futures_util::stream::once(async { None });
         let frames = frames.chain(end).map(move |frame| FromLink { link, frame });
         self.tasks.push(ctx.add_stream(frames));
@@ -344,9 +361,17 @@ async fn write_to_cache(
 /// Writes until the client lets go of the other end, or the link breaks.
 async fn write(mut sink: FrameSink, mut queue: mpsc::Receiver<Bytes>) -> Result<(), LinkError> {
     while let Some(bytes) = queue.recv().await {
-        sink.send(bytes).await?;
+        sink.send(Frame::Binary(bytes)).await?;
     }
     sink.close().await
+}
+
+/// What the control plane accepts of such a message.
+fn allowed(message: &FromDataPlane) -> Limits {
+    match message {
+        FromDataPlane::Hello(_) => Limits::of_hello(),
+        _ => Limits::of_data_plane(),
+    }
 }
 
 fn log(report: &Report) {
@@ -387,6 +412,10 @@ impl Actor for HeartbeatClient {
             client.state.goes_on_from(in_effect, persisted);
             client.step(Input::Start, ctx);
         }));
+        ctx.run_interval(ASK_TELEMETRY, |client, ctx| {
+            let trouble = (client.telemetry)();
+            client.step(Input::Telemetry(trouble), ctx);
+        });
     }
 }
 

@@ -80,6 +80,7 @@ impl Turn<'_> {
             Input::Persisted { position } => self.persisted(position),
             Input::NotPersisted { reason } => self.not_persisted(reason),
             Input::Tick => self.tick(),
+            Input::Telemetry(trouble) => self.telemetry(trouble),
             Input::Stop => {
                 self.drop_link();
                 self.state.phase = Phase::Stopped;
@@ -155,7 +156,18 @@ impl Turn<'_> {
             self.state.next_heartbeat = self.now + HEARTBEAT_INTERVAL;
             self.send(Heartbeat {
                 position: self.state.live.position,
+                telemetry: self.state.telemetry.clone(),
             });
+        }
+    }
+
+    /// The control plane learns at once when telemetry begins or ends to arrive.
+    fn telemetry(&mut self, trouble: Option<String>) {
+        let changed = self.state.telemetry.is_some() != trouble.is_some();
+        self.state.telemetry = trouble;
+        if changed && self.state.phase == Phase::Live {
+            self.state.next_heartbeat = self.now;
+            self.tick_live();
         }
     }
 
@@ -284,7 +296,7 @@ impl Turn<'_> {
 
     fn reject(&mut self, revision: Revision, reason: String) {
         self.state.awaits_snapshot = true;
-        let rejected = Rejected { revision, reason };
+        let rejected = Rejected::new(revision, &reason);
         self.report(Report::Rejected(rejected.clone()));
         if self.state.phase == Phase::Live {
             self.send(rejected);
@@ -400,10 +412,7 @@ impl Turn<'_> {
 
     fn say_unpersisted(&mut self, reason: String) {
         if self.state.phase == Phase::Live {
-            self.send(Unpersisted {
-                position: self.state.live.position,
-                reason,
-            });
+            self.send(Unpersisted::new(self.state.live.position, &reason));
         }
     }
 

@@ -65,6 +65,8 @@ pub enum Input {
     },
     /// A deadline may have passed.
     Tick,
+    /// Why the control plane gets no telemetry, or that it does.
+    Telemetry(Option<String>),
     Stop,
 }
 
@@ -164,6 +166,8 @@ pub struct State {
     pub(super) until: Duration,
     pub(super) last_heard: Duration,
     pub(super) next_heartbeat: Duration,
+    /// Why no telemetry arrives.
+    pub(super) telemetry: Option<String>,
 
     pub(super) live: Effect,
     pub(super) applying: Option<Incoming>,
@@ -200,6 +204,7 @@ impl State {
             until: Duration::ZERO,
             last_heard: Duration::ZERO,
             next_heartbeat: Duration::ZERO,
+            telemetry: None,
             applying: None,
             queue: VecDeque::new(),
             assembly: None,

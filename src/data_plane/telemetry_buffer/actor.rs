@@ -2,7 +2,7 @@
 
 use super::{Input, Output, Rings, SharedBuffer, Totals, WINDOW};
 use crate::actor::{Backoff, Guarded, Observe, RestartPolicy};
-use crate::link::{Connect, Link, LinkError};
+use crate::link::{Connect, Frame, Link, LinkError};
 use crate::telemetry::batch::Answer;
 use crate::telemetry::metrics::table::{TELEMETRY_ACKNOWLEDGED, TELEMETRY_DROPPED, TELEMETRY_SENT};
 use crate::telemetry::metrics::{Metrics, RequestMetrics};
@@ -33,6 +33,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a link that takes no more frames is still listened to.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
+/// How often a link is asked whether its other end is there.
+const PING_INTERVAL: Duration = Duration::from_secs(15);
+
+/// A link whose other end has answered before, and then nothing for so long, is given up.
+const SILENT: Duration = Duration::from_secs(45);
 
 /// What a telemetry buffer works with; the same for every life of the actor.
 #[derive(Clone)]
@@ -75,9 +81,13 @@ pub struct Finish {
 struct OpenLink {
     number: u64,
     opened: Instant,
-    frames: mpsc::Sender<Bytes>,
+    frames: mpsc::Sender<Frame>,
     reader: SpawnHandle,
     writer: SpawnHandle,
+    pinged: Instant,
+    heard: Instant,
+    /// A control plane of an earlier version does not answer pings.
+    answers_pings: bool,
 }
 
 /// Mailbox overflow: only [`Drain`] and [`Finish`] come by message, both from callers that
@@ -168,8 +178,24 @@ impl TelemetryBuffer {
         // Closed: the writer has failed, the reader is about to end the link, and the frame
         // is sent again on the next one. Full: the window bounds what is unanswered, so the
         // peer answers what it was not sent.
-        if let Err(TrySendError::Full(_)) = link.frames.try_send(frame) {
+        if let Err(TrySendError::Full(_)) = link.frames.try_send(Frame::Binary(frame)) {
             self.end_link("the link takes no more frames", context);
+        }
+    }
+
+    /// While no records flow, pings are what both ends know each other by.
+    fn keep_alive(&mut self, context: &mut Context<Self>) {
+        let now = Instant::now();
+        let Some(link) = &mut self.link else {
+            return;
+        };
+        if link.answers_pings && now.duration_since(link.heard) >= SILENT {
+            return self.end_link("nothing was heard from the control plane", context);
+        }
+        if now.duration_since(link.pinged) >= PING_INTERVAL {
+            link.pinged = now;
+            // A link that is full of frames needs no ping.
+            let _ = link.frames.try_send(Frame::Ping);
         }
     }
 
@@ -197,7 +223,9 @@ impl TelemetryBuffer {
         let attempt = wrap_future::<_, Self>(attempt).map(|result, this, context| match result {
             Ok(link) => this.link_opened(link, context),
             Err(err) => {
-                tracing::warn!(error = %err, "no telemetry link");
+                let setting = "cluster_telemetry_endpoint";
+                tracing::warn!(error = %err, setting, "no telemetry link");
+                this.options.buffer.set_trouble(Some(err.to_string()));
                 this.open_later(Duration::ZERO, context);
             }
         });
@@ -213,7 +241,7 @@ impl TelemetryBuffer {
     fn link_opened(&mut self, link: Link, context: &mut Context<Self>) {
         self.links_opened += 1;
         let number = self.links_opened;
-        let (frames, mut to_send) = mpsc::channel::<Bytes>(2 * WINDOW);
+        let (frames, mut to_send) = mpsc::channel::<Frame>(2 * WINDOW);
         let mut sink = link.sink;
         let writer = async move {
             while let Some(frame) = to_send.recv().await {
@@ -234,9 +262,14 @@ impl TelemetryBuffer {
             item: Err(LinkError::Closed),
         }));
         let reader = context.add_stream(answers.chain(end));
+        let now = Instant::now();
+        self.options.buffer.set_trouble(None);
         self.link = Some(OpenLink {
             number,
-            opened: Instant::now(),
+            opened: now,
+            pinged: now,
+            heard: now,
+            answers_pings: false,
             frames,
             reader,
             writer,
@@ -264,6 +297,8 @@ impl TelemetryBuffer {
             return;
         };
         tracing::warn!(reason, "telemetry link ended");
+        let trouble = format!("the link ended: {reason}");
+        self.options.buffer.set_trouble(Some(trouble));
         context.cancel_future(link.reader);
         context.cancel_future(link.writer);
         self.input(Input::LinkDown, context);
@@ -280,6 +315,7 @@ impl Actor for TelemetryBuffer {
         context.run_interval(DRAIN_INTERVAL, |this, context| {
             this.drain(context);
             this.input(Input::Tick, context);
+            this.keep_alive(context);
             if !this.finishing.is_empty() {
                 this.input(Input::Flush, context);
             }
@@ -295,23 +331,23 @@ impl Guarded for TelemetryBuffer {
 /// Something came from a link, perhaps one that has been given up meanwhile.
 struct FromLink {
     number: u64,
-    item: Result<Bytes, LinkError>,
+    item: Result<Frame, LinkError>,
 }
 
 impl StreamHandler<FromLink> for TelemetryBuffer {
     fn handle(&mut self, from: FromLink, context: &mut Self::Context) {
-        if self
-            .link
-            .as_ref()
-            .is_none_or(|link| link.number != from.number)
-        {
+        let current = self.link.as_mut();
+        let Some(link) = current.filter(|link| link.number == from.number) else {
             return;
-        }
+        };
+        link.heard = Instant::now();
         match from.item {
-            Ok(frame) => match Answer::decode(&frame) {
+            Ok(Frame::Binary(frame)) => match Answer::decode(&frame) {
                 Ok(answer) => self.input(Input::Answered(answer), context),
                 Err(err) => self.end_link(&err.to_string(), context),
             },
+            Ok(Frame::Pong) => link.answers_pings = true,
+            Ok(Frame::Ping) => {}
             Err(err) => self.end_link(&err.to_string(), context),
         }
     }
@@ -351,6 +387,7 @@ impl Handler<Observe> for TelemetryBuffer {
         MessageResult(serde_json::json!({
             "buffer": totals,
             "links_opened": self.links_opened,
+            "trouble": self.options.buffer.trouble(),
         }))
     }
 }

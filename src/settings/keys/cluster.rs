@@ -26,6 +26,8 @@ pub static KEYS: &[Key] = &[
         "Seconds after which a control plane forgets a data plane it no longer hears from; at least 60."),
     number("cluster_max_payload", "16777216",
         "Largest message on the cluster link in bytes, compressed; at least 4194304."),
+    number("cluster_max_data_planes", "10000",
+        "Data planes a control plane serves at once; links beyond, of configuration and of telemetry each, are answered 503."),
     one_of("cluster_ocsp", &["on", "off", "optional"], "off",
         "Revocation checks of data planes with cluster_mtls = pki. Only off is available."),
     boolean("cluster_use_proxy", "off",

@@ -6,8 +6,8 @@ use super::table::{
     DATA_PLANE_CONFIG_HASH, DATA_PLANE_CONNECTED, DATA_PLANE_LAST_SEEN, DATA_PLANE_REVISION,
     DATA_PLANE_VERSION_COMPATIBLE, DATASTORE_REACHABLE, JOURNAL_REVISIONS, LANGUR_NODE_INFO,
     NODE_INFO, PROCESS_CPU, PROCESS_MAX_FDS, PROCESS_OPEN_FDS, PROCESS_RESIDENT, PROCESS_START,
-    PROCESS_VIRTUAL, QUARANTINED, REQUESTS, REVISION_IN_EFFECT, SESSIONS, TELEMETRY_HELD,
-    UPSTREAM_TARGET_HEALTH, WORKERS_MEMORY,
+    PROCESS_VIRTUAL, QUARANTINED, REQUESTS, REVISION_IN_EFFECT, SESSIONS, TELEMETRY_CONNECTED,
+    TELEMETRY_HELD, UPSTREAM_TARGET_HEALTH, WORKERS_MEMORY,
 };
 use super::{Gauges, MetricOptions};
 use crate::telemetry::counters::Connections;
@@ -73,6 +73,7 @@ pub fn set_node_gauges(
         (&QUARANTINED, state.quarantined.map(|n| n as f64)),
         (&CACHE_CURRENT, state.cache_current.map(flag)),
         (&TELEMETRY_HELD, state.telemetry_held.map(|n| n as f64)),
+        (&TELEMETRY_CONNECTED, state.telemetry_connected.map(flag)),
     ] {
         if let Some(value) = value {
             gauges.set(metric, [], value);

@@ -90,6 +90,10 @@ pub async fn status_document(context: &StatusContext, scale: Scale) -> Value {
             document["configuration_hash"] = Value::from(hash);
         }
     }
+    // Said only when it is so: it is no part of Kong's document.
+    if let Some(error) = state.telemetry_trouble {
+        document["telemetry"] = json!({ "connected": false, "error": error });
+    }
     document
 }
 

@@ -36,6 +36,10 @@ pub struct NodeState {
     pub quarantined: Option<u64>,
     /// Request records waiting for the control plane; on data planes.
     pub telemetry_held: Option<u64>,
+    /// Whether there is a telemetry link; on data planes.
+    pub telemetry_connected: Option<bool>,
+    /// Why there is none.
+    pub telemetry_trouble: Option<String>,
     /// The revision that serves requests; on data planes.
     pub revision_in_effect: Option<u64>,
     /// Whether the cache holds what serves requests, so that a restart would begin with it; on data
@@ -128,6 +132,8 @@ impl NodeState {
             cluster_cert_expiry: self.cluster_cert_expiry.or(other.cluster_cert_expiry),
             quarantined: self.quarantined.or(other.quarantined),
             telemetry_held: self.telemetry_held.or(other.telemetry_held),
+            telemetry_connected: self.telemetry_connected.or(other.telemetry_connected),
+            telemetry_trouble: self.telemetry_trouble.or(other.telemetry_trouble),
             revision_in_effect: self.revision_in_effect.or(other.revision_in_effect),
             cache_current: self.cache_current.or(other.cache_current),
             control_plane_last_seen: self

@@ -314,6 +314,7 @@ fn data_plane() -> Value {
         ("id", id()),
         ("version", or_null("string")),
         ("langur_version", or_null("string")),
+        ("telemetry_error", or_null("string")),
         ("sync_status", text()),
         ("updated_at", json!({"type": "integer"})),
         ("ttl", json!({"type": "integer"})),

@@ -27,6 +27,7 @@ pub fn data_plane(n: u128, revision: Option<i64>) -> DataPlanePresence {
         in_effect_at: None,
         quarantined: json!([]),
         langur_version: None,
+        telemetry: None,
     }
 }
 

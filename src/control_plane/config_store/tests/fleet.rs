@@ -32,6 +32,7 @@ fn presence(n: u128, control_plane: u128) -> DataPlanePresence {
         in_effect_at: Some(1_700_000_000.25),
         quarantined: json!([{"entity": "plugins", "id": id(1), "name": "x", "reason": "r", "since": 1}]),
         langur_version: None,
+        telemetry: None,
     }
 }
 

@@ -264,7 +264,7 @@ fn a_rejected_change_is_followed_by_the_whole() {
     });
     case.now += Duration::from_secs(40);
     let position = at(&case.history, 0);
-    case.receive(Heartbeat { position });
+    case.receive(Heartbeat::from(position));
     case.now = case.state.deadline().expect("is open");
     assert_eq!(case.now, Duration::from_secs(60));
     case.input(Input::Tick);
@@ -282,9 +282,9 @@ fn diverged_content_is_replaced() {
         digest: Digest::default(),
         ..at(&case.history, 5)
     };
-    case.receive(Heartbeat { position: wrong });
+    case.receive(Heartbeat::from(wrong));
     assert_eq!(case.sent(), ["whole"]);
-    case.receive(Heartbeat { position: wrong });
+    case.receive(Heartbeat::from(wrong));
     assert_eq!(case.sent(), [""; 0]);
     case.applied(5);
     assert_eq!(case.state.status(), SyncStatus::Live);
@@ -347,9 +347,7 @@ fn silence_ends_a_session() {
 
     let mut case = Case::greeted(history(0, 0), Position::default());
     case.now = Duration::from_secs(30);
-    case.receive(Heartbeat {
-        position: Position::default(),
-    });
+    case.receive(Heartbeat::from(Position::default()));
     case.now = Duration::from_millis(74_999);
     case.input(Input::Tick);
     assert_eq!(case.closed(), None);
@@ -363,12 +361,10 @@ fn silence_ends_a_session() {
 #[test]
 fn a_peer_that_does_not_read_is_not_answered_without_bound() {
     let mut case = Case::greeted(history(0, 0), Position::default());
-    let heartbeat = Heartbeat {
-        position: Position::default(),
-    };
+    let heartbeat = Heartbeat::from(Position::default());
     let mut answers = 0;
     for _ in 0..1000 {
-        case.receive(heartbeat);
+        case.receive(heartbeat.clone());
         let answered = |output: &&Output| matches!(output, Output::Send(_));
         answers += case.outputs.iter().filter(answered).count();
     }
@@ -400,9 +396,7 @@ fn violations_end_the_connection() {
         case.input(Input::Malformed("not a frame".into()));
     });
     let mut case = Case::new(history(0, 0));
-    case.receive(Heartbeat {
-        position: Position::default(),
-    });
+    case.receive(Heartbeat::from(Position::default()));
     assert!(case.closed().expect("closes").contains("before hello"));
 }
 

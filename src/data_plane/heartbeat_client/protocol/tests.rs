@@ -529,3 +529,32 @@ fn a_stopped_client_stays_silent() {
     case.input(Input::Tick);
     assert_eq!((case.outputs.len(), case.state.deadline()), (0, None));
 }
+
+#[test]
+fn trial_13b_the_control_plane_is_told_that_telemetry_does_not_arrive() {
+    let telemetry = |case: &Case| {
+        let of = |output: &Output| match output {
+            Output::Send {
+                message: FromDataPlane::Heartbeat(heartbeat),
+                ..
+            } => Some(heartbeat.telemetry.clone()),
+            _ => None,
+        };
+        case.outputs.iter().find_map(of)
+    };
+    let mut case = Case::live();
+    let trouble = || Some("the answer is 404".to_owned());
+    case.input(Input::Telemetry(trouble()));
+    assert_eq!(telemetry(&case), Some(trouble()), "at once");
+    case.input(Input::Telemetry(trouble()));
+    assert_eq!(telemetry(&case), None, "and then with every heartbeat");
+    case.now += HEARTBEAT_INTERVAL;
+    case.input(Input::Tick);
+    assert_eq!(telemetry(&case), Some(trouble()));
+    case.input(Input::Telemetry(None));
+    assert_eq!(telemetry(&case), Some(None));
+    // Without a link nobody is told; the next heartbeat says it.
+    case.lose();
+    case.input(Input::Telemetry(trouble()));
+    assert_eq!(telemetry(&case), None);
+}

@@ -35,6 +35,12 @@ pub const CONTROL_PLANE_LAST_SEEN: Metric = gauge(
     "data plane, once a control plane has answered it",
     "Unix timestamp of the last frame that came from a control plane",
 );
+pub const TELEMETRY_CONNECTED: Metric = gauge(
+    "langur_telemetry_connected",
+    &[],
+    DATA_PLANE,
+    "Telemetry link to a control plane, 0 is none: /status says why",
+);
 pub const TELEMETRY_HELD: Metric = gauge(
     "langur_telemetry_records_held",
     &[],
@@ -138,6 +144,12 @@ pub const CLUSTER_SENT: Metric = counter(
     &[],
     CONTROL_PLANE,
     "Bytes sent to data planes over configuration links",
+);
+pub const LINKS_REFUSED: Metric = counter(
+    "langur_cluster_links_refused_total",
+    &["link", "reason"],
+    CONTROL_PLANE,
+    "Links of data planes that were refused; link = configuration|telemetry, reason = full|address",
 );
 pub const FLEET_REQUESTS: Metric = counter(
     "langur_fleet_http_requests_total",
