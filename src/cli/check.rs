@@ -39,7 +39,7 @@ pub fn command(args: &Args) -> Result<(), CliError> {
     let validity = settings.check_cluster_validity(super::start::epoch_seconds());
     let soon = validity.map_err(|error| CliError::Credentials(vec![error]))?;
     if let Some(warning) = &soon {
-        eprintln!("langur: warning: {warning}");
+        eprintln!("langur: {severity}: {warning}");
     }
     let warnings = warnings.len() + usize::from(soon.is_some());
     if args.strict && warnings > 0 {
