@@ -28,6 +28,9 @@ pub enum Action {
     Parse {
         /// YAML or JSON.
         file: PathBuf,
+        /// Also refuse what Langur takes and Kong does not.
+        #[arg(long)]
+        kong: bool,
         #[command(flatten)]
         settings: SettingsArgs,
     },
@@ -53,9 +56,20 @@ pub enum Action {
 /// Runs the subcommand.
 pub fn command(args: &Args) -> Result<(), CliError> {
     match &args.action {
-        Action::Parse { file, settings } => {
+        Action::Parse {
+            file,
+            kong,
+            settings,
+        } => {
             let (settings, _) = settings.load()?;
-            parse(file, &Rules::of(&settings))?;
+            let declared = parse(file, &Rules::of(&settings))?;
+            if *kong && !declared.not_in_kong.is_empty() {
+                let lines = declared.not_in_kong.join("\n  ");
+                return Err(CliError::Refused(format!(
+                    "{}: Kong does not load it:\n  {lines}",
+                    file.display()
+                )));
+            }
             println!("parse successful");
             Ok(())
         }

@@ -196,12 +196,31 @@ impl Scope<'_> {
         self.loader.owner
     }
 
+    /// Whether the field at the path may hold a reference to a vault.
+    pub fn is_referenceable(&self, path: &Path) -> bool {
+        self.raw(path)
+            .is_some_and(|field| flag(field, "referenceable") && field["type"] == "string")
+    }
+
+    /// Whether the field at the path has to be given: there is nothing else that it could be.
+    pub fn is_never_filled_in(&self, path: &Path) -> bool {
+        self.raw(path).is_some_and(|field| {
+            flag(field, "required") && !field.contains_key("default") && field["type"] != "record"
+        })
+    }
+
+    fn raw(&self, path: &Path) -> Option<&Map<String, Value>> {
+        find_raw(self.record, &path.parts)
+            .or_else(|| self.base.and_then(|base| find_raw(base, &path.parts)))?
+            .as_object()
+    }
+
     /// The field at the path with the attributes of `overlay` laid over its own.
     pub fn merged(&self, path: &Path, overlay: &Value) -> Result<Field> {
-        let raw = find_raw(self.record, &path.parts)
-            .or_else(|| self.base.and_then(|base| find_raw(base, &path.parts)))
-            .ok_or_else(|| format!("a check names the unknown field {}", path.text))?;
-        let mut merged = as_object(raw)?.clone();
+        let mut merged = self
+            .raw(path)
+            .ok_or_else(|| format!("a check names the unknown field {}", path.text))?
+            .clone();
         for (name, value) in as_object(overlay)? {
             merged.insert(name.clone(), value.clone());
         }

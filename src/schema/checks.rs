@@ -9,7 +9,17 @@ use serde_json::{Map, Value};
 
 /// One rule between fields.
 #[derive(Debug)]
-pub(super) enum Check {
+pub(super) struct Check {
+    rule: Rule,
+    /// The fields among its own that may hold a reference to a vault; the rule is not applied
+    /// then.
+    referenceable: Vec<Path>,
+    /// The fields among its own that must be there and have no default.
+    required: Vec<Path>,
+}
+
+#[derive(Debug)]
+enum Rule {
     AtLeastOneOf(Vec<Path>),
     OnlyOneOf(Vec<Path>),
     Distinct(Vec<Path>),
@@ -58,6 +68,25 @@ impl Check {
     /// # Errors
     /// What is wrong with the schema file.
     pub fn load(raw: &Value, scope: &build::Scope<'_>, at: &str) -> Result<Check, String> {
+        let rule = Rule::load(raw, scope, at)?;
+        let those = |are: &dyn Fn(&Path) -> bool| {
+            let sources = rule.sources().into_iter();
+            sources.filter(|path| are(path)).cloned().collect()
+        };
+        Ok(Check {
+            referenceable: those(&|path| scope.is_referenceable(path)),
+            required: those(&|path| scope.is_never_filled_in(path)),
+            rule,
+        })
+    }
+}
+
+impl Rule {
+    /// Reads one entry of `entity_checks`; `at` is the path of the record it stands in.
+    ///
+    /// # Errors
+    /// What is wrong with the schema file.
+    fn load(raw: &Value, scope: &build::Scope<'_>, at: &str) -> Result<Rule, String> {
         let (name, arg) = build::as_object(raw)?
             .iter()
             .next()
@@ -75,14 +104,14 @@ impl Check {
         let err = |key: &str| text(key).map(Into::into);
         let set = |key: &str| arg.get(key) == Some(&Value::Bool(true));
         Ok(match name.as_str() {
-            "at_least_one_of" => Check::AtLeastOneOf(paths(Some(arg))),
-            "only_one_of" => Check::OnlyOneOf(paths(Some(arg))),
-            "distinct" => Check::Distinct(paths(Some(arg))),
-            "mutually_required" => Check::MutuallyRequired(paths(Some(arg))),
-            "mutually_exclusive" => Check::MutuallyExclusive(paths(Some(arg))),
+            "at_least_one_of" => Rule::AtLeastOneOf(paths(Some(arg))),
+            "only_one_of" => Rule::OnlyOneOf(paths(Some(arg))),
+            "distinct" => Rule::Distinct(paths(Some(arg))),
+            "mutually_required" => Rule::MutuallyRequired(paths(Some(arg))),
+            "mutually_exclusive" => Rule::MutuallyExclusive(paths(Some(arg))),
             "conditional" => {
                 let (if_path, then_path) = (path("if_field")?, path("then_field")?);
-                Check::Conditional(Box::new(Conditional {
+                Rule::Conditional(Box::new(Conditional {
                     if_field: scope.merged(&if_path, overlay("if_match")?)?,
                     then_field: scope.merged(&then_path, overlay("then_match")?)?,
                     then_err: err("then_err"),
@@ -100,7 +129,7 @@ impl Check {
                     }),
                     None => None,
                 };
-                Check::ConditionalAtLeastOneOf(Box::new(ConditionalAtLeastOneOf {
+                Rule::ConditionalAtLeastOneOf(Box::new(ConditionalAtLeastOneOf {
                     if_field: scope.merged(&if_path, overlay("if_match")?)?,
                     then_paths: paths(arg.get("then_at_least_one_of")),
                     then_err: err("then_err"),
@@ -111,7 +140,7 @@ impl Check {
             "custom_entity_check" => {
                 let sources = paths(arg.get("field_sources"));
                 let names: Vec<&str> = sources.iter().map(|path| &*path.text).collect();
-                Check::Custom {
+                Rule::Custom {
                     check: CustomCheck::find(scope.owner(), &names)
                         .ok_or_else(|| format!("nobody knows the check of {names:?} at {at:?}"))?,
                     sources,
@@ -125,14 +154,14 @@ impl Check {
 
     fn sources(&self) -> Vec<&Path> {
         match self {
-            Check::AtLeastOneOf(paths)
-            | Check::OnlyOneOf(paths)
-            | Check::Distinct(paths)
-            | Check::MutuallyRequired(paths)
-            | Check::MutuallyExclusive(paths)
-            | Check::Custom { sources: paths, .. } => paths.iter().collect(),
-            Check::Conditional(check) => vec![&check.if_path, &check.then_path],
-            Check::ConditionalAtLeastOneOf(check) => {
+            Rule::AtLeastOneOf(paths)
+            | Rule::OnlyOneOf(paths)
+            | Rule::Distinct(paths)
+            | Rule::MutuallyRequired(paths)
+            | Rule::MutuallyExclusive(paths)
+            | Rule::Custom { sources: paths, .. } => paths.iter().collect(),
+            Rule::Conditional(check) => vec![&check.if_path, &check.then_path],
+            Rule::ConditionalAtLeastOneOf(check) => {
                 let otherwise = check.otherwise.iter().flat_map(|other| &other.paths);
                 std::iter::once(&check.if_path)
                     .chain(&check.then_paths)
@@ -145,8 +174,8 @@ impl Check {
     /// Whether the check runs although none of its fields is there.
     fn with_missing_fields(&self) -> bool {
         match self {
-            Check::Conditional(_) | Check::ConditionalAtLeastOneOf(_) => false,
-            Check::Custom {
+            Rule::Conditional(_) | Rule::ConditionalAtLeastOneOf(_) => false,
+            Rule::Custom {
                 with_missing_fields,
                 ..
             } => *with_missing_fields,
@@ -157,8 +186,8 @@ impl Check {
     /// Whether the check runs although one of its fields is wrong.
     fn with_invalid_fields(&self) -> bool {
         match self {
-            Check::MutuallyRequired(_) | Check::MutuallyExclusive(_) => false,
-            Check::Custom {
+            Rule::MutuallyRequired(_) | Rule::MutuallyExclusive(_) => false,
+            Rule::Custom {
                 with_invalid_fields,
                 ..
             } => *with_invalid_fields,
@@ -169,9 +198,9 @@ impl Check {
     /// The field without which the check says so instead of running.
     fn required_sources(&self) -> Vec<&Path> {
         match self {
-            Check::Conditional(check) => vec![&check.if_path],
-            Check::ConditionalAtLeastOneOf(check) => vec![&check.if_path],
-            Check::Custom {
+            Rule::Conditional(check) => vec![&check.if_path],
+            Rule::ConditionalAtLeastOneOf(check) => vec![&check.if_path],
+            Rule::Custom {
                 sources,
                 with_missing_fields: false,
                 ..
@@ -188,67 +217,73 @@ pub(super) fn run(
     scope: &Scope<'_>,
     errors: &mut Map<String, Value>,
 ) {
-    let sources = check.sources();
-    let all_absent = sources.iter().all(|path| path.get(data).is_none());
-    if all_absent && (scope.updating || !check.with_missing_fields()) {
+    let Check {
+        rule,
+        referenceable,
+        required,
+    } = check;
+    let sources = rule.sources();
+    let is_vaulted = |path: &Path| path.get(data).is_some_and(validate::is_reference);
+    if referenceable.iter().any(is_vaulted) {
         return;
     }
-    let is_vaulted = |path: &&Path| path.get(data).is_some_and(validate::is_reference);
-    if sources.iter().any(is_vaulted) {
+    // Of fields in fields Kong does not know here that they are wrong.
+    let is_invalid = |path: &&Path| path.parts.len() == 1 && errors.contains_key(&*path.text);
+    if !rule.with_invalid_fields() && sources.iter().any(is_invalid) {
         return;
     }
-    let absent: Vec<&Path> = check
-        .required_sources()
-        .into_iter()
-        .filter(|path| path.get(data).is_none())
-        .collect();
+    let is_absent = |path: &Path| match path.get(data) {
+        None => true,
+        // What must be there and has no default is not filled in.
+        Some(value) => value.is_null() && required.contains(path),
+    };
+    let all_absent = sources.iter().all(|path| is_absent(path));
+    if all_absent && (scope.updating || !rule.with_missing_fields()) {
+        return;
+    }
+    let needed = rule.required_sources().into_iter();
+    let absent: Vec<&Path> = needed.filter(|path| is_absent(path)).collect();
     if !absent.is_empty() {
         let when = if scope.updating { " when updating" } else { "" };
         for path in absent {
-            path.set(
-                errors,
-                format!("field required for entity check{when}").into(),
-            );
+            let text = format!("field required for entity check{when}");
+            path.set(errors, text.into());
         }
         return;
     }
-    let is_invalid = |path: &&Path| path.get(errors).is_some();
-    if !check.with_invalid_fields() && sources.iter().any(is_invalid) {
-        return;
-    }
-    if let Some(text) = find(check, data, scope, errors) {
+    if let Some(text) = find(rule, data, scope, errors) {
         add_entity_error(errors, text);
     }
 }
 
 /// The check's text when it fails; errors of single fields are set on the way.
 fn find(
-    check: &Check,
+    rule: &Rule,
     data: &Map<String, Value>,
     scope: &Scope<'_>,
     errors: &mut Map<String, Value>,
 ) -> Option<String> {
     let set = |path: &&Path| path.get(data).is_some_and(is_nonempty);
     let count = |paths: &[Path]| paths.iter().filter(|path| set(path)).count();
-    match check {
-        Check::AtLeastOneOf(paths) => (count(paths) == 0).then(|| at_least_one_text(paths, scope)),
-        Check::OnlyOneOf(paths) => (count(paths) != 1).then(|| {
+    match rule {
+        Rule::AtLeastOneOf(paths) => (count(paths) == 0).then(|| at_least_one_text(paths, scope)),
+        Rule::OnlyOneOf(paths) => (count(paths) != 1).then(|| {
             format!(
                 "exactly one of these fields must be non-empty: {}",
                 names(paths)
             )
         }),
-        Check::MutuallyRequired(paths) => {
+        Rule::MutuallyRequired(paths) => {
             let set = count(paths);
             (set != 0 && set != paths.len()).then(|| mutually_required_text(paths))
         }
-        Check::MutuallyExclusive(paths) => (count(paths) > 1).then(|| {
+        Rule::MutuallyExclusive(paths) => (count(paths) > 1).then(|| {
             format!(
                 "only one or none of these fields must be set: {}",
                 names(paths)
             )
         }),
-        Check::Distinct(paths) => {
+        Rule::Distinct(paths) => {
             let values: Vec<&Value> = paths
                 .iter()
                 .filter_map(|path| path.get(data))
@@ -257,8 +292,8 @@ fn find(
             let twice = (1..values.len()).any(|at| values[..at].contains(&values[at]));
             twice.then(|| format!("values of these fields must be distinct: {}", names(paths)))
         }
-        Check::Conditional(check) => conditional(check, data, scope, errors),
-        Check::ConditionalAtLeastOneOf(check) => {
+        Rule::Conditional(check) => conditional(check, data, scope, errors),
+        Rule::ConditionalAtLeastOneOf(check) => {
             let value = check.if_path.get(data)?;
             let (paths, err) = if validate::field(&check.if_field, value, scope).is_ok() {
                 (&check.then_paths, &check.then_err)
@@ -272,7 +307,7 @@ fn find(
                 None => at_least_one_text(paths, scope),
             })
         }
-        Check::Custom { check, .. } => check.run(data, scope),
+        Rule::Custom { check, .. } => check.run(data, scope),
     }
 }
 

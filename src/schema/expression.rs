@@ -10,6 +10,9 @@ use serde_json::{Map, Value};
 const MATCHERS: &str =
     "'methods', 'hosts', 'paths', 'headers', 'snis', 'sources' or 'destinations'";
 
+/// How many regular expressions a route may have: each of them is compiled before the answer.
+const MOST_PATTERNS: usize = 1_000;
+
 /// What is wrong with the route's matchers.
 pub(super) fn check(route: &Map<String, Value>) -> Option<String> {
     let set = |name: &str| route.get(name).is_some_and(super::checks::is_nonempty);
@@ -61,12 +64,6 @@ fn header_without_values(route: &Map<String, Value>) -> Option<String> {
     Some(format!("header '{name}' must have at least one value"))
 }
 
-/// Whether a regular expression is refused for what our engine leaves out on purpose.
-pub(super) fn is_engine_limit(err: &regex::Error) -> bool {
-    let text = err.to_string();
-    text.contains("look-around") || text.contains("backreferences are not supported")
-}
-
 /// The routes of one protocol are those of its family.
 fn family(route: &Map<String, Value>) -> Family {
     match texts(route.get("protocols")).next() {
@@ -77,6 +74,9 @@ fn family(route: &Map<String, Value>) -> Family {
 
 fn first_refused(route: &Map<String, Value>) -> Option<String> {
     let patterns = patterns(route);
+    if patterns.len() > MOST_PATTERNS {
+        return Some(format!("more than {MOST_PATTERNS} regular expressions"));
+    }
     let err = patterns
         .iter()
         .find_map(|pattern| Regex::new(pattern).err())?;
@@ -196,6 +196,20 @@ fn host(host: &str) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn trial_27_a_route_has_a_bounded_number_of_patterns() {
+        let route = |count: usize| {
+            let paths: Vec<_> = (0..count).map(|at| json!(format!("~/{at}"))).collect();
+            json!({ "paths": paths })
+        };
+        let found = |route: Value| super::check(route.as_object().expect("a route"));
+        assert_eq!(found(route(1_000)), None);
+        assert_eq!(
+            found(route(1_001)).as_deref(),
+            Some("more than 1000 regular expressions")
+        );
+    }
 
     #[test]
     fn the_refused_pattern_is_pointed_at() {

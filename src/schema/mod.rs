@@ -3,6 +3,7 @@
 //! One description (`data/schemas.json`) drives validation, defaults, form decoding and
 //! `GET /schemas/*`. No IO, no clock and no randomness of its own: [`Env`] brings them.
 
+pub mod bounded;
 mod build;
 mod certificates;
 mod checks;
@@ -18,9 +19,11 @@ pub mod form;
 pub mod json_schema;
 mod keys;
 mod load;
+mod lua;
 mod lua_pattern;
 pub mod lua_text;
 mod number;
+mod pcre;
 mod plugin_list;
 mod random;
 mod read;
@@ -48,5 +51,5 @@ pub use plugin_list::{PLUGINS, PluginInfo, plugin};
 pub use random::SystemRandom;
 pub use ttl::{OptionViolation, Ttl};
 pub use validate::is_uuid;
-pub use validators::{normalize_host_port, normalize_target};
+pub use validators::{migrate_old_path, normalize_host_port, normalize_target};
 pub use violations::Violations;

@@ -101,12 +101,7 @@ fn rules_of_single_fields() {
         "/add/headers",
         Some(json!(["'a b' is not a valid header"])),
     );
-    check(
-        "request-transformer",
-        headers("a:"),
-        "/add/headers",
-        Some(json!(["key 'a' has no value"])),
-    );
+    check("request-transformer", headers("a:"), "/add/headers", None);
     check(
         "request-transformer",
         json!({"rename": {"headers": ["a:b c"]}}),
@@ -228,4 +223,141 @@ fn aliases() {
     let stored = configured("rate-limiting", &redis).expect("valid");
     assert_eq!(stored["redis"]["host"], "r.test");
     assert!(stored.get("redis_host").is_none());
+}
+
+#[test]
+fn beside_12_items_of_request_transformer_need_a_value() {
+    let check = |config: Value, pointer: &str, expected: Option<Value>| {
+        let found = configured("request-transformer", &config).err();
+        let found = found.and_then(|fields| fields["config"].pointer(pointer).cloned());
+        assert_eq!(found, expected, "{config}");
+    };
+    let no_value = || Some(json!(["key 'x' has no value"]));
+    for operation in ["add", "append", "replace", "rename"] {
+        for list in ["querystring", "body"] {
+            let pointer = format!("/{operation}/{list}");
+            check(json!({operation: {list: ["x"]}}), &pointer, no_value());
+            check(json!({operation: {list: ["x:"]}}), &pointer, no_value());
+            check(json!({operation: {list: ["x:y"]}}), &pointer, None);
+        }
+    }
+    check(json!({"remove": {"querystring": ["x"]}}), "", None);
+    check(
+        json!({"remove": {"headers": ["http://h.test/x"]}}),
+        "",
+        None,
+    );
+    check(json!({"add": {"headers": ["X-E:"]}}), "", None);
+}
+
+#[test]
+fn beside_13_vault_references_where_a_validator_looks() {
+    let accepted = |plugin: &str, config: Value| {
+        assert_eq!(configured(plugin, &config).err(), None, "{plugin} {config}");
+    };
+    accepted("cors", json!({"origins": ["{vault://env/x}"]}));
+    accepted("bot-detection", json!({"allow": ["{vault://env/x}"]}));
+    accepted(
+        "bot-detection",
+        json!({"deny": ["{vault://env/x}", "^(?!bot)"]}),
+    );
+    accepted("http-log", json!({"http_endpoint": "{vault://env/x}"}));
+    accepted(
+        "opentelemetry",
+        json!({"traces_endpoint": "{vault://env/x}"}),
+    );
+    accepted("datadog", json!({"host": "{vault://env/x}"}));
+    let model = |gemini: Value| {
+        json!({"route_type": "llm/v1/chat", "auth": {"allow_override": false},
+            "model": {"provider": "gemini", "name": "m", "options": {"gemini": gemini}}})
+    };
+    let all = json!({"location_id": "l", "api_endpoint": "a", "project_id": "p"});
+    accepted("ai-proxy", model(all));
+    // A field that takes no reference is looked at whatever it holds.
+    for location in ["l", "{vault://env/x}"] {
+        let found = configured("ai-proxy", &model(json!({"location_id": location})));
+        assert_eq!(
+            found.expect_err("refused")["config"],
+            json!({"model": {"options": {"gemini": {"@entity": [
+                "all or none of these fields must be set: 'api_endpoint', 'project_id', 'location_id'"
+            ]}}}})
+        );
+    }
+    // Of one that does, nothing is known.
+    let key = |key: &str| json!({"function_name": "f", "aws_key": key});
+    accepted("aws-lambda", key("{vault://env/x}"));
+    let found = configured("aws-lambda", &key("k"));
+    assert_eq!(
+        found.expect_err("refused")["@entity"],
+        json!(["all or none of these fields must be set: 'config.aws_key', 'config.aws_secret'"])
+    );
+}
+
+#[test]
+fn beside_14_small_texts() {
+    let check = |plugin: &str, config: Value, expected: Value| {
+        let found = configured(plugin, &config).expect_err("refused");
+        assert_eq!(found["config"], expected, "{plugin} {config}");
+    };
+    check(
+        "response-ratelimiting",
+        json!({"limits": {"video": {"minute": 5, "hour": 1}}}),
+        json!({"limits": "the limit for hour(1.0) cannot be lower than the limit for minute(5.0)"}),
+    );
+    check(
+        "rate-limiting",
+        json!({"second": 3, "minute": 5, "hour": 2}),
+        json!("The limit for hour(2.0) cannot be lower than the limit for second(3.0)"),
+    );
+    check(
+        "acme",
+        json!({"account_email": "a@b.test", "tos_accepted": true, "storage": "kong",
+            "storage_config": {"shm": {"shm_name": "nope"}}}),
+        json!({"storage_config": {"shm": {"shm_name": "failed validating: nope"}}}),
+    );
+    check(
+        "datadog",
+        json!({"metrics": [{"name": "request_count"}]}),
+        json!({"metrics": [{"stat_type": "field required for entity check"}]}),
+    );
+    check(
+        "http-log",
+        json!({"http_endpoint": "http://h.test", "queue": {"initial_retry_delay": 0}}),
+        json!({"queue": {"initial_retry_delay": "value should be between 0 and 1000000"}}),
+    );
+}
+
+#[test]
+fn beside_15_lua_has_to_be_lua() {
+    let check = |plugin: &str, config: Value, expected: Option<Value>| {
+        let found = configured(plugin, &config).err();
+        let found = found.map(|fields| fields["config"].clone());
+        assert_eq!(found, expected, "{plugin} {config}");
+    };
+    check("pre-function", json!({"access": ["kong.log('a')"]}), None);
+    check(
+        "pre-function",
+        json!({"access": ["return 1", "this is not lua"]}),
+        Some(json!({"access": [
+            null,
+            "error parsing pre-function: [string \"this is not lua\"]:1: '=' expected near 'is'"
+        ]})),
+    );
+    check(
+        "post-function",
+        json!({"log": ["\u{1b}LJ\u{2}"]}),
+        Some(json!({"log": [
+            "error parsing post-function: (binary): cannot load incompatible bytecode"
+        ]})),
+    );
+    let log =
+        |code: &str| json!({"http_endpoint": "http://h.test", "custom_fields_by_lua": {"x": code}});
+    check("http-log", log("return kong.request.get_path()"), None);
+    check("http-log", log("return"), None);
+    check(
+        "http-log",
+        log("return x y"),
+        Some(json!({"custom_fields_by_lua":
+            "Error parsing function: [string \"return x y\"]:1: '<eof>' expected near 'y'"})),
+    );
 }

@@ -6,6 +6,7 @@ use super::env::Env;
 use super::foreign;
 use super::lua_pattern::Pattern;
 use super::number;
+use super::pcre;
 use super::violations::quoted;
 use serde_json::{Map, Value};
 
@@ -213,12 +214,12 @@ fn apply(rule: &Rule, value: &Value, scope: &Scope<'_>) -> Result<(), String> {
         Rule::Uuid => require(text.is_some_and(is_uuid), &|| {
             "expected a valid UUID".to_owned()
         }),
-        Rule::IsRegex => require(
-            text.is_none_or(|text| regex::Regex::new(text).is_ok()),
-            &|| format!("not a valid regex: {}", number::to_text(value)),
-        ),
+        Rule::IsRegex => require(text.is_none_or(pcre::is_valid), &|| {
+            format!("not a valid regex: {}", number::to_text(value))
+        }),
         Rule::Between(low, high) => require(float.is_none_or(|n| n >= *low && n <= *high), &|| {
-            let (low, high) = (number::display(*low), number::display(*high));
+            // Kong prints whole numbers, whatever the limits are.
+            let (low, high) = (low.trunc(), high.trunc());
             format!("value should be between {low} and {high}")
         }),
         Rule::LenEq(length) => require(size(value) == *length, &|| {

@@ -1,5 +1,6 @@
 //! The tree of everything that is wrong with an entity, and Kong's texts for it.
 
+use super::bounded;
 use super::lua_text;
 use serde_json::{Map, Value, json};
 
@@ -22,54 +23,66 @@ impl Violations {
         Violations { fields }
     }
 
-    /// `schema violation (...)` or `n schema violations (...; ...)`: entity texts first,
-    /// then the fields sorted by name.
-    pub fn message(&self) -> String {
-        let texts = self.texts();
-        let joined = texts.join("; ");
-        match texts.len() {
-            1 => format!("schema violation ({joined})"),
-            n => format!("{n} schema violations ({joined})"),
+    /// The same, with no more than are told.
+    pub fn bounded(&self) -> Violations {
+        Violations {
+            fields: bounded::of_entity(&self.fields),
         }
     }
 
-    /// The body of the 400 answer.
+    /// `schema violation (...)` or `n schema violations (...; ...)`: entity texts first,
+    /// then the fields sorted by name. Of very many, the first ones and how many more there are.
+    pub fn message(&self) -> String {
+        message(&self.bounded().fields)
+    }
+
+    /// The body of the 400 answer, which tells as much as the message.
     pub fn to_json(&self) -> Value {
+        let fields = bounded::of_entity(&self.fields);
         json!({
             "code": 2,
             "name": "schema violation",
-            "message": self.message(),
-            "fields": self.fields,
+            "message": message(&fields),
+            "fields": fields,
         })
     }
+}
 
-    fn texts(&self) -> Vec<String> {
-        let mut texts: Vec<String> = match self.fields.get(ENTITY) {
-            Some(Value::Array(list)) => list.iter().map(text_of).collect(),
-            Some(other) => vec![text_of(other)],
-            None => Vec::new(),
-        };
-        let mut names: Vec<&String> = self.fields.keys().filter(|name| *name != ENTITY).collect();
-        names.sort_unstable();
-        for name in names {
-            match &self.fields[name] {
-                Value::Object(inner) => {
-                    let mut keys: Vec<&String> = inner.keys().collect();
-                    keys.sort_unstable();
-                    let text = |key| format!("{name}.{key}: {}", text_of(&inner[key]));
-                    texts.extend(keys.into_iter().map(text));
-                }
-                Value::Array(items) => {
-                    let wrong = items.iter().enumerate().filter(|(_, item)| !item.is_null());
-                    texts.extend(
-                        wrong.map(|(at, item)| format!("{name}.{}: {}", at + 1, text_of(item))),
-                    );
-                }
-                other => texts.push(format!("{name}: {}", text_of(other))),
-            }
-        }
-        texts
+fn message(fields: &Map<String, Value>) -> String {
+    let texts = texts(fields);
+    let joined = texts.join("; ");
+    match texts.len() {
+        1 => format!("schema violation ({joined})"),
+        n => format!("{n} schema violations ({joined})"),
     }
+}
+
+fn texts(fields: &Map<String, Value>) -> Vec<String> {
+    let mut texts: Vec<String> = match fields.get(ENTITY) {
+        Some(Value::Array(list)) => list.iter().map(text_of).collect(),
+        Some(other) => vec![text_of(other)],
+        None => Vec::new(),
+    };
+    let mut names: Vec<&String> = fields.keys().filter(|name| *name != ENTITY).collect();
+    names.sort_unstable();
+    for name in names {
+        match &fields[name] {
+            Value::Object(inner) => {
+                let mut keys: Vec<&String> = inner.keys().collect();
+                keys.sort_unstable();
+                let text = |key| format!("{name}.{key}: {}", text_of(&inner[key]));
+                texts.extend(keys.into_iter().map(text));
+            }
+            Value::Array(items) => {
+                let wrong = items.iter().enumerate().filter(|(_, item)| !item.is_null());
+                texts.extend(
+                    wrong.map(|(at, item)| format!("{name}.{}: {}", at + 1, text_of(item))),
+                );
+            }
+            other => texts.push(format!("{name}: {}", text_of(other))),
+        }
+    }
+    texts
 }
 
 impl std::fmt::Display for Violations {

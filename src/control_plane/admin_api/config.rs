@@ -22,7 +22,7 @@ use uuid::Uuid;
 #[derive(Debug, PartialEq, Eq)]
 pub struct Submission {
     text: String,
-    /// The same document again is not to be loaded.
+    /// The same text again is not to be loaded. In Kong `1` asks for it, and nothing else.
     check_hash: bool,
     /// Problems are to be told entity by entity.
     flatten_errors: bool,
@@ -56,7 +56,7 @@ impl Submission {
         };
         let mut submission = Submission {
             text: String::new(),
-            check_hash: is_on(paging::argument(arguments, "check_hash")?),
+            check_hash: paging::argument(arguments, "check_hash")? == Some("1"),
             flatten_errors: is_on(paging::argument(arguments, "flatten_errors")?),
         };
         match content_type {
@@ -74,18 +74,22 @@ impl Submission {
                 };
                 submission.text = match (envelope.format_version, envelope.config) {
                     (None, Some(Value::String(config))) => {
-                        submission.check_hash |= flag(envelope.check_hash);
+                        submission.check_hash |= is_one(envelope.check_hash.as_ref());
                         submission.flatten_errors |= flag(envelope.flatten_errors);
                         config
                     }
                     (None, Some(_)) => return Err(none()),
-                    _ => text()?,
+                    _ => {
+                        // The document is the body, not a text: there is no hash of it.
+                        submission.check_hash = false;
+                        text()?
+                    }
                 };
             }
             kind => match request::body(kind, bytes)? {
                 Body::Form(pairs) => {
                     let value = |name: &str| paging::argument(&pairs, name);
-                    submission.check_hash |= is_on(value("check_hash")?);
+                    submission.check_hash |= value("check_hash")? == Some("1");
                     submission.flatten_errors |= is_on(value("flatten_errors")?);
                     submission.text = value("config")?.ok_or_else(none)?.to_owned();
                 }
@@ -97,6 +101,10 @@ impl Submission {
             false => Ok(submission),
         }
     }
+}
+
+fn is_one(value: Option<&Value>) -> bool {
+    value.is_some_and(|value| value == "1" || value == 1)
 }
 
 fn is_on(value: Option<&str>) -> bool {
@@ -183,7 +191,7 @@ impl Api {
 
     fn declared(&self, submission: &Submission) -> Result<Declared, ApiError> {
         declarative::parse(&submission.text, &self.env()).map_err(|errors| {
-            let lines = errors.lines().collect();
+            let lines = errors.listed();
             match submission.flatten_errors {
                 false => ApiError::Declarative {
                     fields: errors.fields(),
@@ -260,5 +268,22 @@ mod tests {
         );
         let both = r#"{"config": "a: 1", "check_hash": 1, "flatten_errors": "yes"}"#;
         assert_eq!(options(both, ""), (true, true));
+    }
+
+    #[test]
+    fn beside_16_a_document_as_the_body_has_no_hash() {
+        let asks = |content_type, bytes, query| {
+            let found = of(content_type, bytes, query).expect("a submission");
+            found.check_hash
+        };
+        let (json, one) = ("application/json", "check_hash=1");
+        assert!(!asks(json, r#"{"_format_version": "3.0"}"#, one));
+        assert!(!asks(json, r#"{"services": []}"#, one));
+        assert!(asks(json, r#"{"config": "a: 1"}"#, one));
+        assert!(asks("text/yaml", "a: 1", one));
+        assert!(!asks("text/yaml", "a: 1", "check_hash=true"));
+        let form = "application/x-www-form-urlencoded";
+        assert!(asks(form, "config=a&check_hash=1", ""));
+        assert!(!asks(form, "config=a&check_hash=on", ""));
     }
 }

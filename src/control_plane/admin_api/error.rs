@@ -83,9 +83,11 @@ pub enum ApiError {
         id: String,
         service: String,
     },
-    /// Operations of a transaction: `violations` has the place, the status and the body of each.
+    /// Operations of a transaction: `violations` has the place, the status and the body of the
+    /// first of those that were refused.
     TransactionRefused {
         asked: usize,
+        refused: usize,
         violations: Vec<Value>,
     },
     /// A 409 that is only a message.
@@ -133,16 +135,23 @@ impl ApiError {
             ApiError::Busy => message("The control plane is busy, please try again"),
             ApiError::Internal => message("An unexpected error occurred"),
             ApiError::Schema(violations) => Some(violations.to_json()),
-            ApiError::TransactionRefused { asked, violations } => {
-                let refused = violations.len();
-                let were = if refused == 1 { "was" } else { "were" };
+            ApiError::TransactionRefused {
+                asked,
+                refused,
+                violations,
+            } => {
+                let were = if *refused == 1 { "was" } else { "were" };
                 let operations = if *asked == 1 {
                     "operation"
                 } else {
                     "operations"
                 };
+                let listed = match violations.len() {
+                    listed if listed < *refused => format!("; the first {listed} are listed"),
+                    _ => String::new(),
+                };
                 let text = format!(
-                    "{refused} of {asked} {operations} {were} refused, nothing was written"
+                    "{refused} of {asked} {operations} {were} refused, nothing was written{listed}"
                 );
                 Some(json!({"message": text, "violations": violations}))
             }

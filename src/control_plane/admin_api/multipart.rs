@@ -3,11 +3,13 @@
 //! Only what the Admin API needs of RFC 7578: small bodies that are already in memory.
 
 use super::error::ApiError;
+use crate::schema::form::{MAX_ARGUMENTS, TooManyArguments};
 
 /// The arguments of a multipart body.
 ///
 /// # Errors
-/// 400 when the boundary is missing or the body does not keep to it.
+/// 400 when the boundary is missing, the body does not keep to it or has more parts than a form
+/// may have arguments.
 pub fn parts(content_type: &str, bytes: &[u8]) -> Result<Vec<(String, String)>, ApiError> {
     let refused = || ApiError::BadRequest("Cannot parse multipart body".into());
     let boundary = parameter(content_type, "boundary").ok_or_else(refused)?;
@@ -31,6 +33,9 @@ pub fn parts(content_type: &str, bytes: &[u8]) -> Result<Vec<(String, String)>, 
             .find_map(|line| parameter(line, "name"))
             .ok_or_else(refused)?;
         let value = value.strip_suffix("\r\n").unwrap_or(value);
+        if found.len() == MAX_ARGUMENTS {
+            return Err(ApiError::BadRequest(TooManyArguments.to_string()));
+        }
         found.push((name, value.to_owned()));
     }
     Err(refused())
@@ -65,5 +70,22 @@ mod tests {
         assert!(parts("multipart/form-data", body.as_bytes()).is_err());
         assert!(parts("multipart/form-data; boundary=Y", body.as_bytes()).is_err());
         assert!(parts("multipart/form-data; boundary=X", b"--X\r\nno head").is_err());
+    }
+
+    #[test]
+    fn trial_27_parts_are_counted_as_arguments() {
+        let read = |count| {
+            let part = "--X\r\nContent-Disposition: form-data; name=a\r\n\r\n1\r\n";
+            let body = format!("{}--X--\r\n", part.repeat(count));
+            parts("multipart/form-data; boundary=X", body.as_bytes())
+        };
+        assert_eq!(
+            read(MAX_ARGUMENTS).map(|found| found.len()).ok(),
+            Some(MAX_ARGUMENTS)
+        );
+        assert_eq!(
+            read(MAX_ARGUMENTS + 1).map_err(|err| err.status()),
+            Err(400)
+        );
     }
 }

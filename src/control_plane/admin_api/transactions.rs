@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How many refused operations are told of.
+const MOST_LISTED: usize = 100;
 /// After which operations are given up: all other writes wait for them.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
 
@@ -80,21 +82,31 @@ impl Api {
         let asked = operations.len();
         let mut results = Vec::with_capacity(asked);
         let mut violations = Vec::new();
+        let mut refused = 0;
         for (place, operation) in operations.into_iter().enumerate() {
             match self.operate(operation).await {
                 Ok(result) => results.push(result),
                 // Nothing that could be said of the others would be sure.
                 Err(error @ (ApiError::Internal | ApiError::Busy)) => return Err(error),
-                Err(error) => violations.push(json!({
-                    "operation": place,
-                    "status": error.status(),
-                    "body": error.body(),
-                })),
+                Err(error) => {
+                    refused += 1;
+                    if refused <= MOST_LISTED {
+                        violations.push(json!({
+                            "operation": place,
+                            "status": error.status(),
+                            "body": error.body(),
+                        }));
+                    }
+                }
             }
         }
-        match violations.is_empty() {
-            true => Ok(results),
-            false => Err(ApiError::TransactionRefused { asked, violations }),
+        match refused {
+            0 => Ok(results),
+            refused => Err(ApiError::TransactionRefused {
+                asked,
+                refused,
+                violations,
+            }),
         }
     }
 

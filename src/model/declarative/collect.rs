@@ -3,7 +3,7 @@
 
 use super::super::Kind;
 use super::errors::{Fault, Identity, Problem, Stage, Step};
-use crate::schema::{self, Entity};
+use crate::schema::{self, Entity, bounded};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -38,14 +38,21 @@ struct Found {
     problem: Problem,
 }
 
+/// How many problems of a document are kept.
+const MOST_PROBLEMS: usize = 10_000;
+
 /// What a document holds.
 #[derive(Default)]
 pub(super) struct Collected {
     /// In the order of the document, parents before the children nested in them.
     pub items: Vec<Item>,
     problems: Vec<Found>,
+    /// How many problems there are beside those that are kept.
+    pub more_problems: usize,
     /// Lists that were read and have no effect.
     pub ignored: Vec<&'static str>,
+    /// What Kong would not take, in words.
+    pub not_in_kong: Vec<String>,
 }
 
 impl Collected {
@@ -66,7 +73,26 @@ impl Collected {
         steps
     }
 
+    /// What the document says of the routes at its top and in the services at its top.
+    pub fn routes_of_the_top(&mut self) -> impl Iterator<Item = &mut Map<String, Value>> {
+        let is_nested: Vec<bool> = self
+            .items
+            .iter()
+            .map(|item| item.parent.is_some())
+            .collect();
+        let at_the_top = move |parent: Option<Parent>| {
+            parent.is_none_or(|parent| is_nested.get(parent.item) == Some(&false))
+        };
+        self.items
+            .iter_mut()
+            .filter(move |item| item.kind == Kind::Routes && at_the_top(item.parent))
+            .map(|item| &mut item.given)
+    }
+
     pub fn problem(&mut self, item: Option<usize>, stage: Stage, fault: Fault) {
+        if self.is_full() {
+            return;
+        }
         let path = item.map(|item| self.path(item)).unwrap_or_default();
         self.problems.push(Found {
             before: item.unwrap_or_default(),
@@ -74,10 +100,54 @@ impl Collected {
             problem: Problem {
                 path,
                 stage,
-                fault,
+                fault: fault.bounded(),
                 identity: None,
             },
         });
+    }
+
+    /// An entry of a list that is no record, and so no item.
+    fn no_record(&mut self, owner: Option<usize>, list: &'static str, at: usize) {
+        if self.is_full() {
+            return;
+        }
+        let mut path = owner.map(|item| self.path(item)).unwrap_or_default();
+        path.push(Step {
+            list,
+            at,
+            name: None,
+        });
+        self.problems.push(Found {
+            before: self.items.len(),
+            item: None,
+            problem: Problem {
+                path,
+                stage: Stage::Schema,
+                fault: Fault::Entry("expected a record".to_owned()),
+                identity: None,
+            },
+        });
+    }
+
+    /// Whether a problem more is only counted, which is done here.
+    fn is_full(&mut self) -> bool {
+        let full = self.problems.len() >= MOST_PROBLEMS;
+        self.more_problems += usize::from(full);
+        full
+    }
+
+    /// Notes what Kong would not take of an item.
+    pub fn not_in_kong(&mut self, item: usize, text: String) {
+        if self.not_in_kong.len() < MOST_PROBLEMS {
+            let fault = Fault::Entry(bounded::message(&text));
+            let problem = Problem {
+                path: self.path(item),
+                stage: Stage::Reference,
+                fault,
+                identity: None,
+            };
+            self.not_in_kong.extend(problem.lines());
+        }
     }
 
     /// Every problem in the order of the document, those of one entity in the order of stages.
@@ -159,24 +229,14 @@ fn list(collected: &mut Collected, entity: &'static Entity, value: Value, parent
         return;
     };
     for (at, entry) in entries.into_iter().enumerate() {
-        let Value::Object(given) = entry else {
-            let mut path = owner.map(|item| collected.path(item)).unwrap_or_default();
-            path.push(Step {
-                list: kind.as_str(),
-                at,
-                name: None,
-            });
-            let problem = Problem {
-                path,
-                stage: Stage::Schema,
-                fault: Fault::Entry("expected a record".to_owned()),
-                identity: None,
-            };
-            collected.problems.push(Found {
-                before: collected.items.len(),
-                item: None,
-                problem,
-            });
+        let given = match entry {
+            Value::Object(given) => Some(given),
+            // Lua's empty table again.
+            Value::Array(items) if items.is_empty() => Some(Map::new()),
+            _ => None,
+        };
+        let Some(given) = given else {
+            collected.no_record(owner, kind.as_str(), at);
             continue;
         };
         one(

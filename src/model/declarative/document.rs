@@ -21,12 +21,7 @@ pub const MAX_STRING_BYTES: usize = 2 * MAX_TEXT_BYTES;
 /// # Errors
 /// Why it is neither JSON nor YAML, or which limit it exceeds, with the line where known.
 pub(super) fn read(text: &str) -> Result<Value, String> {
-    const LIMITS: Limits = Limits {
-        text: MAX_TEXT_BYTES,
-        values: MAX_VALUES,
-        strings: MAX_STRING_BYTES,
-    };
-    read_within(text, &LIMITS)
+    read_within(text, &Limits::of(text))
 }
 
 /// How much is read; the tests do with less.
@@ -34,6 +29,18 @@ struct Limits {
     text: usize,
     values: usize,
     strings: usize,
+}
+
+impl Limits {
+    /// A short text may not stand for a large document: without aliases a value takes two
+    /// characters, and aliases may make a few times more of it, not thousands of times.
+    fn of(text: &str) -> Limits {
+        Limits {
+            text: MAX_TEXT_BYTES,
+            values: MAX_VALUES.min(200_000 + 2 * text.len()),
+            strings: MAX_STRING_BYTES.min(16 * 1024 * 1024 + 4 * text.len()),
+        }
+    }
 }
 
 fn read_within(text: &str, limits: &Limits) -> Result<Value, String> {
@@ -390,6 +397,17 @@ mod tests {
             &format!("a: &a {{k: {long}}}\nb:\n{dropped}"),
             "ScalarBytes",
         );
+    }
+
+    #[test]
+    fn trial_27_a_short_text_stands_for_few_values() {
+        let mut laughs = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for level in 1..7 {
+            let inner = format!("*a{}, ", level - 1).repeat(10);
+            let _ = writeln!(laughs, "a{level}: &a{level} [{inner}]");
+        }
+        let err = read(&laughs).expect_err("a million values");
+        assert!(err.contains("more than 2008"), "{err}");
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! Everything that is wrong with a document, each problem with the place where it is.
 
-use crate::schema::Violations;
+use crate::schema::{Violations, bounded};
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 use std::fmt;
 use uuid::Uuid;
 
-/// How many problems [`DeclarativeErrors`] prints; all are in `problems`.
+/// How many problems [`DeclarativeErrors`] prints.
 const PRINTED: usize = 50;
+/// How many problems an answer has in words.
+const LISTED: usize = 1_000;
 /// The key under which messages about an entity as a whole are listed.
 pub(super) const ENTITY: &str = "@entity";
 
@@ -15,6 +17,8 @@ pub(super) const ENTITY: &str = "@entity";
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct DeclarativeErrors {
     pub problems: Vec<Problem>,
+    /// How many there are beside these, when there are very many.
+    pub more: usize,
 }
 
 /// One entity that is wrong, or the document itself.
@@ -68,6 +72,13 @@ pub enum Fault {
     Entry(String),
     /// Some of its fields, shaped as [`Violations::fields`].
     Fields(Map<String, Value>),
+    /// A field that points to nothing.
+    Reference {
+        /// The unique name of the entity, where it has one.
+        entity: Option<String>,
+        field: &'static str,
+        text: String,
+    },
 }
 
 impl DeclarativeErrors {
@@ -80,6 +91,7 @@ impl DeclarativeErrors {
                 fault: Fault::field("error", text),
                 identity: None,
             }],
+            more: 0,
         }
     }
 
@@ -88,35 +100,83 @@ impl DeclarativeErrors {
         self.problems.iter().flat_map(Problem::lines)
     }
 
+    /// The first lines, and how many more there are.
+    pub fn listed(&self) -> Vec<String> {
+        let mut lines = self.lines();
+        let mut listed: Vec<String> = lines.by_ref().take(LISTED).collect();
+        match lines.count() + self.more {
+            0 => {}
+            more => listed.push(bounded::and_more(more)),
+        }
+        listed
+    }
+
     /// What Kong reports, as a tree shaped like the document: lists have nulls for entries that
     /// are well, an entry that is wrong as a whole is a text.
     pub fn fields(&self) -> Map<String, Value> {
-        tree(self.reported().iter().map(AsRef::as_ref))
+        let fields = tree(self.reported().iter().map(AsRef::as_ref));
+        bounded::of_document(&fields, self.more)
     }
 
-    /// The problems that Kong reports together: those of the first stage that found any. While
-    /// it looks at fields it takes a parent that is not there for one without an id.
+    /// The problems that Kong reports together: those of its first pass that found any. It looks
+    /// at fields first, among them at those of nested entities that point to nothing, and takes
+    /// a parent that is not there for one without an id; then at what is there twice and at the
+    /// other references.
     pub(super) fn reported(&self) -> Vec<Cow<'_, Problem>> {
-        let stage = self.problems.iter().map(|problem| problem.stage).min();
-        let mut reported = Vec::new();
-        for problem in &self.problems {
-            if Some(problem.stage) == stage {
-                reported.push(Cow::Borrowed(problem));
-            } else if stage == Some(Stage::Schema) {
-                reported.extend(problem.as_missing_key().map(Cow::Owned));
+        let seen: Vec<_> = self.problems.iter().map(Problem::as_kong_sees_it).collect();
+        let first = seen.iter().map(|problem| problem.stage).min();
+        let fields = first <= Some(Stage::Schema);
+        let mut reported = Vec::with_capacity(seen.len());
+        for problem in seen {
+            match fields {
+                true if Some(problem.stage) > first => {
+                    reported.extend(problem.as_missing_key().map(Cow::Owned));
+                }
+                _ => reported.push(problem),
             }
         }
         reported
     }
 }
 
-/// Problems as a tree shaped like the document.
+/// Problems as a tree shaped like the document; what points to nothing is listed by the name or
+/// id of the entity instead.
 pub(super) fn tree<'a>(problems: impl Iterator<Item = &'a Problem>) -> Map<String, Value> {
     let mut root = Map::new();
+    let mut references = Vec::new();
     for problem in problems {
-        add(&mut root, &problem.path, &problem.fault);
+        match problem.fault {
+            Fault::Reference { .. } => references.push(problem),
+            _ => add(&mut root, &problem.path, &problem.fault),
+        }
+    }
+    for problem in references {
+        add_reference(&mut root, problem);
     }
     root
+}
+
+fn add_reference(root: &mut Map<String, Value>, problem: &Problem) {
+    let (Some(step), Fault::Reference { entity, text, .. }) = (problem.path.last(), &problem.fault)
+    else {
+        return;
+    };
+    let id = || problem.identity.map(|identity| identity.id.to_string());
+    let key = entity.clone().or_else(id).unwrap_or_default();
+    let list = root.entry(step.list).or_insert_with(|| json!({}));
+    if let Value::Array(items) = list {
+        // Lua has one table for both, which JSON shows as an object: places count from one.
+        let places = items.iter_mut().map(Value::take).enumerate();
+        let entries = places.filter(|(_, item)| !item.is_null());
+        *list = entries
+            .map(|(at, item)| ((at + 1).to_string(), item))
+            .collect();
+    }
+    let entries = list.as_object_mut();
+    let texts = entries.map(|entries| entries.entry(key).or_insert_with(|| json!([])));
+    if let Some(Value::Array(texts)) = texts {
+        texts.push(json!(text));
+    }
 }
 
 impl fmt::Display for DeclarativeErrors {
@@ -126,7 +186,7 @@ impl fmt::Display for DeclarativeErrors {
         for line in lines.by_ref().take(PRINTED) {
             write!(f, "\n  {line}")?;
         }
-        match lines.count() {
+        match lines.count() + self.more {
             0 => Ok(()),
             more => write!(f, "\n  and {more} more"),
         }
@@ -134,16 +194,27 @@ impl fmt::Display for DeclarativeErrors {
 }
 
 impl Problem {
+    /// In Kong a nested entity may only point to the one it is nested in.
+    fn as_kong_sees_it(&self) -> Cow<'_, Problem> {
+        match self.fault {
+            Fault::Reference { field, .. } if self.path.len() > 1 => Cow::Owned(Problem {
+                stage: Stage::Schema,
+                fault: Fault::field(field, "value must be null"),
+                ..self.clone()
+            }),
+            _ => Cow::Borrowed(self),
+        }
+    }
+
     /// A reference to nothing, as a problem of the field's own.
     fn as_missing_key(&self) -> Option<Problem> {
-        let (Stage::Reference, Fault::Fields(fields)) = (self.stage, &self.fault) else {
+        let Fault::Reference { field, .. } = self.fault else {
             return None;
         };
-        let keyless =
-            |(name, _): (&String, _)| (name.clone(), json!({"id": "missing primary key"}));
+        let keyless = Map::from_iter([(field.to_owned(), json!({"id": "missing primary key"}))]);
         Some(Problem {
             stage: Stage::Schema,
-            fault: Fault::Fields(fields.iter().map(keyless).collect()),
+            fault: Fault::Fields(keyless),
             ..self.clone()
         })
     }
@@ -164,11 +235,14 @@ impl Problem {
     }
 
     /// Each message with the path of its field, which is empty for the entity as a whole.
-    pub(super) fn messages(&self) -> Vec<(String, String)> {
+    fn messages(&self) -> Vec<(String, String)> {
         let mut found = Vec::new();
         match &self.fault {
             Fault::Entry(text) => found.push((String::new(), text.clone())),
             Fault::Fields(fields) => messages("", &Value::Object(fields.clone()), &mut found),
+            Fault::Reference { field, text, .. } => {
+                found.push(((*field).to_owned(), text.clone()));
+            }
         }
         found
     }
@@ -185,13 +259,30 @@ impl fmt::Display for Step {
 }
 
 impl Fault {
+    /// As much of it as is told.
+    pub(super) fn bounded(self) -> Fault {
+        match self {
+            Fault::Entry(text) => Fault::Entry(bounded::message(&text)),
+            Fault::Fields(fields) => Fault::Fields(Violations { fields }.bounded().fields),
+            Fault::Reference {
+                entity,
+                field,
+                text,
+            } => Fault::Reference {
+                entity,
+                field,
+                text: bounded::message(&text),
+            },
+        }
+    }
+
     pub(super) fn field(name: &str, text: impl Into<String>) -> Fault {
         Fault::Fields(Violations::of(name, text).fields)
     }
 }
 
 /// Every message of a tree with the path of its field, which is empty for an entity as a whole.
-pub(super) fn messages(path: &str, value: &Value, found: &mut Vec<(String, String)>) {
+fn messages(path: &str, value: &Value, found: &mut Vec<(String, String)>) {
     let inner = |name: &str| match path {
         "" => name.to_owned(),
         _ => format!("{path}.{name}"),
@@ -231,6 +322,9 @@ fn add(map: &mut Map<String, Value>, path: &[Step], fault: &Fault) {
             Fault::Entry(text) => {
                 merge(map, &Violations::of(ENTITY, text.as_str()).fields);
             }
+            Fault::Reference { field, text, .. } => {
+                merge(map, &Violations::of(field, text.as_str()).fields);
+            }
         }
         return;
     };
@@ -256,7 +350,7 @@ fn add(map: &mut Map<String, Value>, path: &[Step], fault: &Fault) {
     }
 }
 
-fn merge(map: &mut Map<String, Value>, more: &Map<String, Value>) {
+pub(super) fn merge(map: &mut Map<String, Value>, more: &Map<String, Value>) {
     for (name, value) in more {
         match (map.get_mut(name), value) {
             (Some(Value::Array(old)), text) if name == ENTITY => match text {
@@ -323,7 +417,11 @@ mod tests {
                 problem(
                     &[step("routes", 0)],
                     Stage::Reference,
-                    Fault::field("service", "r"),
+                    Fault::Reference {
+                        entity: Some("a".to_owned()),
+                        field: "service",
+                        text: "r".to_owned(),
+                    },
                 ),
                 problem(
                     &[step("snis", 1)],
@@ -331,6 +429,7 @@ mod tests {
                     Fault::Entry("x".to_owned()),
                 ),
             ],
+            more: 0,
         }
     }
 
@@ -353,6 +452,7 @@ mod tests {
         );
         let many = DeclarativeErrors {
             problems: vec![errors().problems[0].clone(); PRINTED + 3],
+            more: 0,
         };
         assert!(many.to_string().ends_with("\n  and 3 more"));
     }
@@ -379,7 +479,7 @@ mod tests {
             Value::Object(errors.fields()),
             json!({
                 "services": [null, "u"],
-                "routes": ["w"],
+                "routes": {"1": "w", "a": ["r"]},
                 "snis": [null, "x"],
             })
         );
@@ -388,7 +488,7 @@ mod tests {
             .retain(|problem| problem.stage > Stage::Uniqueness);
         assert_eq!(
             Value::Object(errors.fields()),
-            json!({"routes": [{"service": "r"}]})
+            json!({"routes": {"a": ["r"]}})
         );
     }
 }

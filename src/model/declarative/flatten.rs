@@ -3,11 +3,15 @@
 
 use super::collect::child;
 use super::document;
-use super::errors::{DeclarativeErrors, Problem, Stage, Step, tree};
-use crate::schema;
+use super::errors::{DeclarativeErrors, ENTITY, Fault, Problem, Stage, Step, tree};
+use crate::schema::{self, bounded, is_uuid};
 use serde_json::{Map, Value, json};
 use std::cmp::Ordering;
-use uuid::Uuid;
+
+/// How many entities are listed.
+const MOST_ENTITIES: usize = 1_000;
+/// How large an entity may be, in bytes of JSON or about that, to be shown whole.
+const LARGEST_ENTITY: usize = 64 * 1024;
 
 /// Problems with their entities, and those that no entity has.
 #[derive(Debug, PartialEq)]
@@ -17,12 +21,21 @@ pub struct Flattened {
     pub rest: Map<String, Value>,
 }
 
-/// An entity's path, what the document says of it, and its problems.
-type Refused<'a> = (&'a [Step], Map<String, Value>, Vec<&'a Problem>);
+/// An entity of the document with its problems.
+struct Refused<'a> {
+    path: &'a [Step],
+    /// What the document says of it.
+    entity: &'a Map<String, Value>,
+    /// What it says of the entity in whose list it stands.
+    parent: Option<&'a Map<String, Value>>,
+    problems: Vec<&'a Problem>,
+}
 
 impl DeclarativeErrors {
     /// The problems of [`DeclarativeErrors::fields`], entity by entity. `text` is the document
     /// that was refused. As in Kong, references to nothing are not among them.
+    ///
+    /// Of very many, the first ones: `rest` says then how many entities more are wrong.
     pub fn flattened(&self, text: &str) -> Flattened {
         let document = document::read(text).unwrap_or_default();
         let mut entities: Vec<Refused<'_>> = Vec::new();
@@ -32,23 +45,27 @@ impl DeclarativeErrors {
             if problem.stage == Stage::Reference {
                 continue;
             }
-            if let Some((_, _, problems)) = entities
-                .last_mut()
-                .filter(|(path, ..)| *path == problem.path)
-            {
-                problems.push(problem);
+            let last = entities.last_mut();
+            if let Some(last) = last.filter(|last| last.path == problem.path) {
+                last.problems.push(problem);
                 continue;
             }
             match find(&document, &problem.path) {
-                Some(entity) => entities.push((&problem.path, entity.clone(), vec![problem])),
+                Some(entity) => entities.push(Refused {
+                    path: &problem.path,
+                    entity,
+                    parent: find(&document, &problem.path[..problem.path.len() - 1]),
+                    problems: vec![problem],
+                }),
                 None => rest.push(problem),
             }
         }
-        entities.sort_by(|(a, ..), (b, ..)| order(a, b));
-        let error = |(path, entity, problems): Refused<'_>| error(path, entity, &problems);
+        let left_out = entities.len().saturating_sub(MOST_ENTITIES) + self.more;
+        entities.truncate(MOST_ENTITIES);
+        entities.sort_by(|a, b| order(a.path, b.path));
         Flattened {
-            errors: entities.into_iter().map(error).collect(),
-            rest: tree(rest.into_iter()),
+            errors: entities.into_iter().flat_map(Refused::errors).collect(),
+            rest: bounded::of_document(&tree(rest.into_iter()), left_out),
         }
     }
 }
@@ -78,28 +95,90 @@ fn order(a: &[Step], b: &[Step]) -> Ordering {
     b.len().cmp(&a.len())
 }
 
-/// One element of `flattened_errors`.
-fn error(path: &[Step], mut entity: Map<String, Value>, problems: &[&Problem]) -> Value {
-    let list = path.last().map_or("", |step| step.list);
-    if let Some(schema) = schema::entity(list) {
-        entity.retain(|name, _| child(schema, name).is_none());
-    }
-    // Before, entities have no ids but those they were given.
-    let identity = problems
-        .iter()
-        .filter(|problem| problem.stage > Stage::Schema)
-        .find_map(|problem| problem.identity);
-    if let Some(identity) = identity {
-        entity.insert("id".to_owned(), json!(identity.id));
-        if let Some((field, parent)) = identity.parent {
-            entity.insert(field.to_owned(), json!({ "id": parent }));
+impl Refused<'_> {
+    /// The elements of `flattened_errors`: one for the entity, and before it one for each parent
+    /// that is written out in it and wrong.
+    fn errors(self) -> Vec<Value> {
+        let list = self.path.last().map_or("", |step| step.list);
+        let mut entity = self.entity.clone();
+        self.add_ids(list, &mut entity);
+        let mut wrong = Map::new();
+        for problem in &self.problems {
+            let fields = match &problem.fault {
+                Fault::Fields(fields) => fields.clone(),
+                Fault::Entry(text) => Map::from_iter([(ENTITY.to_owned(), json!([text]))]),
+                Fault::Reference { field, text, .. } => {
+                    Map::from_iter([((*field).to_owned(), json!(text))])
+                }
+            };
+            super::errors::merge(&mut wrong, &fields);
         }
+        let mut errors = Vec::new();
+        if let Some(schema) = schema::entity(list) {
+            entity.retain(|name, _| child(schema, name).is_none());
+            for (field, foreign) in schema.foreign_fields() {
+                let Some(Value::Object(parent)) = entity.get(&*field.name) else {
+                    continue;
+                };
+                let parent = parent.clone();
+                match key_of(&parent) {
+                    Some(key) => drop(entity.insert(field.name.to_string(), key)),
+                    None => drop(entity.shift_remove(&*field.name)),
+                }
+                errors.extend(match wrong.shift_remove(&*field.name) {
+                    Some(Value::Object(wrong)) => error(&foreign.reference, parent, wrong),
+                    Some(text) => {
+                        let wrong = Map::from_iter([(ENTITY.to_owned(), json!([text]))]);
+                        error(&foreign.reference, parent, wrong)
+                    }
+                    None => None,
+                });
+            }
+        }
+        errors.extend(error(list, entity, wrong));
+        errors
+    }
+
+    /// Puts in the ids that Kong knows by the time it finds the problem: while it looks at fields,
+    /// those that the document gives; later, those of all.
+    fn add_ids(&self, list: &str, entity: &mut Map<String, Value>) {
+        let later = |problem: &&&Problem| problem.stage > Stage::Schema;
+        let identity = self.problems.iter().find(later).and_then(|p| p.identity);
+        if let Some(identity) = identity {
+            entity.insert("id".to_owned(), json!(identity.id));
+            if let Some((field, parent)) = identity.parent {
+                entity.insert(field.to_owned(), json!({ "id": parent }));
+            }
+            return;
+        }
+        let owner = self.path.iter().rev().nth(1);
+        let owner = owner.and_then(|step| schema::entity(step.list));
+        let field = owner.and_then(|owner| child(owner, list));
+        if let (Some((_, field)), Some(parent)) = (field, self.parent)
+            && let Some(key) = key_of(parent)
+        {
+            entity.entry(field).or_insert(key);
+        }
+    }
+}
+
+/// `{id: ...}` of an entity that has an id.
+fn key_of(entity: &Map<String, Value>) -> Option<Value> {
+    let id = entity.get("id")?.as_str().filter(|id| is_uuid(id))?;
+    Some(json!({ "id": id }))
+}
+
+/// One element of `flattened_errors`; none when nothing is wrong.
+fn error(list: &str, entity: Map<String, Value>, wrong: Map<String, Value>) -> Option<Value> {
+    let messages = messages(wrong);
+    if messages.is_empty() {
+        return None;
     }
     let mut error = Map::new();
     let kind = list.strip_suffix('s').unwrap_or(list);
     error.insert("entity_type".to_owned(), json!(kind));
     let text = |name: &str| entity.get(name).and_then(Value::as_str);
-    if let Some(id) = text("id").filter(|id| Uuid::try_parse(id).is_ok()) {
+    if let Some(id) = text("id").filter(|id| is_uuid(id)) {
         error.insert("entity_id".to_owned(), json!(id));
     }
     if let Some(name) = text("name").filter(|name| !name.is_empty()) {
@@ -109,14 +188,84 @@ fn error(path: &[Step], mut entity: Map<String, Value>, problems: &[&Problem]) -
     if let Some(tags) = tags.filter(|tags| tags.iter().all(Value::is_string)) {
         error.insert("entity_tags".to_owned(), json!(tags));
     }
-    let mut messages: Vec<_> = problems.iter().flat_map(|p| p.messages()).collect();
-    messages.sort_by(|(a, _), (b, _)| b.cmp(a));
-    let message = |(field, text): &(String, String)| match field.is_empty() {
-        true => json!({"type": "entity", "message": text}),
-        false => json!({"type": "field", "field": field, "message": text}),
-    };
-    let messages: Vec<Value> = messages.iter().map(message).collect();
     error.insert("errors".to_owned(), Value::Array(messages));
+    let entity = match is_small(&entity) {
+        true => entity,
+        false => entity
+            .into_iter()
+            .filter(|(name, value)| matches!(&**name, "id" | "name") && value.is_string())
+            .filter(|(_, value)| value.as_str().is_some_and(|text| text.len() <= 1_000))
+            .collect(),
+    };
     error.insert("entity".to_owned(), Value::Object(entity));
-    Value::Object(error)
+    Some(Value::Object(error))
+}
+
+fn is_small(entity: &Map<String, Value>) -> bool {
+    fn take(left: &mut usize, value: &Value) -> bool {
+        let own = match value {
+            Value::String(text) => text.len(),
+            _ => 0,
+        };
+        match left.checked_sub(own + 8) {
+            Some(rest) => *left = rest,
+            None => return false,
+        }
+        match value {
+            Value::Array(items) => items.iter().all(|item| take(left, item)),
+            Value::Object(fields) => fields.iter().all(|(name, value)| {
+                let rest = left.checked_sub(name.len());
+                *left = rest.unwrap_or_default();
+                rest.is_some() && take(left, value)
+            }),
+            _ => true,
+        }
+    }
+    let mut left = LARGEST_ENTITY;
+    let mut fields = entity.iter();
+    fields.all(|(name, value)| {
+        let rest = left.checked_sub(name.len());
+        left = rest.unwrap_or_default();
+        rest.is_some() && take(&mut left, value)
+    })
+}
+
+/// What is wrong, message by message: of a field with its path, of a record as a whole, at any
+/// depth, without. The last field comes first, as in Kong.
+fn messages(wrong: Map<String, Value>) -> Vec<Value> {
+    let mut found = Vec::new();
+    add_messages("", Value::Object(wrong), &mut found);
+    found
+}
+
+fn add_messages(path: &str, wrong: Value, found: &mut Vec<Value>) {
+    let inner = |name: &str| match path {
+        "" => name.to_owned(),
+        _ => format!("{path}.{name}"),
+    };
+    match wrong {
+        Value::Object(fields) => {
+            let mut fields: Vec<(String, Value)> = fields.into_iter().collect();
+            fields.sort_by(|(a, _), (b, _)| b.cmp(a));
+            for (name, value) in fields {
+                match (&*name, value) {
+                    (ENTITY, Value::Array(texts)) => found.extend(
+                        texts
+                            .iter()
+                            .map(|text| json!({"type": "entity", "message": text})),
+                    ),
+                    (ENTITY, text) => found.push(json!({"type": "entity", "message": text})),
+                    (name, value) => add_messages(&inner(name), value, found),
+                }
+            }
+        }
+        Value::Array(items) => {
+            for (at, item) in items.into_iter().enumerate().rev() {
+                if !item.is_null() {
+                    add_messages(&inner(&(at + 1).to_string()), item, found);
+                }
+            }
+        }
+        text => found.push(json!({"type": "field", "field": path, "message": text})),
+    }
 }

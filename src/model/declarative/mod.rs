@@ -38,6 +38,8 @@ pub struct Declared {
     /// Lists that were read and have no effect here, for a log line: `workspaces` with the
     /// default one, `parameters`.
     pub ignored: Vec<&'static str>,
+    /// What is taken here and keeps the document from being loaded by Kong, a line each.
+    pub not_in_kong: Vec<String>,
 }
 
 impl Declared {
@@ -60,8 +62,11 @@ impl Declared {
 /// Every problem at once; a text that cannot be read at all is a single one.
 pub fn parse(text: &str, env: &Env<'_>) -> Result<Declared, DeclarativeErrors> {
     let document = document::read(text).map_err(|reason| DeclarativeErrors::text(&reason))?;
-    let Value::Object(mut root) = document else {
-        return Err(DeclarativeErrors::text("expected an object"));
+    let mut root = match document {
+        Value::Object(root) => root,
+        // Lua has one empty table for both.
+        Value::Array(items) if items.is_empty() => Map::new(),
+        _ => return Err(DeclarativeErrors::text("expected an object")),
     };
     let (header, wrong) = header::take(&mut root);
     let mut collected = collect::collect(root);
@@ -69,11 +74,9 @@ pub fn parse(text: &str, env: &Env<'_>) -> Result<Declared, DeclarativeErrors> {
         collected.problem(None, Stage::Schema, Fault::Fields(wrong));
     }
     if header.before_3_0 {
-        for item in &mut collected.items {
-            if item.kind == Kind::Routes {
-                header::mark_regex_paths(&mut item.given);
-            }
-        }
+        collected
+            .routes_of_the_top()
+            .for_each(header::migrate_paths);
     }
     let ids = identify(&collected, env);
     let parents = references::resolve(&mut collected, &ids);
@@ -83,8 +86,12 @@ pub fn parse(text: &str, env: &Env<'_>) -> Result<Declared, DeclarativeErrors> {
         true => Ok(Declared {
             entities,
             ignored: collected.ignored,
+            not_in_kong: collected.not_in_kong,
         }),
-        false => Err(DeclarativeErrors { problems }),
+        false => Err(DeclarativeErrors {
+            problems,
+            more: collected.more_problems,
+        }),
     }
 }
 

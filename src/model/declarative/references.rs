@@ -1,7 +1,7 @@
 //! Parents: by nesting, by id, or by a unique name, always within the document.
 
 use super::super::Kind;
-use super::collect::Collected;
+use super::collect::{Collected, Item};
 use super::errors::{Fault, Stage};
 use crate::schema::Foreign;
 use serde_json::Value;
@@ -23,6 +23,7 @@ pub(super) struct Resolved {
 pub(super) fn resolve(collected: &mut Collected, ids: &[Uuid]) -> Vec<Resolved> {
     let mut resolved = Vec::new();
     let mut problems: Vec<(usize, Stage, Fault)> = Vec::new();
+    let mut not_in_kong = Vec::new();
     let index = Index::new(collected, ids);
     for (at, item) in collected.items.iter().enumerate() {
         for (field, foreign) in item.entity.foreign_fields() {
@@ -44,22 +45,48 @@ pub(super) fn resolve(collected: &mut Collected, ids: &[Uuid]) -> Vec<Resolved> 
             }
             match given.and_then(|given| index.find(foreign, given)) {
                 None => {}
-                Some(Ok(id)) => resolved.push(to(id)),
+                Some(Ok(id)) => {
+                    let by_object = given.and_then(Value::as_object);
+                    if by_object.is_some_and(|reference| !reference.contains_key("id")) {
+                        let text = format!(
+                            "{name}: Kong takes the name itself or an object with an id, not an object with a name"
+                        );
+                        not_in_kong.push((at, text));
+                    }
+                    resolved.push(to(id));
+                }
                 Some(Err(sought)) => {
                     let text = format!(
                         "invalid reference '{name}: {sought}' (no such entry in '{}')",
                         foreign.reference
                     );
-                    problems.push((at, Stage::Reference, Fault::field(name, text)));
+                    let fault = Fault::Reference {
+                        entity: shown_name(item),
+                        field: name,
+                        text,
+                    };
+                    problems.push((at, Stage::Reference, fault));
                     resolved.push(to(Uuid::nil()));
                 }
             }
         }
     }
+    for (at, text) in not_in_kong {
+        collected.not_in_kong(at, text);
+    }
     for (at, stage, fault) in problems {
         collected.problem(Some(at), stage, fault);
     }
     resolved
+}
+
+/// The unique name under which Kong lists what is wrong with an entity's references. Secrets are
+/// none.
+fn shown_name(item: &Item) -> Option<String> {
+    let field = item.entity.field(item.entity.endpoint_key.as_deref()?)?;
+    let is_name = field.unique && !field.auto && !field.encrypted;
+    let name = item.given.get(&*field.name).filter(|_| is_name)?;
+    name.as_str().map(str::to_owned)
 }
 
 /// Where parents are found.
@@ -88,7 +115,7 @@ impl<'a> Index<'a> {
         index
     }
 
-    /// The parent that a reference names, or the name that no parent has. `None` leaves it to
+    /// The parent that a reference names, or the reference in words. `None` leaves it to
     /// the schema to say what is wrong.
     fn find(&self, foreign: &Foreign, given: &Value) -> Option<Result<Uuid, String>> {
         let kind = Kind::parse(&foreign.reference)?;
@@ -107,14 +134,14 @@ impl<'a> Index<'a> {
                 let text = |field: &str| reference.get(field).and_then(Value::as_str);
                 if let Some(id) = text("id") {
                     return match id.len() {
-                        36 => Some(by_id(id).ok_or_else(|| id.to_owned())),
+                        36 => Some(by_id(id).ok_or_else(|| given.to_string())),
                         _ => None,
                     };
                 }
                 let (field, value) = parent
                     .unique_fields()
                     .find_map(|field| Some((&*field.name, text(&field.name)?)))?;
-                Some(by(field, value).ok_or_else(|| value.to_owned()))
+                Some(by(field, value).ok_or_else(|| given.to_string()))
             }
             _ => None,
         }

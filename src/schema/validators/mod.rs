@@ -13,6 +13,7 @@ use super::validate::Scope;
 use serde_json::Value;
 
 pub use address::{normalize_host_port, normalize_target};
+pub use path::migrate_old_path;
 pub(super) use plugins::is_shared_dictionary;
 
 /// A rule that is code. The names are those of the schema file; the ones it only marks as
@@ -46,13 +47,16 @@ pub(super) enum Validator {
     RateLimits,
     PeriodLimits,
     RequestTermination,
-    TransformerHeaderName,
     TransformerHeader,
     TransformerRename,
     TransformerTemplate,
     StaticTags,
     RedisNamespace,
     ShmName,
+    /// Of a field that holds Lua.
+    LuaCode,
+    /// Of the plugin of that name, whose fields are Lua.
+    LuaFunction(&'static str),
 }
 
 impl Validator {
@@ -83,15 +87,14 @@ impl Validator {
             "@certificate" => Validator::Certificate,
             "@key" => Validator::Key,
             "@pem" => Validator::Pem,
-            // Whether Lua code compiles is known only where Lua runs.
-            "@lua_code" => return Ok(None),
+            "@lua_code" => Validator::LuaCode,
             "@custom" | "<fn>" => return Validator::find_custom(kind, owner, path),
             unknown => return Err(unknown.to_owned()),
         }))
     }
 
     fn find_custom(kind: &str, owner: &str, path: &str) -> Result<Option<Validator>, String> {
-        let (parent, last) = path.rsplit_once('.').unwrap_or(("", path));
+        let last = path.rsplit_once('.').map_or(path, |(_, last)| last);
         Ok(Some(match (kind, owner, path) {
             ("entities", "routes", "hosts[]") | ("plugins", "acme", "config.domains[]") => {
                 Validator::RouteHost
@@ -113,22 +116,19 @@ impl Validator {
             ("plugins", "response-transformer", "config.rename.headers[]") => {
                 Validator::TransformerRename
             }
-            ("plugins", "request-transformer", "config.remove.headers[]") => {
-                Validator::TransformerHeaderName
-            }
             ("plugins", "request-transformer", "config.rename.headers[]") => {
                 Validator::TransformerRename
             }
             ("plugins", "request-transformer", _) if last == "headers[]" => {
                 Validator::TransformerHeader
             }
-            ("plugins", "request-transformer", _) if parent == "config.rename" => return Ok(None),
             ("plugins", "request-transformer", _) => Validator::TransformerTemplate,
             ("plugins", "zipkin", "config.static_tags") => Validator::StaticTags,
-            // The element types say it all; shared dictionaries and Lua code are not ours.
+            ("plugins", "pre-function", _) => Validator::LuaFunction("pre-function"),
+            ("plugins", "post-function", _) => Validator::LuaFunction("post-function"),
+            // The element types say it all; shared dictionaries are not ours.
             ("plugins", "opentelemetry", "config.resource_attributes")
-            | ("plugins", "prometheus", "config")
-            | ("plugins", "pre-function" | "post-function", _) => return Ok(None),
+            | ("plugins", "prometheus", "config") => return Ok(None),
             _ => return Err(format!("of {kind}/{owner} at {path}")),
         }))
     }
@@ -146,7 +146,7 @@ impl Validator {
             Validator::HttpLog => plugins::http_log(value),
             Validator::OAuth2 => plugins::oauth2(value),
             Validator::RateLimits => plugins::rate_limits(value),
-            Validator::PeriodLimits => plugins::period_limits(value),
+            Validator::PeriodLimits => plugins::period_limits(value, "the"),
             Validator::RequestTermination => plugins::request_termination(value),
             Validator::StaticTags => plugins::static_tags(value, scope),
             _ => Ok(()),
@@ -176,12 +176,13 @@ impl Validator {
             Validator::Key => keys::check_private(value),
             Validator::RsaPublicKey => keys::check_public(value),
             Validator::CorsOrigin => plugins::cors_origin(value),
-            Validator::TransformerHeaderName => headers::removed_header(value),
             Validator::TransformerHeader => headers::transformer_header(value),
             Validator::TransformerRename => headers::renamed_header(value),
             Validator::TransformerTemplate => headers::key_value(value),
             Validator::RedisNamespace => plugins::redis_namespace(value),
             Validator::ShmName => plugins::shm_name(value),
+            Validator::LuaCode => text::lua_code(value),
+            Validator::LuaFunction(plugin) => text::lua_function(plugin, value),
             _ => Ok(()),
         }
     }

@@ -1,7 +1,8 @@
 //! Paths of services and routes.
 
-use super::super::expression::is_engine_limit;
+use super::super::pcre;
 use regex::Regex;
+use std::borrow::Cow;
 
 /// Characters of RFC 3986 with every `%` starting a triplet.
 pub(super) fn path(text: &str) -> Result<(), String> {
@@ -30,18 +31,13 @@ pub(super) fn router_path(text: &str) -> Result<(), String> {
 }
 
 fn regex_path(pattern: &str) -> Result<(), String> {
-    let Err(err) = Regex::new(
-        &pattern
-            .replace("?<", "?P<")
-            .replace("?P<=", "?<=")
-            .replace("?P<!", "?<!"),
-    ) else {
-        return Ok(());
-    };
-    // Valid elsewhere, but not in our engine: the check of the whole route says so.
-    if is_engine_limit(&err) {
+    // What is valid for PCRE but not for our engine is left to the check of the whole route.
+    if pcre::is_valid(pattern) {
         return Ok(());
     }
+    let Err(err) = Regex::new(pattern) else {
+        return Err(format!("invalid regex: '{pattern}' (it is too long)"));
+    };
     Err(format!(
         "invalid regex: '{pattern}' (PCRE returned: {})",
         pcre_text(pattern, &err)
@@ -82,23 +78,25 @@ fn percent_encoded(text: &str) -> Result<(), String> {
 /// The form in which request paths are matched: triplets of unreserved characters decoded,
 /// dot segments removed, runs of slashes merged.
 fn normalize(text: &str) -> String {
-    let decoded = decode(text);
-    let mut segments: Vec<&str> = Vec::new();
-    let body = decoded.strip_prefix('/').unwrap_or(&decoded);
+    let decoded = decode(text, &|_| false);
+    let mut segments: Vec<(usize, &str)> = Vec::new();
     let mut ends_open = false;
-    for segment in body.split('/') {
-        ends_open = matches!(segment, "" | "." | "..");
+    for (at, segment) in decoded.split('/').enumerate() {
+        ends_open = at > 0 && matches!(segment, "" | "." | "..");
         match segment {
             "" | "." => {}
             ".." => {
                 segments.pop();
             }
-            other => segments.push(other),
+            other => segments.push((at, other)),
         }
     }
     let mut normal = String::with_capacity(decoded.len());
-    for segment in &segments {
-        normal.push('/');
+    for (at, segment) in segments {
+        // What begins without a slash, such as the `~/a` of an old file, goes on without one.
+        if at > 0 {
+            normal.push('/');
+        }
         normal.push_str(segment);
     }
     if ends_open {
@@ -107,7 +105,9 @@ fn normalize(text: &str) -> String {
     normal
 }
 
-fn decode(text: &str) -> String {
+/// Decodes the triplets of characters that mean nothing in a path. Those of the others get capital
+/// letters; those of `escaped` characters a backslash.
+fn decode(text: &str, escaped: &dyn Fn(u8) -> bool) -> String {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
@@ -119,6 +119,9 @@ fn decode(text: &str) -> String {
                 at += 3;
             }
             Some(decoded) => {
+                if escaped(decoded) {
+                    out.push(b'\\');
+                }
                 out.push(decoded);
                 at += 3;
             }
@@ -130,6 +133,29 @@ fn decode(text: &str) -> String {
     }
     String::from_utf8(out)
         .unwrap_or_else(|err| String::from_utf8_lossy(err.as_bytes()).into_owned())
+}
+
+/// A path of a route as it was written before Kong 3.0, in the notation since: a plain path in
+/// normal form, anything else with `~` in front, as a regular expression.
+///
+/// Whether a path is plain is decided by its characters alone, so `~/a` is plain.
+pub fn migrate_old_path(path: &str) -> Cow<'_, str> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~/%".contains(&b);
+    let line = path.strip_suffix('\n').unwrap_or(path);
+    let migrated = match path {
+        "" | "/" => return Cow::Borrowed(path),
+        path if line.bytes().all(plain) => normalize(path),
+        path => {
+            let meaningful = |b: u8| b".^-{}\\|".contains(&b);
+            format!("~{}", decode(path, &meaningful))
+        }
+    };
+    let undecodable = |text: &str| text.contains(char::REPLACEMENT_CHARACTER);
+    match undecodable(&migrated) && !undecodable(path) {
+        // The bytes of its triplets are no text: the rules for paths say so.
+        true => Cow::Borrowed(path),
+        false => Cow::Owned(migrated),
+    }
 }
 
 #[cfg(test)]
@@ -169,6 +195,33 @@ mod tests {
                 "invalid regex: '/(x' (PCRE returned: pcre2_compile() failed: missing closing parenthesis in \"/(x\" at \"\")",
             ),
         );
+    }
+
+    #[test]
+    fn beside_10_paths_of_old_files() {
+        let check = |path: &str, expected: &str| assert_eq!(migrate_old_path(path), expected);
+        check("/plain/a-b_c.d~e", "/plain/a-b_c.d~e");
+        check("/", "/");
+        check("", "");
+        check("/a%20b", "/a b");
+        check("~/a%20b", "~/a b");
+        check("~/a/../b", "~/b");
+        check("~/../b", "/b");
+        check("/a//b", "/a/b");
+        check("/a/./b/../c", "/a/c");
+        check("/a/.", "/a/");
+        check("/a/..", "/");
+        check("/a//", "/a/");
+        check("/%2f%3a", "/%2F%3A");
+        check("/%7euser", "/~user");
+        check("/%e4%bd%a0", "/你");
+        check("/a%", "/a%");
+        check("/a%ff", "/a%ff");
+        check(r"/id/\d+", r"~/id/\d+");
+        check("/a$", "~/a$");
+        check("/(a|b)%20c", "~/(a|b) c");
+        check("/(a)%2e%2Db%2f", r"~/(a)\.\-b%2F");
+        check("/üñ", "~/üñ");
     }
 
     #[test]

@@ -1,15 +1,16 @@
 //! Rules inside the configuration of single plugins.
 
+use super::super::pcre;
 use super::super::validate::Scope;
 use super::url;
-use regex::Regex;
 use serde_json::Value;
+use std::collections::HashSet;
 
 const PERIODS: [&str; 6] = ["second", "minute", "hour", "day", "month", "year"];
 
 /// `*` or a regular expression.
 pub(super) fn cors_origin(text: &str) -> Result<(), String> {
-    match text == "*" || Regex::new(text).is_ok() {
+    match text == "*" || pcre::is_valid(text) {
         true => Ok(()),
         false => Err(format!("'{text}' is not a valid regex")),
     }
@@ -52,26 +53,26 @@ pub(super) fn oauth2(config: &Value) -> Result<(), String> {
     }
 }
 
-/// A longer period allows at least as much as a shorter one.
-pub(super) fn period_limits(config: &Value) -> Result<(), String> {
+/// A longer period allows at least as much as a shorter one. The plugins differ in their first word.
+pub(super) fn period_limits(config: &Value, the: &str) -> Result<(), String> {
     let limit = |period: &&str| config.get(period).and_then(Value::as_f64);
-    let mut shorter: Option<(&str, f64)> = None;
-    for period in PERIODS {
-        let Some(now) = limit(&period) else { continue };
-        if let Some((name, before)) = shorter
-            && now < before
-        {
+    let limits: Vec<(&str, f64)> = PERIODS
+        .iter()
+        .filter_map(|period| Some((*period, limit(period)?)))
+        .collect();
+    for (at, (shorter, least)) in limits.iter().enumerate() {
+        let lower = limits[at..].iter().find(|(_, limit)| limit < least);
+        if let Some((longer, limit)) = lower {
             return Err(format!(
-                "The limit for {period}({now:.1}) cannot be lower than the limit for {name}({before:.1})"
+                "{the} limit for {longer}({limit:.1}) cannot be lower than the limit for {shorter}({least:.1})"
             ));
         }
-        shorter = Some((period, now));
     }
     Ok(())
 }
 
 pub(super) fn rate_limits(config: &Value) -> Result<(), String> {
-    period_limits(config)?;
+    period_limits(config, "The")?;
     let Some(sync_rate) = config.get("sync_rate").and_then(Value::as_f64) else {
         return Ok(());
     };
@@ -105,15 +106,14 @@ pub(super) fn request_termination(config: &Value) -> Result<(), String> {
 
 /// Names of tags are unique.
 pub(super) fn static_tags(tags: &Value, _: &Scope<'_>) -> Result<(), String> {
-    let names: Vec<&str> = tags
+    let mut names = tags
         .as_array()
         .into_iter()
         .flatten()
-        .filter_map(|tag| tag.get("name").and_then(Value::as_str))
-        .collect();
-    let twice = (1..names.len()).find(|at| names[..*at].contains(&names[*at]));
-    match twice {
-        Some(at) => Err(format!("repeated tags are not allowed: {}", names[at])),
+        .filter_map(|tag| tag.get("name").and_then(Value::as_str));
+    let mut seen = HashSet::new();
+    match names.find(|name| !seen.insert(*name)) {
+        Some(name) => Err(format!("repeated tags are not allowed: {name}")),
         None => Ok(()),
     }
 }
@@ -138,7 +138,7 @@ pub(super) fn redis_namespace(text: &str) -> Result<(), String> {
 pub(super) fn shm_name(text: &str) -> Result<(), String> {
     match is_shared_dictionary(text) {
         true => Ok(()),
-        false => Err(format!("missing shared dict '{text}'")),
+        false => Err(format!("failed validating: {text}")),
     }
 }
 

@@ -180,3 +180,59 @@ async fn text_that_cannot_be_stored_names_its_field() {
         refused.body
     );
 }
+
+#[actix::test]
+async fn trial_27_the_answer_to_a_hostile_body_is_small() {
+    let admin = Admin::start().await;
+    let unknown: serde_json::Map<String, Value> =
+        (0..5_000).map(|at| (format!("u{at}"), json!(1))).collect();
+    let mut service = unknown.clone();
+    service.insert("host".to_owned(), json!("h"));
+    let check = |seen: &super::support::Seen, more: usize| {
+        assert_eq!(seen.status, 400);
+        let told = format!("and {more} more violations");
+        assert_eq!(seen.body["fields"]["@entity"], json!([told]));
+        let fields = seen.body["fields"].as_object().map(serde_json::Map::len);
+        assert_eq!(fields, Some(101));
+        let size = seen.body.to_string().len();
+        assert!(size < 16_000, "{size} bytes");
+        assert!(seen.message().starts_with("101 schema violations (and "));
+    };
+    let service = Value::Object(service);
+    check(&admin.post("/services", service.clone()).await, 4_900);
+    check(&admin.put("/services/s", service.clone()).await, 4_900);
+    check(
+        &admin.post("/schemas/services/validate", service).await,
+        4_900,
+    );
+    let plugin = json!({"name": "key-auth", "config": unknown});
+    let seen = admin.post("/plugins", plugin).await;
+    assert_eq!(
+        seen.body["fields"]["@entity"],
+        json!(["and 4900 more violations"])
+    );
+    let form: String = (0..900).map(|at| format!("u{at}=1&")).collect();
+    let form = request("POST", "/services")
+        .insert_header(("Content-Type", "application/x-www-form-urlencoded"))
+        .set_payload(form + "host=h");
+    check(&admin.send(form).await, 800);
+    // What is no transaction, and one whose operations are all refused.
+    let mut transaction = unknown;
+    transaction.insert("operations".to_owned(), json!([1]));
+    check(
+        &admin
+            .post("/transactions", Value::Object(transaction))
+            .await,
+        4_901,
+    );
+    let refused = vec![json!({"op": "create", "path": "/services", "body": {}}); 300];
+    let seen = admin
+        .post("/transactions", json!({ "operations": refused }))
+        .await;
+    assert_eq!(seen.status, 400);
+    assert_eq!(seen.body["violations"].as_array().map(Vec::len), Some(100));
+    assert_eq!(
+        seen.message(),
+        "300 of 300 operations were refused, nothing was written; the first 100 are listed"
+    );
+}

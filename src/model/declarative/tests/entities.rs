@@ -120,7 +120,7 @@ fn certificates_with_their_names() {
 }
 
 #[test]
-fn lifetimes() {
+fn beside_23_lifetimes() {
     let text = |ttl: &str| {
         format!(
             "_format_version: '3.0'\nconsumers: [{{username: c, keyauth_credentials: [{{key: k, ttl: {ttl}}}]}}]"
@@ -141,11 +141,11 @@ fn lifetimes() {
 }
 
 #[test]
-fn regex_paths_from_before_3_0() {
+fn beside_10_paths_from_before_3_0() {
     let text = r#"
 _format_version: "2.1"
-services: [{name: s, host: h, routes: [{name: a, paths: ['/x/\d+', /y]}]}]
-routes: [{name: b, paths: ['/z$']}]
+services: [{name: s, host: h, routes: [{name: a, paths: ['/x/\d+', /y, /a%20b, /a//b]}]}]
+routes: [{name: b, paths: ['/z$', '~/a%20b']}]
 "#;
 
     let paths = |text: &str| -> Vec<Value> {
@@ -155,7 +155,20 @@ routes: [{name: b, paths: ['/z$']}]
             .map(|(_, _, route)| route.unpack()["paths"].clone())
             .collect()
     };
-    assert_eq!(paths(text), [json!([r"~/x/\d+", "/y"]), json!(["~/z$"])]);
+    let migrated = [
+        json!([r"~/x/\d+", "/y", "/a b", "/a/b"]),
+        json!(["~/z$", "~/a b"]),
+    ];
+    assert_eq!(paths(text), migrated);
+    assert_eq!(paths(&text.replace("2.1", "1.1")), migrated);
+    let new = refused(&text.replace("2.1", "3.0"));
+    assert_eq!(
+        new.lines().collect::<Vec<_>>(),
+        [
+            "in 'routes' entry 1 ('a') of 'services' entry 1 ('s'): paths.3: non-normalized path, consider use '/a b' instead",
+            "in 'routes' entry 1 ('a') of 'services' entry 1 ('s'): paths.4: must not have empty segments",
+        ]
+    );
 }
 
 #[test]
@@ -248,4 +261,26 @@ fn documented_examples() {
     for kind in Kind::ALL {
         assert!(text.contains(&format!("`{kind}`")), "{kind}");
     }
+}
+
+/// Langur takes it, and somebody who also loads the file into a Kong wants to know.
+#[test]
+fn beside_17_references_by_object_with_a_name() {
+    let not_in_kong = |reference: &str| {
+        let text = format!(
+            r#"{{"_format_version": "3.0", "services": [{{"name": "s", "host": "h"}}],
+                "plugins": [{{"name": "key-auth", "service": {reference}}}]}}"#
+        );
+        declared(&text).not_in_kong
+    };
+    assert_eq!(
+        not_in_kong(r#"{"name": "s"}"#),
+        [
+            "in 'plugins' entry 1 ('key-auth'): service: Kong takes the name itself or an object with an id, not an object with a name"
+        ]
+    );
+    let none: [&str; 0] = [];
+    assert_eq!(not_in_kong(r#""s""#), none);
+    let id = "b268827a-8f7f-551f-8769-e6bceb2f3ec6";
+    assert_eq!(not_in_kong(&format!(r#"{{"id": "{id}"}}"#)), none);
 }

@@ -216,3 +216,125 @@ fn flattened_problems() {
         json!({"nope": "unknown field", "services": [null, "expected a record"]}),
     );
 }
+
+/// What the ingress controller reads: a child with the reference to the parent it stands in, and
+/// what is wrong with a record within an entity without a field.
+#[test]
+fn beside_11_flattened_children_name_their_parents() {
+    let (s, r) = (
+        "00000000-0000-4000-8000-000000000001",
+        "00000000-0000-4000-8000-000000000002",
+    );
+    let no_endpoint =
+        "at least one of these fields must be non-empty: 'traces_endpoint', 'logs_endpoint'";
+    let entity_error = json!([{"type": "entity", "message": no_endpoint}]);
+    let document = |service: &str, route: &str| {
+        format!(
+            r#"{{"_format_version": "3.0", "services": [{{{service} "name": "s", "host": "h",
+                "routes": [{{{route} "name": "r", "paths": ["nop"],
+                    "plugins": [{{"name": "opentelemetry", "config": {{}}}}]}}]}}]}}"#
+        )
+    };
+    let check = |text: &str, expected: Value| {
+        assert_eq!(Value::Array(refused(text).flattened(text).errors), expected);
+    };
+    let path_error = json!([{
+        "type": "field", "field": "paths.1",
+        "message": "should start with: / (fixed path) or ~/ (regex path)",
+    }]);
+    check(
+        &document(&format!(r#""id": "{s}","#), &format!(r#""id": "{r}","#)),
+        json!([
+            {
+                "entity_type": "plugin", "entity_name": "opentelemetry",
+                "entity": {"name": "opentelemetry", "config": {}, "route": {"id": r}},
+                "errors": entity_error,
+            },
+            {
+                "entity_type": "route", "entity_id": r, "entity_name": "r",
+                "entity": {"id": r, "name": "r", "paths": ["nop"], "service": {"id": s}},
+                "errors": path_error,
+            },
+        ]),
+    );
+    check(
+        &document("", ""),
+        json!([
+            {
+                "entity_type": "plugin", "entity_name": "opentelemetry",
+                "entity": {"name": "opentelemetry", "config": {}},
+                "errors": entity_error,
+            },
+            {
+                "entity_type": "route", "entity_name": "r",
+                "entity": {"name": "r", "paths": ["nop"]},
+                "errors": path_error,
+            },
+        ]),
+    );
+    // A parent that is written out in a field is an entity of its own.
+    check(
+        r#"{"_format_version": "3.0", "routes": [
+            {"name": "r", "paths": ["/"], "service": {"id": "x", "name": "s"}}]}"#,
+        json!([{
+            "entity_type": "service", "entity_name": "s",
+            "entity": {"id": "x", "name": "s"},
+            "errors": [{"type": "field", "field": "id", "message": "expected a valid UUID"}],
+        }]),
+    );
+}
+
+/// What points to nothing is listed by the name of the entity, beside what is there twice.
+#[test]
+fn beside_14_references_to_nothing() {
+    let check = |text: &str, expected: Value| {
+        let mut document: Value = serde_json::from_str(text).expect("JSON");
+        document["_format_version"] = json!("3.0");
+        let found = refused(&document.to_string()).fields();
+        assert_eq!(Value::Object(found), expected, "{text}");
+    };
+    let id = "00000000-0000-4000-8000-000000000001";
+    let none = "invalid reference 'service: nosuch' (no such entry in 'services')";
+    check(
+        r#"{"routes": [{"name": "r1", "paths": ["/"], "service": "nosuch"}]}"#,
+        json!({"routes": {"r1": [none]}}),
+    );
+    check(
+        &format!(
+            r#"{{"routes": [{{"id": "{id}", "paths": ["/"], "service": {{"id": "{id}"}}}}]}}"#
+        ),
+        json!({"routes": {id: [
+            format!(r#"invalid reference 'service: {{"id":"{id}"}}' (no such entry in 'services')"#)
+        ]}}),
+    );
+    check(
+        r#"{"plugins": [{"name": "acl", "config": {"allow": ["a"]}, "instance_name": "i",
+            "service": "nosuch", "route": "nosuch"}]}"#,
+        json!({"plugins": {"i": [
+            "invalid reference 'route: nosuch' (no such entry in 'routes')",
+            none,
+        ]}}),
+    );
+    check(
+        r#"{"routes": [{"name": "a", "paths": ["/"]}, {"name": "a", "paths": ["/"]},
+            {"name": "b", "paths": ["/"], "service": "nosuch"}]}"#,
+        json!({"routes": {
+            "2": "uniqueness violation: 'routes' entity with name set to 'a' already declared",
+            "b": [none],
+        }}),
+    );
+    // A nested entity may only point to the one it is nested in.
+    check(
+        r#"{"services": [{"host": "h", "plugins": [{"name": "key-auth", "route": "nosuch"}]}]}"#,
+        json!({"services": [{"plugins": [{"route": "value must be null"}]}]}),
+    );
+    // The key of a credential is a secret, not a name.
+    check(
+        &format!(
+            r#"{{"keyauth_credentials": [{{"id": "{id}", "key": "k", "consumer": "nosuch"}}]}}"#
+        ),
+        json!({"keyauth_credentials": {id: [
+            "invalid reference 'consumer: nosuch' (no such entry in 'consumers')"
+        ]}}),
+    );
+}

@@ -78,7 +78,7 @@ fn refusals() {
         json!({"routes": [{"paths": ["/"], "service": {"id": id}}, {"paths": ["/"], "service": {"id": "x"}}, {"paths": ["/"], "service": 1}]}),
         &[
             &format!(
-                "in 'routes' entry 1: service: invalid reference 'service: {id}' (no such entry in 'services')"
+                "in 'routes' entry 1: service: invalid reference 'service: {{\"id\":\"{id}\"}}' (no such entry in 'services')"
             ),
             "in 'routes' entry 2: service.id: expected a valid UUID",
             "in 'routes' entry 3: service.id: missing primary key",
@@ -87,7 +87,7 @@ fn refusals() {
     check(
         json!({"plugins": [{"name": "key-auth", "route": {"name": "r"}}]}),
         &[
-            "in 'plugins' entry 1 ('key-auth'): route: invalid reference 'route: r' (no such entry in 'routes')",
+            "in 'plugins' entry 1 ('key-auth'): route: invalid reference 'route: {\"name\":\"r\"}' (no such entry in 'routes')",
         ],
     );
     check(
@@ -137,4 +137,52 @@ fn secrets_are_not_told() {
         err.to_string().contains("the same key already declared"),
         "{err}"
     );
+}
+
+/// The work and the answer are bounded, whatever a document holds.
+#[test]
+fn trial_27_a_document_full_of_mistakes() {
+    let shown = |document: &Value| {
+        let text = document.to_string();
+        let errors = refused(&text);
+        let flattened = errors.flattened(&text);
+        let answer = json!([
+            errors.fields(),
+            errors.listed(),
+            flattened.errors,
+            flattened.rest
+        ]);
+        let size = answer.to_string().len();
+        assert!(size < 4_000_000, "{size} bytes");
+        (errors, answer)
+    };
+    let unknown: Map<String, Value> = (0..50_000)
+        .map(|at| (format!("unknown{at}"), json!(at)))
+        .collect();
+    let mut service = unknown.clone();
+    service.insert("name".to_owned(), json!("s"));
+    let (errors, answer) = shown(&json!({"_format_version": "3.0", "services": [service]}));
+    let last = "in 'services' entry 1 ('s'): and 49901 more violations";
+    assert_eq!(errors.lines().last().as_deref(), Some(last));
+    // An entity of that size is not shown whole.
+    assert_eq!(answer[2][0]["entity"], json!({"name": "s"}));
+
+    let (_, answer) = shown(&Value::Object(
+        [("_format_version".to_owned(), json!("3.0"))]
+            .into_iter()
+            .chain(unknown)
+            .collect(),
+    ));
+    assert_eq!(answer[0]["@entity"], json!(["and 49000 more violations"]));
+
+    let many = vec![json!({"host": 1}); 50_000];
+    let (errors, answer) = shown(&json!({"_format_version": "3.0", "services": many}));
+    assert_eq!(errors.problems.len() + errors.more, 50_000);
+    assert_eq!(answer[0]["@entity"], json!(["and 49000 more violations"]));
+    assert_eq!(answer[2].as_array().map(Vec::len), Some(1_000));
+    assert_eq!(answer[3], json!({"@entity": ["and 49000 more violations"]}));
+
+    let long = "x".repeat(3_000_000);
+    let route = json!({"name": "r", "paths": [long], "hosts": [long]});
+    shown(&json!({"_format_version": "3.0", "routes": [route]}));
 }
