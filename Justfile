@@ -26,6 +26,14 @@ test-observability:
 test-clients:
     cargo build && scripts/with-postgres.sh .venv/bin/python -m unittest discover -s tests/clients
 
+# Facts of a real Kong, and two nodes beside one another
+test-differential:
+    cargo build && python3 -m unittest discover -s tests/differential
+
+# Two nodes that get the same documents and requests; `just differential --help`
+differential *args:
+    tests/differential/run.py {{args}}
+
 # Control plane, data plane and an echo upstream on this machine
 quickstart:
     cargo run --release -- quickstart
