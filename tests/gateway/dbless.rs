@@ -279,3 +279,32 @@ fn a_file_is_what_it_starts_with() {
     }
     drop(dbless.folder);
 }
+
+#[test]
+fn trial_12_an_echo_tells_which_node_saw_the_request() {
+    let dbless = DbLess::start(&[]);
+    dbless.wait_until_up();
+    let mut document = dbless.document(&["/echo"]);
+    document["services"][0]["routes"][0]["plugins"] =
+        json!([{"name": "request-termination", "config": {"echo": true, "status_code": 418}}]);
+    dbless.load(&document, "").expect(201);
+    dbless.wait_for("/echo", 418);
+    let reply = get(&dbless.url("proxy_listen", "/echo?a=1")).expect("an answer");
+    let echo = reply.json();
+    let root = get(&dbless.admin("/")).expect("an answer").json();
+    assert_eq!(echo["kong"]["node_id"], root["node_id"], "{echo}");
+    assert_eq!(echo["kong"]["hostname"], root["hostname"], "{echo}");
+    assert_eq!(echo["request"]["query"], json!({"a": "1"}), "{echo}");
+
+    // Route and service are told as the Admin API has them, but for the fields without a value.
+    for (told, path) in [
+        ("matched_route", "/routes/echo"),
+        ("matched_service", "/services/s"),
+    ] {
+        let shown = get(&dbless.admin(path)).expect("an answer").json();
+        let fields = shown.as_object().expect("an object").iter();
+        for (field, value) in fields.filter(|(_, value)| !value.is_null()) {
+            assert_eq!(echo[told].get(field), Some(value), "{told} {field}");
+        }
+    }
+}

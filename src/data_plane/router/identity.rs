@@ -25,6 +25,19 @@ impl CompiledConsumer {
     pub fn compile(consumer: &model::Consumer) -> CompiledConsumer {
         let shared = |text: &Option<String>| text.as_deref().map(Arc::<str>::from);
         let (username, custom_id) = (shared(&consumer.username), shared(&consumer.custom_id));
+        for (field, text) in [("username", &username), ("custom_id", &custom_id)] {
+            if text
+                .as_deref()
+                .is_some_and(|text| text.chars().any(char::is_control))
+            {
+                // Kong takes such names: they have to go on working.
+                tracing::warn!(
+                    consumer = %consumer.id,
+                    field,
+                    "control characters: upstreams are sent this value percent-encoded"
+                );
+            }
+        }
         let name = username.clone().or_else(|| custom_id.clone());
         CompiledConsumer {
             id: consumer.id,

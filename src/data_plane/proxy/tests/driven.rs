@@ -117,8 +117,8 @@ fn ask(gateway: SocketAddr, request: &str) -> String {
     answer
 }
 
-#[test]
-fn requests_pass_through_driver_and_pipeline() {
+/// Serves the routes of [`snapshots`] while the client talks to them.
+fn serve(client: impl FnOnce(SocketAddr, mpsc::Receiver<Record>) + Send + 'static) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -138,7 +138,17 @@ fn requests_pass_through_driver_and_pipeline() {
         Server::start(config, pipeline, None, Dns::for_tests()).expect("starts")
     });
     let gateway = server.addresses()[0];
-    let client = std::thread::spawn(move || {
+    let client = std::thread::spawn(move || client(gateway, records));
+    runtime.block_on(async {
+        let joined = tokio::task::spawn_blocking(|| client.join()).await;
+        server.stop().await;
+        joined.expect("joins").expect("the client is content");
+    });
+}
+
+#[test]
+fn requests_pass_through_driver_and_pipeline() {
+    serve(|gateway, records| {
         let check = |request: &str, status: u16, expected: &[&str]| {
             let answer = ask(gateway, request);
             assert!(
@@ -212,9 +222,59 @@ fn requests_pass_through_driver_and_pipeline() {
             &["X-Consumer-Username: alice\r\n"],
         );
     });
-    runtime.block_on(async {
-        let joined = tokio::task::spawn_blocking(|| client.join()).await;
-        server.stop().await;
-        joined.expect("joins").expect("the client is content");
+}
+
+/// The status of the answer and the request line that the upstream got.
+fn passed(gateway: SocketAddr, request: &str) -> (u16, String) {
+    let answer = ask(gateway, request);
+    let status = answer.get(9..12).and_then(|status| status.parse().ok());
+    let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
+    let line = body.lines().next().unwrap_or_default();
+    (status.expect("a status"), line.to_owned())
+}
+
+const CLOSE: &str = "Host: a\r\nConnection: close\r\n";
+
+#[test]
+fn beside_09_a_fragment_goes_no_further() {
+    serve(|gateway, _records| {
+        for (target, expected) in [
+            ("/r/x?#f", "GET /x HTTP/1.1"),
+            ("/r/x?y#f", "GET /x?y HTTP/1.1"),
+            ("/r/x?y", "GET /x?y HTTP/1.1"),
+            ("/key?apikey=k1#x", "GET / HTTP/1.1"),
+        ] {
+            let found = passed(gateway, &format!("GET {target} HTTP/1.1\r\n{CLOSE}\r\n"));
+            assert_eq!(found, (200, expected.to_owned()), "{target}");
+        }
+    });
+}
+
+#[test]
+fn beside_02_and_trial_25_ambiguous_requests_are_refused() {
+    serve(|gateway, _records| {
+        let status = |lines: &str, body: &str| {
+            let request = format!("POST /r HTTP/1.1\r\n{CLOSE}{lines}\r\n{body}");
+            passed(gateway, &request).0
+        };
+        for lines in [
+            "Authorization: a\r\nAuthorization: b\r\n",
+            "If-Match: a\r\nif-match: a\r\n",
+            "nocolon\r\n",
+            "x(y: 1\r\n",
+            "x\u{e9}: 1\r\n",
+        ] {
+            assert_eq!(status(lines, ""), 400, "{lines:?}");
+        }
+        assert_eq!(status("Cookie: a\r\nCookie: b\r\n", ""), 200);
+        let chunked = "Transfer-Encoding: chunked\r\n";
+        for body in [
+            "5 x\r\nhello\r\n0\r\n\r\n",
+            "5\r\nhello\r\n0\r\nnocolon\r\n\r\n",
+            "5\r\nhello\r\n0\r\nx(y: 1\r\n\r\n",
+        ] {
+            assert_eq!(status(chunked, body), 400, "{body:?}");
+        }
+        assert_eq!(status(chunked, "5\r\nhello\r\n0\r\nX-T: 1\r\n\r\n"), 200);
     });
 }
