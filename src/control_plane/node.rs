@@ -12,7 +12,7 @@ use super::config_store::{
 use super::document::CurrentDocument;
 use super::session::{Feed, Identity};
 use super::status::Status;
-use super::telemetry::{FleetMetrics, Ingestor};
+use super::telemetry::{Entities, FleetMetrics, Ingestor, Names, forget_old_telemetry};
 use crate::actor::{RestartPolicy, Slot, guard};
 use crate::declared::Rules;
 use crate::model::{Config, KindSet};
@@ -106,7 +106,9 @@ impl ControlPlane {
             settings.metrics.per_consumer,
             settings.cluster.purge_delay,
         );
-        let ingestor = Ingestor::new(Arc::new(store.clone()), fleet);
+        let names = Names::new(Arc::clone(&feed) as Arc<dyn Entities>);
+        let ingestor = Ingestor::new(Arc::new(store.clone()), names, fleet);
+        actix_rt::spawn(forget_old_telemetry(store.clone()));
         Ok(ControlPlane {
             node: node.clone(),
             writer,

@@ -1,10 +1,13 @@
 //! Telemetry: requests counted once, however often a batch arrives.
 
 use super::{Store, StoreError, unix_seconds};
-use entity::{telemetry_counts, telemetry_positions};
+use entity::{data_planes, telemetry_counts, telemetry_positions};
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
-use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter};
+use sea_orm::{
+    ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect,
+    QueryTrait,
+};
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
 use std::time::Duration;
@@ -140,19 +143,32 @@ impl Store {
     }
 
     /// Forgets positions not moved for `age`: such a process will not send again. It must be
-    /// longer than a data plane can hold batches back.
+    /// longer than a data plane can hold batches back. The counts of a data plane that has no
+    /// position left and is not listed any more go, too. How many rows that were.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn expire_telemetry_positions(&self, age: Duration) -> Result<(), StoreError> {
+    pub async fn expire_telemetry(&self, age: Duration) -> Result<u64, StoreError> {
         let age = i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
         let horizon = unix_seconds(self.now()).saturating_sub(age);
         let (_turn, transaction) = self.begin_bookkeeping().await?;
-        telemetry_positions::Entity::delete_many()
+        let positions = telemetry_positions::Entity::delete_many()
             .filter(telemetry_positions::Column::UpdatedAt.lt(horizon))
             .exec(&transaction)
             .await?;
-        Ok(transaction.commit().await?)
+        let sending = telemetry_positions::Entity::find()
+            .select_only()
+            .column(telemetry_positions::Column::Node);
+        let listed = data_planes::Entity::find()
+            .select_only()
+            .column(data_planes::Column::Id);
+        let counts = telemetry_counts::Entity::delete_many()
+            .filter(telemetry_counts::Column::DataPlane.not_in_subquery(sending.into_query()))
+            .filter(telemetry_counts::Column::DataPlane.not_in_subquery(listed.into_query()))
+            .exec(&transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(positions.rows_affected + counts.rows_affected)
     }
 }
 

@@ -1,12 +1,13 @@
 //! What all sessions share: the history, and the frames made from it.
 
 use super::{CloseReason, Gap, History, Input, MemoryHistory, Output, Report, State, step};
-use crate::model::{Config, KindSet, Op, RequestId, Revision};
+use crate::model::{Config, Kind, KindSet, Op, RequestId, Revision, Row};
 use crate::wire::{EncodeCache, EncodeError, Limits, Position, SnapshotSlot, encode};
 use bytes::Bytes;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use uuid::Uuid;
 
 /// The configuration as it is handed to data planes. Its lock is held for one step or one
 /// revision, never while a snapshot is encoded.
@@ -97,6 +98,16 @@ impl Feed {
     pub fn came_from(&self, earlier: &Config, kinds: KindSet) -> bool {
         let change = self.lock().history.since(earlier.revision(), kinds);
         change.is_some_and(|change| earlier.clone().apply(&change).is_ok())
+    }
+
+    /// The rows of these entities, in this order; `None` for one that does not exist.
+    #[must_use]
+    pub fn rows(&self, keys: &[(Kind, Uuid)]) -> Vec<Option<Row>> {
+        // Under the lock: a share of the configuration would make the next change copy all of it.
+        let inner = self.lock();
+        keys.iter()
+            .map(|(kind, id)| inner.history.get(*kind, *id).cloned())
+            .collect()
     }
 
     /// Takes the next revision from the journal; the sessions are to be told afterwards.

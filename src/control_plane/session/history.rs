@@ -1,9 +1,12 @@
 //! What a control plane must remember to bring any data plane up to date.
 
-use crate::model::{Cause, Change, Config, Digest, Digests, KindSet, Op, RequestId, Revision};
+use crate::model::{
+    Cause, Change, Config, Digest, Digests, Kind, KindSet, Op, RequestId, Revision, Row,
+};
 use crate::wire::Position;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// The configuration and how it came about, as far back as is remembered. A peer sees of it
 /// the kinds it knows: revisions are the same for all, digests and differences are not.
@@ -65,6 +68,12 @@ struct Entry {
 }
 
 impl MemoryHistory {
+    /// An entity of the newest revision.
+    #[must_use]
+    pub fn get(&self, kind: Kind, id: Uuid) -> Option<&Row> {
+        self.config.get(kind, id)
+    }
+
     /// A history that starts at a configuration.
     #[must_use]
     pub fn new(epoch: u64, config: Config) -> MemoryHistory {

@@ -38,7 +38,8 @@ pub(super) struct Group {
 /// one of each for the whole batch.
 pub(super) fn group(records: Vec<Record>) -> Vec<Group> {
     let mut groups: HashMap<_, Group> = HashMap::new();
-    for record in records {
+    for mut record in records {
+        record.status = known_status(record.status);
         let place = (
             record.route.as_ref().map(Named::address),
             record.service.as_ref().map(Named::address),
@@ -62,6 +63,15 @@ pub(super) fn group(records: Vec<Record>) -> Vec<Group> {
             .count += count;
     }
     groups.into_values().collect()
+}
+
+/// The statuses there are (RFC 9110 §15), and 0 for a request without an answer; whatever else a
+/// peer says would only make series.
+fn known_status(status: u16) -> u16 {
+    match status {
+        100..=599 => status,
+        _ => 0,
+    }
 }
 
 impl Counts {

@@ -4,7 +4,7 @@
 //! pages again. Batches that come soon after one another are therefore committed together.
 
 use super::counts::{Counts, Group, group};
-use super::{FleetMetrics, Ingested, StoreFailure, TelemetryStore};
+use super::{FleetMetrics, Ingested, Names, StoreFailure, TelemetryStore};
 use crate::link::{Link, LinkError};
 use crate::telemetry::batch::{Answer, Batch, BatchError, BatchKey, decode_batch};
 use bytes::Bytes;
@@ -40,12 +40,17 @@ pub enum IngestError {
 /// Counts batches for all telemetry links of this control plane.
 pub struct Ingestor {
     store: Arc<dyn TelemetryStore>,
+    names: Names,
     fleet: FleetMetrics,
 }
 
 impl Ingestor {
-    pub fn new(store: Arc<dyn TelemetryStore>, fleet: FleetMetrics) -> Ingestor {
-        Ingestor { store, fleet }
+    pub fn new(store: Arc<dyn TelemetryStore>, names: Names, fleet: FleetMetrics) -> Ingestor {
+        Ingestor {
+            store,
+            names,
+            fleet,
+        }
     }
 
     /// Serves one link until its end, batch by batch in order. `node_id` is the node that the
@@ -112,7 +117,8 @@ impl Ingestor {
         }
         Ok(match checked_records(&batch) {
             Ok(records) => {
-                let groups = group(records);
+                let mut groups = group(records);
+                self.names.name(&mut groups);
                 let counts = Counts::of(&groups, batch.dropped);
                 Read::Counts(key, groups, counts)
             }

@@ -44,6 +44,9 @@ dashboards go on working; nothing has to be switched on. Control planes export t
 the fleet under `langur_fleet_`, each control plane only what it has counted itself since its
 start: no request is in the sum over all control planes twice. Requests that no route matched
 are not in Kong's request metrics; in the fleet's they have empty `service` and `route` labels.
+Names in the fleet's metrics are the control plane's own; requests of an entity that it does not
+have (any more) count as `unknown`. What the database keeps of a data plane that is not listed and
+has sent nothing for 30 days is forgotten.
 
 Latencies are measured in microseconds and exported in milliseconds with a fraction.
 `consumer` is empty unless `metrics_per_consumer` is on; Kong's histograms have no such label.

@@ -217,10 +217,14 @@ on_both_engines!(batches_are_counted_once, async |database: &Database| {
     assert_eq!(stores[1].counts().await.expect("reads"), expected);
 
     database.pass(Duration::from_secs(11));
-    stores[0]
-        .expire_telemetry_positions(Duration::from_secs(10))
-        .await
-        .expect("expires");
+    let expire = async |seconds| {
+        let expired = stores[0].expire_telemetry(Duration::from_secs(seconds));
+        expired.await.expect("expires")
+    };
+    assert_eq!(expire(12).await, 0);
+    // Two positions; and, their data plane being listed nowhere, its two counts.
+    assert_eq!(expire(10).await, 4);
+    assert_eq!(stores[0].counts().await.expect("reads"), BTreeMap::new());
     assert_eq!(
         ingest(&stores[0], &[(key(1, 1), batch)]).await,
         [Counted::Counted]
