@@ -145,15 +145,27 @@ fn read(path: &Path) -> Result<String, CliError> {
         source,
     };
     let file = std::fs::File::open(path).map_err(error)?;
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     // One byte more than is allowed, so that the grammar can say that it is too long.
     file.take(MAX_TEXT as u64 + 1)
-        .read_to_string(&mut text)
-        .map_err(|e| match e.kind() {
-            io::ErrorKind::InvalidData => error(io::Error::other("it is not UTF-8")),
-            _ => error(e),
-        })?;
-    Ok(text)
+        .read_to_end(&mut bytes)
+        .map_err(error)?;
+    text_of(bytes).ok_or_else(|| error(io::Error::other("it is not UTF-8")))
+}
+
+/// The text of a file. Comments may be in the encoding of another time; nothing else may.
+fn text_of(bytes: Vec<u8>) -> Option<String> {
+    let bytes = match String::from_utf8(bytes) {
+        Ok(text) => return Some(text),
+        Err(error) => error.into_bytes(),
+    };
+    let is_readable = |line: &[u8]| {
+        let comment = line.trim_ascii_start().starts_with(b"#");
+        comment || str::from_utf8(line).is_ok()
+    };
+    let mut lines = bytes.split(|byte| *byte == b'\n');
+    let all = lines.all(is_readable);
+    all.then(|| String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[cfg(test)]
@@ -187,6 +199,19 @@ mod tests {
             assert_eq!(report[key], expected);
         }
         assert!(pair("nothing").is_err());
+    }
+
+    #[test]
+    fn trial_07_comments_in_an_old_encoding() {
+        let text = |bytes: &[u8]| text_of(bytes.to_vec());
+        let expected = "# f\u{fffd}r alle\nprefix = /a";
+        assert_eq!(
+            text(b"# f\xfcr alle\nprefix = /a").as_deref(),
+            Some(expected)
+        );
+        assert_eq!(text(b"prefix = /f\xfcr"), None);
+        // UTF-16 with its mark.
+        assert_eq!(text(b"\xff\xfe#\0\n\0p\0=\0a\0"), None);
     }
 
     #[test]

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    settings: SettingsArgs,
+    pub settings: SettingsArgs,
 
     /// Print JSON.
     #[arg(long)]

@@ -114,11 +114,9 @@ impl Command {
                 args.caller = caller;
                 return;
             }
-            Command::Quickstart(_)
-            | Command::Echo(_)
-            | Command::Hybrid(_)
-            | Command::Doctor(_)
-            | Command::Status(_) => return,
+            Command::Doctor(args) => &mut args.settings,
+            Command::Status(args) => &mut args.settings,
+            Command::Quickstart(_) | Command::Echo(_) | Command::Hybrid(_) => return,
         };
         settings.caller = caller;
     }

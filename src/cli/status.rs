@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    settings: SettingsArgs,
+    pub settings: SettingsArgs,
 
     /// Ask this Admin API, without TLS, instead of the node that the settings describe.
     #[arg(long, value_name = "HOST:PORT", value_parser = host_port)]

@@ -23,10 +23,11 @@ variable (`LANGUR_KEY`, then `KONG_KEY`), the settings file (`langur start -c FI
 The file has the grammar of kong.conf: `key = value`, `#` for comments, `\\#` for a `#` that is
 part of a value, `\\` at the end of a line to continue it. Quotes are part of a value.
 
-A key that nobody knows is a warning when it comes from the file or the environment, so that the
-files of any Kong since 2.0 can be used as they are; in a flag it is an error. `langur check
---strict` makes every warning an error. A value that is wrong stops the start. Sizes are nginx's
-(`8k`, `10m`, `1g`), times too (`500ms`, `60s`, `1h30m`). Secrets are shown as `******`.
+A key that nobody knows, and a line without a `=`, is a warning when it comes from the file or the
+environment, so that the files of any Kong since 2.0 can be used as they are; in a flag it is an
+error. `langur check --strict` makes every warning an error. A value that is wrong stops the start.
+Sizes are nginx's (`8k`, `10m`, `1g`), times too (`500ms`, `60s`, `1h30m`). Secrets are shown as
+`******`.
 
 **From files.** For every key, `LANGUR_KEY_FILE` or `KONG_KEY_FILE` names a file with the value, as
 secrets of Docker and Kubernetes do: `KONG_PG_PASSWORD_FILE=/run/secrets/password`. At most 1 MiB;

@@ -20,11 +20,17 @@ pub struct Assignment {
     pub value: String,
 }
 
+/// What a file says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Parsed {
+    pub assignments: Vec<Assignment>,
+    /// Lines without a `=`, which Kong passes over.
+    pub stray: Vec<usize>,
+}
+
 /// A line that is not part of the grammar.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum GrammarError {
-    #[error("line {line}: expected 'key = value'")]
-    NoAssignment { line: usize },
     #[error("line {line}: sections are not part of the format")]
     Section { line: usize },
     #[error("line {line}: the key is missing before '='")]
@@ -34,20 +40,21 @@ pub enum GrammarError {
 }
 
 /// Reads a whole file; every line that is wrong is reported, not only the first.
-pub fn parse(text: &str) -> Result<Vec<Assignment>, Vec<GrammarError>> {
+pub fn parse(text: &str) -> Result<Parsed, Vec<GrammarError>> {
     if text.len() > MAX_TEXT {
         return Err(vec![GrammarError::TooLong]);
     }
-    let mut assignments = Vec::new();
+    let mut parsed = Parsed::default();
     let mut errors = Vec::new();
     for (line, content) in logical_lines(text) {
         match assignment(line, &content) {
-            Ok(found) => assignments.push(found),
+            Ok(Some(found)) => parsed.assignments.push(found),
+            Ok(None) => parsed.stray.push(line),
             Err(error) => errors.push(error),
         }
     }
     match errors.is_empty() {
-        true => Ok(assignments),
+        true => Ok(parsed),
         false => Err(errors),
     }
 }
@@ -74,23 +81,24 @@ fn logical_lines(text: &str) -> Vec<(usize, String)> {
     lines
 }
 
-fn assignment(line: usize, content: &str) -> Result<Assignment, GrammarError> {
+/// The assignment of a line, if it is one.
+fn assignment(line: usize, content: &str) -> Result<Option<Assignment>, GrammarError> {
     let content = content.trim();
     if content.starts_with('[') {
         return Err(GrammarError::Section { line });
     }
     let Some((key, value)) = content.split_once('=') else {
-        return Err(GrammarError::NoAssignment { line });
+        return Ok(None);
     };
     let key: String = key.trim().chars().map(key_char).collect();
     if key.is_empty() {
         return Err(GrammarError::NoKey { line });
     }
-    Ok(Assignment {
+    Ok(Some(Assignment {
         line,
         key,
         value: without_comment(value).trim().to_owned(),
-    })
+    }))
 }
 
 fn key_char(c: char) -> char {
@@ -123,6 +131,7 @@ mod tests {
     fn check(text: &str, expected: &[(&str, &str)]) {
         let found = parse(text).unwrap();
         let found: Vec<_> = found
+            .assignments
             .iter()
             .map(|a| (a.key.as_str(), a.value.as_str()))
             .collect();
@@ -157,11 +166,17 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "line 2: expected 'key = value'",
                 "line 3: sections are not part of the format",
                 "line 4: the key is missing before '='",
             ]
         );
+    }
+
+    #[test]
+    fn trial_07_lines_that_say_nothing_are_passed_over() {
+        let parsed = parse("a = b\nword\nkey: value\nc = d").unwrap();
+        assert_eq!(parsed.stray, [2, 3]);
+        assert_eq!(parsed.assignments.len(), 2);
     }
 
     #[test]
@@ -181,7 +196,7 @@ mod tests {
             prop_assume!(!value.ends_with('\\') && !value.contains("\\#"));
             let line = format!("key = {}", value.replace('#', "\\#"));
             let found = parse(&line).unwrap();
-            prop_assert_eq!(&found[0].value, value.trim());
+            prop_assert_eq!(&found.assignments[0].value, value.trim());
         }
     }
 }

@@ -7,7 +7,7 @@ use super::{Effect, FileVariable, Settings, SettingsFile, Sources, grammar, keys
 /// test.
 #[track_caller]
 fn load(name: &str, text: &str) -> (Settings, Vec<String>, Vec<String>) {
-    let assignments = grammar::parse(text).unwrap().into_iter();
+    let assignments = grammar::parse(text).unwrap().assignments.into_iter();
     let pairs: Vec<_> = assignments.map(|a| (a.key, a.value)).collect();
     let is_environment = name.ends_with(".env");
     let sources = Sources {

@@ -71,8 +71,8 @@ struct Merger<'a> {
 
 impl Merger<'_> {
     fn file(&mut self, file: SettingsFile) {
-        let assignments = match grammar::parse(file.text) {
-            Ok(assignments) => assignments,
+        let parsed = match grammar::parse(file.text) {
+            Ok(parsed) => parsed,
             Err(errors) => {
                 for error in errors {
                     self.problems.violation(format!("{}: {error}", file.name));
@@ -80,8 +80,14 @@ impl Merger<'_> {
                 return;
             }
         };
+        for line in parsed.stray {
+            self.problems.warning(format!(
+                "{}: line {line} is no 'key = value' and is ignored",
+                file.name
+            ));
+        }
         let mut seen = BTreeMap::new();
-        for assignment in assignments {
+        for assignment in parsed.assignments {
             let (key, line) = (assignment.key, assignment.line);
             if let Some(before) = seen.insert(key.clone(), line) {
                 self.problems.warning(format!(
@@ -387,6 +393,17 @@ mod tests {
                 "wasm is accepted and has no effect",
                 "nginx_http_gzip is accepted and has no effect"
             ]
+        );
+    }
+
+    #[test]
+    fn trial_07_a_stray_line_gives_a_warning() {
+        let (given, problems) = merged("prefix = /a\npg_host db\n", &[], &[]);
+        assert_eq!(given.get("prefix"), Some("/a"));
+        assert_eq!(problems.violations(), [""; 0]);
+        assert_eq!(
+            problems.warnings(),
+            ["langur.conf: line 2 is no 'key = value' and is ignored"]
         );
     }
 

@@ -140,8 +140,9 @@ class KongCompose(unittest.TestCase):
         c.eventually("the route is served", 120, lambda: c.expect(200, "GET", f"{proxy}/files/hostname"))
         told = log("kong-dbless")
         self.assertIn("client_max_body_size is no setting and is ignored", told)
+        # The container may end, and this command with it, before it has said so.
         code, text = kong("kong-dbless", "quit")
-        self.assertEqual(code, 0, text)
+        self.assertIn(code, (0, 137), text)
         c.eventually("the container has ended", 60, lambda: self.has_ended("kong-dbless"))
 
     def has_ended(self, service):
