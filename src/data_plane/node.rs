@@ -9,7 +9,7 @@ use super::health::{self, HealthChecker, HealthOptions};
 use super::heartbeat_client::{Disconnect, HeartbeatClient, Origin, State};
 use super::links::Links;
 use super::listener::{CertificateResolver, DrainConnections, Listener, Server, StopAccepting};
-use super::proxy::{Proxy, ProxySettings};
+use super::proxy::{PluginPanics, Proxy, ProxySettings};
 use super::proxy_settings;
 use super::router::{
     EffectCell, Kept, MatchOrder, Options, Published, Router, RouterOptions, SnapshotCell,
@@ -107,7 +107,13 @@ impl DataPlane {
             std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
         });
         let rings = Rings::default();
-        let proxy = Arc::new(proxy_settings::proxy(settings)?);
+        let proxy = Arc::new(ProxySettings {
+            plugin_panics: PluginPanics::new(
+                Arc::clone(&node.metrics),
+                factory.plugins().map(|plugin| plugin.name),
+            ),
+            ..proxy_settings::proxy(settings)?
+        });
         let dns = Dns::start(&settings.dns)
             .map_err(|err| NodeError::Setting(format!("no thread for name resolution: {err}")))?;
         let listener = serve(node, workers, &proxy, &snapshots, &rings, &dns)?;

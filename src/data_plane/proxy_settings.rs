@@ -1,6 +1,6 @@
 //! From the node's settings to what the proxy and its listener need.
 
-use super::listener::{DriverSettings, ServerConfig};
+use super::listener::{BodyFiles, DriverSettings, ServerConfig, SpoolLimits};
 use super::proxy::{ProxySettings, RealIpSource, ResponseTokens, Trust};
 use super::upstream::PoolLimits;
 use crate::http::parse;
@@ -11,6 +11,9 @@ use std::time::Duration;
 
 /// An idle connection that nobody bounds is closed after this long.
 const UNBOUNDED_IDLE: Duration = Duration::from_secs(24 * 3600);
+
+/// Memory of a buffered request body, in bytes, whatever the setting says: what is read at once.
+const LEAST_MEMORY: usize = 64 * 1024;
 
 /// What the pipeline reads.
 ///
@@ -57,6 +60,10 @@ pub fn proxy(settings: &Settings) -> Result<ProxySettings, NodeError> {
         client_certificate: certificates
             .client_identity()?
             .map(|identity| identity.certified_key()),
+        max_req_headers: own.limits.max_req_headers,
+        charset: own.charset.clone(),
+        tls_verify: own.upstream_tls.verify,
+        tls_verify_depth: own.upstream_tls.depth,
         ..ProxySettings::default()
     })
 }
@@ -67,6 +74,7 @@ pub fn server(node: &Node, workers: usize) -> ServerConfig {
         &node.settings.proxy.limits,
         &node.settings.proxy.upstream_keepalive,
     );
+    let bodies = &node.settings.proxy.bodies;
     ServerConfig {
         listens: node.settings.listeners.proxy.clone(),
         workers,
@@ -75,13 +83,27 @@ pub fn server(node: &Node, workers: usize) -> ServerConfig {
                 line: limits.max_line_size,
                 head: limits.max_head_size,
             },
+            response_head: parse::Limits::whole(bodies.max_response_head),
             header_timeout: limits.header_timeout,
             body_timeout: limits.body_timeout,
+            access_timeout: node.settings.proxy.access_timeout,
             send_timeout: limits.send_timeout,
             keep_alive_timeout: limits.keepalive_timeout,
             keep_alive_requests: u32::try_from(limits.keepalive_requests).unwrap_or(u32::MAX),
             max_body: limits.max_body_size,
+            request_spool: SpoolLimits {
+                memory: bodies.request_memory.max(LEAST_MEMORY),
+                file: u64::MAX,
+            },
+            response_spool: SpoolLimits {
+                memory: bodies.response_memory,
+                file: bodies.response_file,
+            },
         },
+        files: Arc::new(BodyFiles::new(
+            vec![node.settings.node.prefix.clone(), std::env::temp_dir()],
+            bodies.files,
+        )),
         pool: PoolLimits {
             max_idle: keepalive.pool_size,
             idle_timeout: keepalive.idle_timeout.unwrap_or(UNBOUNDED_IDLE),

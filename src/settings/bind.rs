@@ -1,7 +1,8 @@
 //! Opening a listening socket as a `*_listen` entry asks for it.
 
 use super::Listen;
-use socket2::{Domain, Protocol, Socket, Type};
+use super::listen::KeepAlive;
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use std::io;
 use std::net::TcpListener;
 
@@ -30,8 +31,27 @@ impl Listen {
             // nginx's default.
             socket.set_only_v6(self.ipv6only.unwrap_or(true))?;
         }
-        if let Some(on) = self.so_keepalive {
-            socket.set_keepalive(on)?;
+        match self.so_keepalive {
+            None => {}
+            Some(KeepAlive::Off) => socket.set_keepalive(false)?,
+            Some(KeepAlive::On {
+                idle,
+                interval,
+                count,
+            }) => {
+                socket.set_keepalive(true)?;
+                let mut probes = TcpKeepalive::new();
+                if let Some(idle) = idle {
+                    probes = probes.with_time(idle);
+                }
+                if let Some(interval) = interval {
+                    probes = probes.with_interval(interval);
+                }
+                if let Some(count) = count {
+                    probes = probes.with_retries(count);
+                }
+                socket.set_tcp_keepalive(&probes)?;
+            }
         }
         socket.bind(&address.into())?;
         let backlog = self.backlog.unwrap_or(DEFAULT_BACKLOG);
@@ -45,6 +65,17 @@ impl Listen {
 mod tests {
     use super::super::listen::parse;
     use std::io;
+
+    #[test]
+    fn probes_are_set() {
+        let listen = &parse(&["127.0.0.1:0 so_keepalive=60:5:3".to_owned()]).unwrap()[0];
+        let socket = listen.bind().unwrap();
+        let socket = socket2::SockRef::from(&socket);
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap().as_secs(), 60);
+        assert_eq!(socket.tcp_keepalive_interval().unwrap().as_secs(), 5);
+        assert_eq!(socket.tcp_keepalive_retries().unwrap(), 3);
+    }
 
     #[test]
     fn a_taken_port_is_an_error_even_with_reuseport() {

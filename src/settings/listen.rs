@@ -1,7 +1,9 @@
 //! Listen addresses: nginx's `listen` values as Kong's `*_listen` keys take them.
 
+use super::units;
 use serde::Serialize;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 /// One address to listen on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -23,9 +25,21 @@ pub struct Listen {
     #[serde(skip)]
     pub ipv6only: Option<bool>,
     #[serde(skip)]
-    pub so_keepalive: Option<bool>,
+    pub so_keepalive: Option<KeepAlive>,
     /// The address and its flags in a fixed order, as `GET /` reports them.
     pub listener: String,
+}
+
+/// Whether and how the system asks silent clients if they are still there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeepAlive {
+    Off,
+    /// What is absent is the system's choice.
+    On {
+        idle: Option<Duration>,
+        interval: Option<Duration>,
+        count: Option<u32>,
+    },
 }
 
 impl Listen {
@@ -115,15 +129,49 @@ fn set_flag(listen: &mut Listen, word: &str) -> Option<()> {
         }
         Some(("ipv6only", value)) => listen.ipv6only = Some(on_or_off(value)?),
         Some(("so_keepalive", value)) => {
-            let probes = value.split(':').count() == 3
-                && value
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b == b':');
-            listen.so_keepalive = Some(probes || on_or_off(value)?);
+            listen.so_keepalive = Some(keep_alive(value)?);
         }
         Some(_) => return None,
     }
     Some(())
+}
+
+/// `on`, `off`, or `idle:interval:count`, of which some may be left out.
+fn keep_alive(value: &str) -> Option<KeepAlive> {
+    let on = |idle, interval, count| KeepAlive::On {
+        idle,
+        interval,
+        count,
+    };
+    if let Some(is_on) = on_or_off(value) {
+        return Some(if is_on {
+            on(None, None, None)
+        } else {
+            KeepAlive::Off
+        });
+    }
+    let mut parts = value.split(':');
+    let [idle, interval, count] = [parts.next()?, parts.next()?, parts.next()?];
+    if parts.next().is_some() || value == "::" {
+        return None;
+    }
+    // The system counts in seconds, up to 32767.
+    let time = |text: &str| match text {
+        "" => Some(None),
+        text => {
+            let seconds = |time: &Duration| (1..=32_767).contains(&time.as_secs());
+            units::time(text).filter(seconds).map(Some)
+        }
+    };
+    let count = match count {
+        "" => None,
+        text => Some(
+            text.parse()
+                .ok()
+                .filter(|count| (1..=127).contains(count))?,
+        ),
+    };
+    Some(on(time(idle)?, time(interval)?, count))
 }
 
 fn on_or_off(value: &str) -> Option<bool> {
@@ -207,12 +255,37 @@ mod tests {
             "0.0.0.0:80 backlog=0",
             "0.0.0.0:80 ipv6only=maybe",
             "0.0.0.0:80 so_keepalive=1:2",
+            "0.0.0.0:80 so_keepalive=::",
+            "0.0.0.0:80 so_keepalive=x::",
+            "0.0.0.0:80 so_keepalive=::0",
+            "0.0.0.0:80 so_keepalive=1d::",
             "0.0.0.0:80, ",
         ] {
             let error = parse(&entries(text)).unwrap_err();
             assert!(error.contains("must be of form"), "{text:?}: {error}");
         }
         assert!(parse(&[]).is_err());
+    }
+
+    #[test]
+    fn probes_of_silent_clients() {
+        let check = |value: &str, expected: KeepAlive| {
+            let text = format!("127.0.0.1:80 so_keepalive={value}");
+            assert_eq!(
+                parse(&[text]).unwrap()[0].so_keepalive,
+                Some(expected),
+                "{value}"
+            );
+        };
+        let on = |idle: Option<u64>, interval: Option<u64>, count| KeepAlive::On {
+            idle: idle.map(Duration::from_secs),
+            interval: interval.map(Duration::from_secs),
+            count,
+        };
+        check("off", KeepAlive::Off);
+        check("on", on(None, None, None));
+        check("30m::10", on(Some(1800), None, Some(10)));
+        check("60:5s:3", on(Some(60), Some(5), Some(3)));
     }
 
     #[test]

@@ -30,12 +30,25 @@ impl Listeners {
                 Vec::new()
             }
         };
+        let proxy = listens("proxy_listen");
+        let mut others = |key| {
+            let listens = listens(key);
+            (key, listens)
+        };
+        let others = [
+            others("admin_listen"),
+            others("status_listen"),
+            others("cluster_listen"),
+            others("cluster_telemetry_listen"),
+        ];
+        check_proxy_protocol(&proxy, &others, values, problems);
+        let [admin, status, cluster, cluster_telemetry] = others.map(|(_, listens)| listens);
         Listeners {
-            proxy: listens("proxy_listen"),
-            admin: listens("admin_listen"),
-            status: listens("status_listen"),
-            cluster: listens("cluster_listen"),
-            cluster_telemetry: listens("cluster_telemetry_listen"),
+            proxy,
+            admin,
+            status,
+            cluster,
+            cluster_telemetry,
             port_maps: port_maps(values, problems),
             admin_origins: admin_origins(values, problems),
         }
@@ -71,6 +84,36 @@ impl Listeners {
                 taken.push((key, listen));
             }
         }
+    }
+}
+
+/// A connection that begins with a header nobody reads cannot be served, and a header whose
+/// address counts for nothing is surely not what was meant.
+fn check_proxy_protocol(
+    proxy: &[Listen],
+    others: &[(&'static str, Vec<Listen>)],
+    values: &Values,
+    problems: &mut Problems,
+) {
+    for (key, listens) in others {
+        if listens.iter().any(|listen| listen.proxy_protocol) {
+            problems.violation(format!(
+                "{key}: proxy_protocol can only be used in proxy_listen"
+            ));
+        }
+    }
+    let is_read = proxy.iter().any(|listen| listen.proxy_protocol);
+    let counts = values.text("real_ip_header") == Some("proxy_protocol");
+    match (is_read, counts) {
+        (true, false) => problems.warning(
+            "proxy_listen: the client's address in proxy_protocol is read and does not count, \
+             unless real_ip_header is proxy_protocol and trusted_ips has the load balancer"
+                .to_owned(),
+        ),
+        (false, true) => problems.warning(
+            "real_ip_header is proxy_protocol, which no address of proxy_listen reads".to_owned(),
+        ),
+        _ => {}
     }
 }
 

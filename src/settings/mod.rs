@@ -8,6 +8,7 @@
 mod address;
 mod analytics;
 mod bind;
+mod bodies;
 mod certificates;
 mod cluster;
 mod credentials;
@@ -37,6 +38,7 @@ mod values;
 
 pub use address::{HostPort, PortMap, TrustedPeer};
 pub use analytics::{Analytics, Metrics};
+pub use bodies::Bodies;
 pub use certificates::{CertificatePair, Certificates, Trusted};
 pub use cluster::{Cluster, ClusterMtls, TELEMETRY_PORT};
 pub use credentials::{CredentialError, EXPIRES_SOON};
@@ -50,7 +52,10 @@ pub use listeners::Listeners;
 pub use log_control::{LevelChange, LogControl};
 pub use node::{LogFormat, LogLevel, Node, PluginSelection, Role};
 pub use problems::SettingsError;
-pub use proxy::{ClientLimits, ErrorType, Proxy, RealIp, RouteMatchCalculation, UpstreamKeepalive};
+pub use proxy::{
+    ClientLimits, ErrorType, Proxy, RealIp, RouteMatchCalculation, UpstreamKeepalive,
+    UpstreamVerification,
+};
 pub use reference::resolve as resolve_reference;
 pub use response_headers::ResponseHeaders;
 pub use secret::Secret;

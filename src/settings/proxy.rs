@@ -1,6 +1,7 @@
 //! Routing and proxying.
 
 use super::address::TrustedPeer;
+use super::bodies::Bodies;
 use super::problems::Problems;
 use super::response_headers::{self, ResponseHeaders};
 use super::units;
@@ -49,6 +50,20 @@ pub struct Proxy {
     pub real_ip_recursive: bool,
     pub upstream_keepalive: UpstreamKeepalive,
     pub limits: ClientLimits,
+    pub bodies: Bodies,
+    /// For all plugins of a request together, before it is sent upstream.
+    pub access_timeout: Duration,
+    /// Appended to textual content types; `None` is `off`.
+    pub charset: Option<String>,
+    pub upstream_tls: UpstreamVerification,
+}
+
+/// Verification of upstreams whose service does not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UpstreamVerification {
+    pub verify: bool,
+    /// Most intermediate certificates between the upstream's own and the authority's.
+    pub depth: u32,
 }
 
 /// Idle connections to upstreams.
@@ -88,8 +103,8 @@ pub struct ClientLimits {
     pub max_post_args: usize,
 }
 
-/// Bytes a request head may never exceed, whatever the settings say.
-const MAX_HEAD_SIZE: u64 = 16 << 20;
+/// Bytes a message head may never exceed, whatever the settings say.
+pub(super) const MAX_HEAD_SIZE: u64 = 16 << 20;
 
 impl Proxy {
     pub(super) fn resolve(values: &Values, problems: &mut Problems) -> Proxy {
@@ -113,6 +128,13 @@ impl Proxy {
             real_ip_recursive: values.boolean("real_ip_recursive"),
             upstream_keepalive: upstream_keepalive(values, problems),
             limits: client_limits(values, problems),
+            bodies: Bodies::resolve(values, problems),
+            access_timeout: values.time("plugin_access_timeout").unwrap_or_default(),
+            charset: values
+                .text("nginx_http_charset")
+                .filter(|charset| *charset != "off")
+                .map(str::to_owned),
+            upstream_tls: upstream_verification(values, problems),
         }
     }
 }
@@ -161,6 +183,18 @@ fn upstream_keepalive(values: &Values, problems: &mut Problems) -> UpstreamKeepa
     }
 }
 
+fn upstream_verification(values: &Values, problems: &mut Problems) -> UpstreamVerification {
+    const KEY: &str = "nginx_proxy_proxy_ssl_verify_depth";
+    let depth = values.number(KEY).unwrap_or_default();
+    if depth.fract() != 0.0 || !(0.0..=64.0).contains(&depth) {
+        problems.violation(format!("{KEY} must be an integer between 0 and 64"));
+    }
+    UpstreamVerification {
+        verify: values.boolean("nginx_proxy_proxy_ssl_verify"),
+        depth: depth as u32,
+    }
+}
+
 fn client_limits(values: &Values, problems: &mut Problems) -> ClientLimits {
     let (max_line_size, max_head_size) = header_buffers(values, problems);
     let mut looked_at = |key: &str| {
@@ -177,14 +211,14 @@ fn client_limits(values: &Values, problems: &mut Problems) -> ClientLimits {
     let time = |key| values.time(key).unwrap_or_default();
     let size = |key| values.size(key).unwrap_or_default();
     ClientLimits {
-        max_body_size: size("nginx_http_client_max_body_size"),
+        max_body_size: size("nginx_proxy_client_max_body_size"),
         admin_max_body_size: size("nginx_admin_client_max_body_size"),
         max_line_size,
         max_head_size,
-        header_timeout: time("nginx_http_client_header_timeout"),
-        body_timeout: time("nginx_http_client_body_timeout"),
-        send_timeout: time("nginx_http_send_timeout"),
-        keepalive_timeout: time("nginx_http_keepalive_timeout"),
+        header_timeout: time("nginx_proxy_client_header_timeout"),
+        body_timeout: time("nginx_proxy_client_body_timeout"),
+        send_timeout: time("nginx_proxy_send_timeout"),
+        keepalive_timeout: time("nginx_proxy_keepalive_timeout"),
         keepalive_requests: keepalive_requests(values, problems),
         max_req_headers,
         max_resp_headers,
@@ -195,7 +229,9 @@ fn client_limits(values: &Values, problems: &mut Problems) -> ClientLimits {
 
 /// `4 8k`: a line fits in one buffer, the head in all of them.
 fn header_buffers(values: &Values, problems: &mut Problems) -> (usize, usize) {
-    const KEY: &str = "nginx_http_large_client_header_buffers";
+    const KEY: &str = "nginx_proxy_large_client_header_buffers";
+    const KEYS: &str =
+        "nginx_http_large_client_header_buffers or nginx_proxy_large_client_header_buffers";
     let text = values.text(KEY).unwrap_or_default();
     let parsed = text.split_once(' ').and_then(|(count, each)| {
         let count = count.parse::<u64>().ok().filter(|count| *count > 0)?;
@@ -205,18 +241,19 @@ fn header_buffers(values: &Values, problems: &mut Problems) -> (usize, usize) {
     });
     parsed.unwrap_or_else(|| {
         problems.violation(format!(
-            "{KEY} must be a number and a size such as '4 8k', 16m in all at most, got '{text}'"
+            "{KEYS} must be a number and a size such as '4 8k', 16m in all at most, got '{text}'"
         ));
         (0, 0)
     })
 }
 
 fn keepalive_requests(values: &Values, problems: &mut Problems) -> u64 {
-    const KEY: &str = "nginx_http_keepalive_requests";
+    const KEY: &str = "nginx_proxy_keepalive_requests";
+    const KEYS: &str = "nginx_http_keepalive_requests or nginx_proxy_keepalive_requests";
     let text = values.text(KEY).unwrap_or_default();
     text.parse().ok().filter(|n| *n > 0).unwrap_or_else(|| {
         problems.violation(format!(
-            "{KEY} must be an integer greater than 0, got '{text}'"
+            "{KEYS} must be an integer greater than 0, got '{text}'"
         ));
         0
     })

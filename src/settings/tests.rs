@@ -252,7 +252,27 @@ fn single_bad_values() {
         ),
         (
             "nginx_http_large_client_header_buffers = many",
-            "nginx_http_large_client_header_buffers must be a number and a size such as '4 8k', 16m in all at most, got 'many'",
+            "nginx_http_large_client_header_buffers or nginx_proxy_large_client_header_buffers must be a number and a size such as '4 8k', 16m in all at most, got 'many'",
+        ),
+        (
+            "nginx_http_proxy_buffers = 0 4k",
+            "nginx_http_proxy_buffers or nginx_proxy_proxy_buffers must be a number and a size such as '8 4k', 1g in all at most, got '0 4k'",
+        ),
+        (
+            "nginx_proxy_proxy_buffer_size = 17m",
+            "nginx_proxy_proxy_buffer_size must be 16m at most",
+        ),
+        (
+            "nginx_proxy_send_timeout = x",
+            "nginx_http_send_timeout or nginx_proxy_send_timeout is not a time: 'x'",
+        ),
+        (
+            "client_body_buffer_size = x",
+            "client_body_buffer_size or nginx_http_client_body_buffer_size or nginx_proxy_client_body_buffer_size is not a size: 'x'",
+        ),
+        (
+            "nginx_proxy_proxy_ssl_verify_depth = 65",
+            "nginx_proxy_proxy_ssl_verify_depth must be an integer between 0 and 64",
         ),
     ] {
         check_violations(line, &[expected]);
@@ -272,6 +292,82 @@ fn everything_wrong_is_said_at_once() {
             "cluster_cert, cluster_cert_key: cluster certificate and key must be provided to use Hybrid mode",
             "database: in-memory storage can not be used when role = \"control_plane\"",
         ],
+    );
+}
+
+/// From compose files in the wild, and the names that one of two scopes may be given in.
+#[test]
+fn trial_08_buffers_of_responses() {
+    let check = |text: &str, head: usize, memory: usize| {
+        let bodies = settings(text).proxy.bodies;
+        assert_eq!(
+            (bodies.max_response_head, bodies.response_memory),
+            (head, memory),
+            "{text}"
+        );
+    };
+    check("", 32 << 10, 32 << 10);
+    check("nginx_proxy_proxy_buffer_size = 160k", 160 << 10, 32 << 10);
+    check("nginx_http_proxy_buffer_size = 128k", 128 << 10, 32 << 10);
+    check(
+        "nginx_proxy_proxy_buffer_size = 4k\nnginx_proxy_proxy_buffers = 8 4k",
+        4 << 10,
+        32 << 10,
+    );
+    check(
+        "nginx_proxy_proxy_buffers = 64 160k",
+        160 << 10,
+        64 * 160 << 10,
+    );
+}
+
+#[test]
+fn trial_34_proxy_protocol_is_refused_or_warned_of_where_it_is_not_read() {
+    check_violations(
+        "status_listen = 127.0.0.1:8100 proxy_protocol",
+        &["status_listen: proxy_protocol can only be used in proxy_listen"],
+    );
+    let listen = "proxy_listen = 127.0.0.1:8000 proxy_protocol";
+    for (text, warnings) in [
+        (listen.to_owned(), 1),
+        ("real_ip_header = proxy_protocol".to_owned(), 1),
+        (format!("{listen}\nreal_ip_header = proxy_protocol"), 0),
+    ] {
+        let (_, found) = load(&text).unwrap();
+        assert_eq!(found.len(), warnings, "{text}: {found:?}");
+        assert!(
+            found
+                .iter()
+                .all(|warning| warning.contains("proxy_protocol")),
+            "{found:?}"
+        );
+    }
+}
+
+#[test]
+fn the_inner_scope_of_an_injected_directive_wins() {
+    for (text, expected) in [
+        ("nginx_http_client_body_timeout = 5s", 5),
+        ("nginx_proxy_client_body_timeout = 6s", 6),
+        (
+            "nginx_http_client_body_timeout = 5s\nnginx_proxy_client_body_timeout = 6s",
+            6,
+        ),
+    ] {
+        let (settings, warnings) = load(text).unwrap();
+        assert_eq!(
+            settings.proxy.limits.body_timeout.as_secs(),
+            expected,
+            "{text}"
+        );
+        assert_eq!(warnings, [""; 0]);
+    }
+    let memory = |text: &str| settings(text).proxy.bodies.request_memory;
+    assert_eq!(memory("client_body_buffer_size = 1m"), 1 << 20);
+    assert_eq!(memory("nginx_http_client_body_buffer_size = 2m"), 2 << 20);
+    assert_eq!(
+        memory("client_body_buffer_size = 1m\nnginx_proxy_client_body_buffer_size = 3m"),
+        3 << 20
     );
 }
 

@@ -43,10 +43,12 @@ impl Values {
                 Some(value) => {
                     typed.insert(key.name, value);
                 }
+                // Two names of one setting have the same value by now: it is wrong once.
+                None if has_alias_with(&given, key, text) => {}
                 None if key.secret || given.is_hidden(key.name) => {
-                    problems.violation(misfit(key, MASK));
+                    problems.violation(misfit(key, text, MASK, &given));
                 }
-                None => problems.violation(misfit(key, text)),
+                None => problems.violation(misfit(key, text, text, &given)),
             }
         }
         Values { typed, given }
@@ -171,14 +173,28 @@ fn entries(text: &str) -> Vec<String> {
         .collect()
 }
 
-fn misfit(key: &Key, shown: &str) -> String {
+/// Whether another name of the setting was given this text, too.
+fn has_alias_with(given: &Given, key: &Key, text: &str) -> bool {
+    keys::all()
+        .filter(|alias| alias.alias_of == Some(key.name))
+        .any(|alias| given.get(alias.name) == Some(text))
+}
+
+/// `shown` is the text, or what stands for a secret.
+fn misfit(key: &Key, text: &str, shown: &str, given: &Given) -> String {
+    let mut name = key.name.to_owned();
+    let mut next = key.alias_of;
+    while let Some(main) = next.filter(|main| given.get(main) == Some(text)) {
+        name.push_str(" or ");
+        name.push_str(main);
+        next = keys::find(main).and_then(|main| main.alias_of);
+    }
     match key.kind {
         Kind::OneOf(words) => format!(
-            "{} has an invalid value: '{shown}' ({})",
-            key.name,
+            "{name} has an invalid value: '{shown}' ({})",
             words.join(", ")
         ),
-        kind => format!("{} is not a {}: '{shown}'", key.name, kind.name()),
+        kind => format!("{name} is not a {}: '{shown}'", kind.name()),
     }
 }
 

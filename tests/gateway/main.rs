@@ -1,5 +1,6 @@
 //! End to end: real processes, real databases, real TLS, real upstreams, in one binary.
 
+mod bodies;
 mod cache;
 mod change;
 mod config_commands;

@@ -166,7 +166,10 @@ fn tls(
         }
     };
     let trust = match checks.verify_certificate {
-        true => Trust::Verify(Arc::clone(&credentials.roots)),
+        true => Trust::Verify {
+            roots: Arc::clone(&credentials.roots),
+            depth: None,
+        },
         false => Trust::Anyone,
     };
     let config = client_config(trust, certificate).map_err(|error| error.to_string())?;

@@ -69,6 +69,7 @@ impl Handler<Observe> for Listener {
             "phase": phase,
             "addresses": self.server.addresses(),
             "connections": self.server.counters().read(),
+            "body_files": self.server.files().usage(),
         }))
     }
 }

@@ -42,7 +42,17 @@ impl Buffer {
     }
 
     pub fn is_full(&self) -> bool {
-        self.end - self.start == BUFFER_SIZE
+        self.end - self.start == self.data.len()
+    }
+
+    /// Makes room in a full buffer for a message head that settings allow to be larger than
+    /// one buffer. It never gets larger than `limit`.
+    pub fn grow(&mut self, limit: usize) {
+        if self.is_full() && self.data.len() < limit {
+            let mut data = vec![0; limit.min(self.data.len() * 2)].into_boxed_slice();
+            data[..self.end].copy_from_slice(&self.data);
+            self.data = data;
+        }
     }
 
     /// Drops the first `count` bytes.
@@ -67,7 +77,7 @@ impl Buffer {
         }
         if self.is_empty() {
             (self.start, self.end) = (0, 0);
-        } else if self.start > 0 && self.end == BUFFER_SIZE {
+        } else if self.start > 0 && self.end == self.data.len() {
             self.data.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }
@@ -93,7 +103,8 @@ impl Buffers {
 
     pub fn put(&self, mut buffer: Buffer) {
         let mut spare = self.spare.borrow_mut();
-        if spare.len() < MAX_SPARE {
+        // One that had to grow was for an unusual message.
+        if spare.len() < MAX_SPARE && buffer.data.len() == BUFFER_SIZE {
             (buffer.start, buffer.end) = (0, 0);
             spare.push(buffer);
         }
@@ -141,6 +152,22 @@ mod tests {
         assert_eq!(slot.as_ref().unwrap().bytes(), b"bcdef");
         slot.as_mut().unwrap().truncate(2);
         assert_eq!(slot.as_ref().unwrap().bytes(), b"bc");
+        assert!(buffers.spare.borrow().is_empty());
+    }
+
+    #[test]
+    fn a_buffer_grows_up_to_a_limit_and_is_then_not_kept() {
+        let buffers = Buffers::default();
+        let mut slot = None;
+        assert_eq!(read(&mut slot, &buffers, &[7; BUFFER_SIZE]), BUFFER_SIZE);
+        let buffer = slot.as_mut().unwrap();
+        buffer.grow(BUFFER_SIZE);
+        assert!(buffer.is_full());
+        buffer.grow(BUFFER_SIZE + 3);
+        assert_eq!(read(&mut slot, &buffers, b"abcd"), 3);
+        let buffer = slot.take().unwrap();
+        assert!(buffer.bytes().ends_with(&[7, b'a', b'b', b'c']));
+        buffers.put(buffer);
         assert!(buffers.spare.borrow().is_empty());
     }
 

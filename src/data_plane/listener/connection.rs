@@ -61,12 +61,7 @@ async fn serve_request<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin>(
         return Next::Abort;
     }
     let _serving = worker.counters.serving_request();
-    let exchange = Exchange {
-        worker,
-        connection,
-        client,
-        scratch,
-    };
+    let exchange = Exchange::new(worker, connection, client, scratch);
     let may_keep = requests < worker.settings.keep_alive_requests;
     match head {
         Ok(facts) => exchange.run(facts, may_keep).await,
@@ -122,6 +117,9 @@ async fn read_head<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin>(
             // The limit is for the whole head: it is not prolonged by single bytes.
             client.deadline.arm(worker.settings.header_timeout);
             reading = Some(worker.counters.reading_head());
+        }
+        if let Some(buffer) = client.buffer_mut() {
+            buffer.grow(worker.settings.head.head);
         }
         let read = poll_fn(|cx| match client.poll_read(&worker.buffers, cx) {
             Poll::Ready(read) => Poll::Ready(Some(read)),

@@ -2,7 +2,8 @@
 
 use super::buffer::{self, Buffer};
 use super::downstream::Downstream;
-use super::pipeline::{Attempt, Pipeline};
+use super::pipeline::{Attempt, Pipeline, Reply};
+use super::read_ahead::{ReadAhead, Rest};
 use super::reply;
 use super::upload::Upstream;
 use super::worker::{Scratch, Worker};
@@ -18,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 const MAX_COPIED: usize = 4096;
 
 /// How a response ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Ending {
     /// Complete; the client may send the next request if it was told so.
     Complete {
@@ -28,11 +29,13 @@ pub enum Ending {
     /// learns it from the missing end.
     Truncated,
     ClientGone,
+    /// Nothing was sent: the client gets this instead of the response.
+    Withheld(Box<Reply>),
 }
 
 /// The framing of the body towards the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Framed {
+pub enum Framed {
     /// As long as Content-Length says, or empty.
     Plain,
     Chunked,
@@ -42,7 +45,7 @@ enum Framed {
 
 /// What a read of the upstream came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Read {
+pub enum Read {
     More,
     Closed,
     Broken,
@@ -73,6 +76,8 @@ pub struct Download<'a, P: Pipeline, S> {
     pub keep_alive: bool,
     /// The upstream has got the whole request.
     pub request_sent: bool,
+    /// A client that reads slowly does not hold the upstream's connection.
+    pub read_ahead: bool,
 }
 
 impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Download<'_, P, S> {
@@ -84,14 +89,16 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Download<'_, P, S> {
             _ => Framed::Chunked,
         };
         let keep_alive = self.keep_alive && framed != Framed::UntilClose;
-        self.write_head(framed, keep_alive);
+        if let Err(reply) = self.write_head(framed, keep_alive) {
+            return Ending::Withheld(Box::new(reply));
+        }
         match self.relay(upstream, framed).await {
             Err(ending) => ending,
             Ok(()) => Ending::Complete { keep_alive },
         }
     }
 
-    fn write_head(&mut self, framed: Framed, keep_alive: bool) {
+    fn write_head(&mut self, framed: Framed, keep_alive: bool) -> Result<(), Reply> {
         let Scratch {
             exchange,
             response,
@@ -101,7 +108,7 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Download<'_, P, S> {
         } = &mut *self.scratch;
         let status = response.status;
         edits.clear();
-        self.worker.pipeline.response(exchange, response, edits);
+        self.worker.pipeline.response(exchange, response, edits)?;
         out.clear();
         // A reason phrase goes with the status it came with.
         match response.status == status {
@@ -129,6 +136,7 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Download<'_, P, S> {
         }
         write::header(out, "Connection", reply::connection(keep_alive));
         out.extend_from_slice(b"\r\n");
+        Ok(())
     }
 
     /// Moves the body; the first piece leaves with the head.
@@ -181,12 +189,28 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Download<'_, P, S> {
             };
             let out = &mut self.scratch.out;
             let suffix = frame(out, framed, payload.len(), done);
-            let wrote = if payload.len() <= MAX_COPIED {
+            let parts = if payload.len() <= MAX_COPIED {
                 out.extend_from_slice(payload);
                 out.extend_from_slice(suffix);
-                self.client.write([out, b"", b""], limit).await
+                [&out[..], b"", b""]
             } else {
-                self.client.write([out, payload, suffix], limit).await
+                [out, payload, suffix]
+            };
+            let more_to_come = upstream.is_some() && read == Read::More;
+            let wrote = match self.read_ahead && more_to_come {
+                false => self.client.write(parts, limit).await,
+                true => match self.client.write_at_once(parts).await {
+                    Ok(None) => Ok(()),
+                    Ok(Some(written)) => {
+                        let first = parts.concat().split_off(written);
+                        out.clear();
+                        if let Some(buffer) = buffer.take() {
+                            worker.buffers.put(buffer);
+                        }
+                        return self.go_ahead(upstream, decoder, framed, first).await;
+                    }
+                    Err(gone) => Err(gone),
+                },
             };
             out.clear();
             if let Some(buffer) = buffer.take() {
@@ -201,6 +225,28 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Download<'_, P, S> {
             }
             read = self.read(upstream, &mut buffer).await?;
         }
+    }
+
+    /// The client reads slowly: the rest of the body, `first` before all of it.
+    async fn go_ahead(
+        &mut self,
+        upstream: Option<Upstream>,
+        decoder: BodyDecoder,
+        framed: Framed,
+        first: Vec<u8>,
+    ) -> Result<(), Ending> {
+        let Some(upstream) = upstream else {
+            return Err(Ending::Truncated);
+        };
+        let rest = Rest {
+            attempt: self.attempt,
+            framed,
+            decoder,
+            upstream,
+            reusable: self.facts.keep_alive && self.request_sent,
+            first,
+        };
+        ReadAhead::new(self.worker, self.client, rest).run().await
     }
 
     /// Waits for more of the body, or for the client to go away.
@@ -231,7 +277,7 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Download<'_, P, S> {
 }
 
 /// The payload among what was read, and whether bytes follow the end of the body.
-fn decode(
+pub fn decode(
     decoder: &mut BodyDecoder,
     buffer: &mut Option<Buffer>,
 ) -> Result<(Range<usize>, bool), Ending> {
@@ -266,7 +312,7 @@ fn belongs_to_driver(name: &[u8]) -> bool {
 }
 
 /// Frames a piece of payload: appends what goes before it, returns what goes after it.
-fn frame(out: &mut Vec<u8>, framed: Framed, length: usize, done: bool) -> &'static [u8] {
+pub fn frame(out: &mut Vec<u8>, framed: Framed, length: usize, done: bool) -> &'static [u8] {
     if framed != Framed::Chunked {
         return b"";
     }

@@ -111,6 +111,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Downstream<S> {
         outcome
     }
 
+    /// Writes as much of all parts as the socket takes without waiting; says how many bytes
+    /// where that is not all, or not yet on its way.
+    pub async fn write_at_once(&mut self, parts: [&[u8]; 3]) -> Result<Option<usize>, Gone> {
+        let (io, mut written) = (&mut self.io, 0);
+        let polled =
+            std::future::poll_fn(|cx| Poll::Ready(poll_write_parts(io, parts, &mut written, cx)))
+                .await;
+        self.sent += written as u64;
+        match polled {
+            Poll::Ready(Err(_)) => Err(Gone),
+            Poll::Ready(Ok(())) => Ok(None),
+            Poll::Pending => Ok(Some(written)),
+        }
+    }
+
     async fn write_counted(
         &mut self,
         parts: [&[u8]; 3],

@@ -4,11 +4,13 @@ use super::buffer::BUFFER_SIZE;
 use super::downstream::{Downstream, Gone};
 use super::pipeline::{Connection, Outcome, Pipeline, Refusal, Reply, Upgrade, Verdict};
 use super::reply::{self, ReplyContext};
-use super::request_body::{BodyFault, RequestBody};
+use super::request_body::{Fault, RequestBody};
 use super::worker::{Phase, Scratch, Worker};
 use crate::http::parse::RequestFacts;
 use crate::http::{Framing, Version};
 use bytes::Bytes;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::task::Poll;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -43,9 +45,57 @@ pub struct Exchange<'a, P: Pipeline, S> {
     pub connection: &'a Connection,
     pub client: &'a mut Downstream<S>,
     pub scratch: &'a mut Scratch<P>,
+    /// The pipeline has begun with the request and waits for `finish`.
+    begun: bool,
+    /// Bytes of interim responses: what the client was sent before its response began.
+    pub interim: u64,
 }
 
-impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, P, S> {
+/// However a request ends, its pipeline is told: also when its future is dropped, because the
+/// worker stops, or unwinds.
+impl<P: Pipeline, S> Drop for Exchange<'_, P, S> {
+    fn drop(&mut self) {
+        if self.begun {
+            self.finish(Outcome {
+                aborted: true,
+                ..Outcome::default()
+            });
+        }
+    }
+}
+
+impl<P: Pipeline, S> Exchange<'_, P, S> {
+    /// The end of a request that has begun.
+    fn finish(&mut self, mut outcome: Outcome) {
+        self.begun = false;
+        outcome.request_bytes = self.client.received;
+        outcome.response_bytes = self.client.sent;
+        let (pipeline, exchange) = (&self.worker.pipeline, &mut self.scratch.exchange);
+        // A panic here would end the process if this is called because of another one.
+        let finish = AssertUnwindSafe(|| pipeline.finish(exchange, outcome));
+        if std::panic::catch_unwind(finish).is_err() {
+            tracing::error!("the end of a request panicked");
+        }
+    }
+}
+
+impl<'a, P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'a, P, S> {
+    pub fn new(
+        worker: &'a Worker<P>,
+        connection: &'a Connection,
+        client: &'a mut Downstream<S>,
+        scratch: &'a mut Scratch<P>,
+    ) -> Exchange<'a, P, S> {
+        Exchange {
+            worker,
+            connection,
+            client,
+            scratch,
+            begun: false,
+            interim: 0,
+        }
+    }
+
     /// Serves the request whose head is in the scratch. `may_keep` is the connection's view
     /// of whether another request may follow.
     pub async fn run(mut self, facts: RequestFacts, may_keep: bool) -> Next {
@@ -62,41 +112,53 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, P, S> {
         if body.is_too_large() {
             return self.refuse(Refusal::BodyTooLarge).await;
         }
-        let pipeline = &self.worker.pipeline;
-        let Scratch {
-            exchange, request, ..
-        } = &mut *self.scratch;
-        pipeline.begin(exchange, self.connection, request);
-        let next = self.decide(&mut shape, &mut body, facts.framing).await;
+        self.begun = true;
+        let decided = {
+            let deciding = self.decide(&mut shape, &mut body, facts.framing);
+            isolated(std::pin::pin!(deciding)).await
+        };
         let mut outcome = Outcome::default();
-        let next = match next {
-            Ok(next) => next,
-            Err(BodyFault::Gone) => {
+        if !matches!(decided, Ok(Ok(_))) {
+            // Nobody needs the body any more: a client that is slow to take its answer shall
+            // not hold a file.
+            body.drop_held(self.client, &self.worker.buffers);
+        }
+        let next = match decided {
+            Ok(Ok(next)) => next,
+            Ok(Err(Fault::Gone)) => {
                 outcome.client_closed = true;
                 Next::Abort
             }
-            Err(BodyFault::Refused(refusal)) => {
+            Ok(Err(Fault::Refused(refusal))) => {
                 outcome.refused = Some(refusal);
-                let exchange = &mut self.scratch.exchange;
-                let mut reply = pipeline.refuse_body(exchange, refusal);
-                pipeline.respond(exchange, &mut reply);
-                self.send_refusal(&reply, shape.to_head).await
+                self.send_fault(refusal, shape.to_head).await
+            }
+            // Where the response has begun, only its missing end can tell the client.
+            Err(Panicked) if self.client.sent > self.interim => {
+                outcome.aborted = true;
+                Next::Abort
+            }
+            Err(Panicked) => {
+                outcome.refused = Some(Refusal::Internal);
+                self.send_fault(Refusal::Internal, shape.to_head).await
             }
         };
-        outcome.request_bytes = self.client.received;
-        outcome.response_bytes = self.client.sent;
-        pipeline.finish(&mut self.scratch.exchange, outcome);
+        self.finish(outcome);
         next
     }
 
-    /// From the access phase to the end of the response.
+    /// From the beginning to the end of the response.
     async fn decide(
         &mut self,
         shape: &mut Shape,
         body: &mut RequestBody,
         framing: Framing,
-    ) -> Result<Next, BodyFault> {
+    ) -> Result<Next, Fault> {
         let pipeline = &self.worker.pipeline;
+        let Scratch {
+            exchange, request, ..
+        } = &mut *self.scratch;
+        pipeline.begin(exchange, self.connection, request);
         if let Some(limit) = pipeline.body_limit(&self.scratch.exchange) {
             let limit = limit.min(BUFFER_SIZE);
             self.collect(body, limit).await?;
@@ -105,7 +167,7 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, P, S> {
                 pipeline.body(&mut self.scratch.exchange, bytes);
             }
         }
-        let verdict = pipeline.access(&mut self.scratch.exchange).await;
+        let verdict = self.access(body).await?;
         if framing == Framing::None {
             shape.upgrade = pipeline.upgrade(&self.scratch.exchange);
         }
@@ -115,15 +177,47 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, P, S> {
         if let Some(replacement) = pipeline.new_body(&mut self.scratch.exchange) {
             self.invite(body).await?;
             if !self.discard(body).await {
-                return Err(BodyFault::Refused(Refusal::BodyTooLarge));
+                return Err(Fault::Refused(Refusal::BodyTooLarge));
             }
             body.replace(replacement);
         }
         self.forward(shape, body).await
     }
 
+    /// The access phase, as long as the client is there and the time is not up.
+    async fn access(&mut self, body: &RequestBody) -> Result<Verdict, Fault> {
+        let (worker, client, held) = (self.worker, &mut *self.client, body.held());
+        let mut access = std::pin::pin!(worker.pipeline.access(&mut self.scratch.exchange));
+        let mut armed = false;
+        let verdict = std::future::poll_fn(|cx| {
+            if let Poll::Ready(verdict) = access.as_mut().poll(cx) {
+                return Poll::Ready(Ok(verdict));
+            }
+            if client.poll_gone(held, &worker.buffers, cx).is_ready() {
+                return Poll::Ready(Err(Fault::Gone));
+            }
+            if !std::mem::replace(&mut armed, true) {
+                client.deadline.arm(worker.settings.access_timeout);
+            }
+            let late = Fault::Refused(Refusal::Internal);
+            client.deadline.poll_elapsed(cx).map(|()| Err(late))
+        })
+        .await;
+        if armed {
+            client.deadline.disarm();
+        }
+        if verdict.as_ref().is_err_and(|fault| *fault != Fault::Gone) {
+            let limit = worker.settings.access_timeout;
+            tracing::error!(
+                ?limit,
+                "the plugins of a request took longer than plugin_access_timeout"
+            );
+        }
+        verdict
+    }
+
     /// Tells a client that waits for it to send the body.
-    pub async fn invite(&mut self, body: &mut RequestBody) -> Result<(), BodyFault> {
+    pub async fn invite(&mut self, body: &mut RequestBody) -> Result<(), Fault> {
         let told = !body.awaits_continue() || !self.client.unread().is_empty();
         body.continued();
         if told {
@@ -132,12 +226,13 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, P, S> {
         let interim = b"HTTP/1.1 100 Continue\r\n\r\n";
         let limit = self.worker.settings.send_timeout;
         let sent = self.client.write([interim, b"", b""], limit).await;
-        sent.map_err(|Gone| BodyFault::Gone)
+        self.interim = self.client.sent;
+        sent.map_err(|Gone| Fault::Gone)
     }
 
     /// Reads the body into the buffer, if it may fit into `limit` bytes; what was read of a
     /// larger one stays held.
-    pub async fn collect(&mut self, body: &mut RequestBody, limit: usize) -> Result<(), BodyFault> {
+    pub async fn collect(&mut self, body: &mut RequestBody, limit: usize) -> Result<(), Fault> {
         self.invite(body).await?;
         body.absorb(self.client)?;
         let room = limit.saturating_sub(body.held()) as u64;
@@ -158,6 +253,20 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, P, S> {
         self.send_refusal(&reply, to_head).await
     }
 
+    /// Answers a request that the pipeline has begun with and that comes to nothing.
+    async fn send_fault(&mut self, refusal: Refusal, to_head: bool) -> Next {
+        let (pipeline, exchange) = (&self.worker.pipeline, &mut self.scratch.exchange);
+        let made = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            let mut reply = pipeline.refuse_body(exchange, refusal);
+            pipeline.respond(exchange, &mut reply);
+            reply
+        }));
+        match made {
+            Ok(reply) => self.send_refusal(&reply, to_head).await,
+            Err(_) => Next::Abort,
+        }
+    }
+
     async fn send_refusal(&mut self, reply: &Reply, to_head: bool) -> Next {
         let context = ReplyContext {
             to_head,
@@ -176,7 +285,7 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, P, S> {
         shape: &Shape,
         body: &mut RequestBody,
         mut reply: Reply,
-    ) -> Result<Next, BodyFault> {
+    ) -> Result<Next, Fault> {
         let worker = self.worker;
         worker
             .pipeline
@@ -195,7 +304,7 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, P, S> {
         };
         let out = &mut self.scratch.out;
         let sent = reply::send(worker, self.client, &reply, context, out).await;
-        sent.map_err(|Gone| BodyFault::Gone)?;
+        sent.map_err(|Gone| Fault::Gone)?;
         if !keep_alive {
             return Ok(if body.is_complete() {
                 Next::Close
@@ -235,18 +344,33 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, P, S> {
     }
 }
 
+/// A poll has panicked; the panic hook has told where.
+struct Panicked;
+
+/// Polls a future that may panic.
+async fn isolated<F: Future>(mut future: Pin<&mut F>) -> Result<F::Output, Panicked> {
+    std::future::poll_fn(|cx| {
+        let poll = AssertUnwindSafe(|| future.as_mut().poll(cx));
+        match std::panic::catch_unwind(poll) {
+            Ok(polled) => polled.map(Ok),
+            Err(_) => Poll::Ready(Err(Panicked)),
+        }
+    })
+    .await
+}
+
 /// Reads once of a body, within the time that is allowed between two reads.
 pub async fn read_more<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin>(
     worker: &Worker<P>,
     client: &mut Downstream<S>,
     body: &mut RequestBody,
-) -> Result<(), BodyFault> {
+) -> Result<(), Fault> {
     client.deadline.arm(worker.settings.body_timeout);
     let read = std::future::poll_fn(|cx| match body.poll_more(client, &worker.buffers, cx) {
         Poll::Ready(read) => Poll::Ready(read),
         Poll::Pending => {
             let elapsed = client.deadline.poll_elapsed(cx);
-            elapsed.map(|()| Err(BodyFault::Refused(Refusal::Timeout)))
+            elapsed.map(|()| Err(Fault::Refused(Refusal::Timeout)))
         }
     })
     .await;

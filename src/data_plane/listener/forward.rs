@@ -3,14 +3,16 @@
 use super::buffer::BUFFER_SIZE;
 use super::download::{Download, Ending, write_headers};
 use super::downstream::Gone;
-use super::exchange::{Exchange, Next, Shape};
-use super::pipeline::{Attempt, AttemptError, Pipeline, Upgrade};
-use super::request_body::{BodyFault, RequestBody, Sending};
+use super::exchange::{Exchange, Next, Shape, read_more};
+use super::pipeline::{Attempt, AttemptError, Pipeline, Refusal, Upgrade};
+use super::request_body::{Fault, RequestBody, Sending};
+use super::spool::{Keep, Spool};
 use super::tunnel;
 use super::upload::{Answer, Failure, Progress, Upload, Upstream};
 use super::worker::Scratch;
 use crate::http::parse::ResponseFacts;
 use crate::http::{HeaderEdits, Version, write};
+use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Chunks of a request that is not buffered are sent with a length if all of them came with
@@ -19,14 +21,11 @@ const MAX_PREREAD: usize = 8 * 1024;
 
 impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, P, S> {
     /// Makes attempts until one brings a response or the pipeline gives up.
-    pub async fn forward(
-        &mut self,
-        shape: &Shape,
-        body: &mut RequestBody,
-    ) -> Result<Next, BodyFault> {
+    pub async fn forward(&mut self, shape: &Shape, body: &mut RequestBody) -> Result<Next, Fault> {
         let worker = self.worker;
         let mut failed = None;
-        let mut is_first = true;
+        let buffering = worker.pipeline.buffering(&self.scratch.exchange);
+        self.prepare(body, buffering.request).await?;
         loop {
             let exchange = &mut self.scratch.exchange;
             let attempt = match failed {
@@ -39,9 +38,6 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, P, S> {
                 Ok(attempt) => attempt,
                 Err(reply) => return self.answer(shape, body, reply).await,
             };
-            if std::mem::take(&mut is_first) {
-                self.prepare(body, attempt.request_buffering).await?;
-            }
             match self.attempt(shape, body, &attempt).await {
                 Ok(next) => return Ok(next),
                 Err(Failure::Client(fault)) => return Err(fault),
@@ -55,12 +51,10 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, P, S> {
     }
 
     /// Before the first attempt: asks for the body where the client waits to be asked, and
-    /// collects it where the route wants it buffered and it fits one buffer. A larger body
-    /// is streamed in any case: nothing unbounded is ever buffered, and a request of which
-    /// a part is gone is not tried again.
-    async fn prepare(&mut self, body: &mut RequestBody, buffering: bool) -> Result<(), BodyFault> {
+    /// reads all of it where the route wants it buffered.
+    async fn prepare(&mut self, body: &mut RequestBody, buffering: bool) -> Result<(), Fault> {
         if buffering {
-            return self.collect(body, BUFFER_SIZE).await;
+            return self.complete(body).await;
         }
         let unread = self.client.unread().len();
         self.invite(body).await?;
@@ -68,6 +62,31 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, P, S> {
         // get a length must not depend on how fast the rest arrives.
         if body.missing().is_some() || unread <= MAX_PREREAD {
             body.absorb(self.client)?;
+        }
+        Ok(())
+    }
+
+    /// Reads the body to its end: it stays in the buffer if it fits, else it waits in a spool.
+    async fn complete(&mut self, body: &mut RequestBody) -> Result<(), Fault> {
+        let worker = self.worker;
+        let limits = worker.settings.request_spool;
+        let spool = || Spool::new(Arc::clone(&worker.files), limits, Keep::All);
+        self.collect(body, BUFFER_SIZE).await?;
+        while !body.is_complete() {
+            if body.held() >= BUFFER_SIZE {
+                body.spool(self.client, &worker.buffers, spool);
+                let stored = self
+                    .client
+                    .deadline
+                    .within(worker.settings.body_timeout, |cx| body.poll_store(cx));
+                stored
+                    .await
+                    .unwrap_or(Err(Fault::Refused(Refusal::Internal)))?;
+            }
+            read_more(worker, self.client, body).await?;
+        }
+        if body.is_spooled() {
+            body.spool(self.client, &worker.buffers, spool);
         }
         Ok(())
     }
@@ -91,6 +110,7 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, P, S> {
             };
             let sending = body.sending();
             body.absorb(self.client).map_err(Failure::Client)?;
+            body.rewind();
             let out = &mut self.scratch.out;
             out.clear();
             worker
@@ -162,7 +182,8 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, P, S> {
             interim.extend_from_slice(b"\r\n");
             let limit = self.worker.settings.send_timeout;
             let sent = self.client.write([&interim, b"", b""], limit).await;
-            sent.map_err(|Gone| Failure::Client(BodyFault::Gone))?;
+            self.interim = self.client.sent;
+            sent.map_err(|Gone| Failure::Client(Fault::Gone))?;
         }
     }
 
@@ -181,7 +202,7 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, P, S> {
                 return Err(Failure::Upstream(AttemptError::BadResponse));
             }
             return self
-                .tunnel(attempt, upstream)
+                .tunnel(shape, body, attempt, upstream)
                 .await
                 .map_err(Failure::Client);
         }
@@ -192,6 +213,8 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, P, S> {
             // The upstream answered before it had the body; the rest is not wanted.
             keep_alive = false;
         }
+        let buffering = self.worker.pipeline.buffering(&self.scratch.exchange);
+        let read_ahead = buffering.response;
         let download = Download {
             worker: self.worker,
             client: self.client,
@@ -202,6 +225,7 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, P, S> {
             to_head: shape.to_head,
             keep_alive,
             request_sent,
+            read_ahead,
         };
         match download.run(upstream).await {
             Ending::Complete { keep_alive: true } => Ok(Next::Request),
@@ -213,12 +237,22 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, P, S> {
                 tracing::debug!(request_id, "upstream response was cut short");
                 Ok(Next::Abort)
             }
-            Ending::ClientGone => Err(Failure::Client(BodyFault::Gone)),
+            Ending::ClientGone => Err(Failure::Client(Fault::Gone)),
+            Ending::Withheld(reply) => {
+                let answered = self.answer(shape, body, *reply).await;
+                answered.map_err(Failure::Client)
+            }
         }
     }
 
     /// The upgrade is accepted: tells the client, then moves bytes until the end.
-    async fn tunnel(&mut self, attempt: &Attempt, upstream: Upstream) -> Result<Next, BodyFault> {
+    async fn tunnel(
+        &mut self,
+        shape: &Shape,
+        body: &mut RequestBody,
+        attempt: &Attempt,
+        upstream: Upstream,
+    ) -> Result<Next, Fault> {
         let worker = self.worker;
         let Scratch {
             exchange,
@@ -228,7 +262,9 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, P, S> {
             ..
         } = &mut *self.scratch;
         edits.clear();
-        worker.pipeline.response(exchange, response, edits);
+        if let Err(reply) = worker.pipeline.response(exchange, response, edits) {
+            return self.answer(shape, body, reply).await;
+        }
         edits.remove("upgrade");
         out.clear();
         write::status_line(out, 101, response.reason());
@@ -240,7 +276,7 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, P, S> {
             .client
             .write([out, b"", b""], worker.settings.send_timeout)
             .await;
-        sent.map_err(|Gone| BodyFault::Gone)?;
+        sent.map_err(|Gone| Fault::Gone)?;
         tunnel::run(self.client, upstream, &worker.buffers, attempt.read_timeout).await;
         Ok(Next::Close)
     }

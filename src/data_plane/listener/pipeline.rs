@@ -21,6 +21,8 @@ use std::time::Duration;
 pub struct Connection {
     pub peer: SocketAddr,
     pub local: SocketAddr,
+    /// The client that a load balancer has named in a header of the PROXY protocol.
+    pub client: Option<SocketAddr>,
     /// Set on TLS connections.
     pub tls: Option<TlsInfo>,
 }
@@ -51,8 +53,17 @@ pub struct Attempt {
     pub write_timeout: Duration,
     /// Between two reads.
     pub read_timeout: Duration,
-    /// Read the whole request body before connecting, so that a retry can send it again.
-    pub request_buffering: bool,
+}
+
+/// What the driver reads ahead of the slower side, as the route wants it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Buffering {
+    /// The whole request body is read before an upstream is chosen: a slow client holds no
+    /// upstream connection, and the request can be sent again.
+    pub request: bool,
+    /// The response is read as fast as the upstream sends it: a slow client does not hold the
+    /// upstream's connection.
+    pub response: bool,
 }
 
 /// A host (name or IP address) and port.
@@ -94,7 +105,7 @@ pub enum AttemptError {
     BadResponse,
 }
 
-/// A request that the driver refused before the pipeline could see a head.
+/// Why the driver refuses a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     BadRequest,
@@ -107,6 +118,10 @@ pub enum Refusal {
     NotImplemented,
     ExpectationFailed,
     VersionNotSupported,
+    /// The gateway itself failed: a panic, plugins that took too long, a disk that fails (500).
+    Internal,
+    /// There is no room for the body, which must be complete before it is sent on (503).
+    NoRoom,
 }
 
 /// What became of an exchange, for telemetry and the log phase.
@@ -118,9 +133,12 @@ pub struct Outcome {
     pub response_bytes: u64,
     /// The client went away before the response was complete.
     pub client_closed: bool,
-    /// The request was refused after `begin`, while its body was read; the client was sent
-    /// what `refuse_body` answered.
+    /// The request was refused after `begin`, while its body was read for example; the client
+    /// was sent what `refuse_body` answered.
     pub refused: Option<Refusal>,
+    /// The gateway dropped the request where it stood: a stop that does not wait, or a panic
+    /// after the response had begun.
+    pub aborted: bool,
 }
 
 /// The upgrade, if any, that client and upstream may agree on.
@@ -166,8 +184,12 @@ pub trait Pipeline: 'static {
         None
     }
 
-    /// Route, protocol gates, plugins' access phase.
+    /// Route, protocol gates, plugins' access phase. The future is dropped when the client goes
+    /// away, or takes longer than the driver's `access_timeout`.
     async fn access(&self, exchange: &mut Self::Exchange) -> Verdict;
+
+    /// After `access`, before the first `attempt`: what is read ahead.
+    fn buffering(&self, exchange: &Self::Exchange) -> Buffering;
 
     /// The next address to try. `failed` is why the attempt before this one failed; the
     /// pipeline decides whether it may be retried, and answers with the error reply if not.
@@ -205,12 +227,15 @@ pub trait Pipeline: 'static {
     /// it leaves out `Connection`, `Keep-Alive`, `Content-Length` and `Transfer-Encoding` of
     /// head and edits and writes its own. A `Date` is the upstream's or, as Kong has it, none:
     /// the driver adds one to the gateway's own answers only.
+    ///
+    /// # Errors
+    /// The response must not reach the client as it is; `respond` follows for the reply.
     fn response(
         &self,
         exchange: &mut Self::Exchange,
         head: &mut ResponseHead,
         edits: &mut HeaderEdits,
-    );
+    ) -> Result<(), Reply>;
 
     /// The gateway answers itself (a verdict, a failed attempt); called once for every reply of
     /// `access`, `attempt`, `give_up` and `refuse_body` before it is written: plugins' header
@@ -227,9 +252,11 @@ pub trait Pipeline: 'static {
     ) -> Reply;
 
     /// The reply to a request whose body turned out malformed, too large or too slow after
-    /// `begin`, before or during its attempts. `respond` and `finish` follow.
+    /// `begin`, before or during its attempts, or whose handling failed. `respond` and `finish`
+    /// follow.
     fn refuse_body(&self, exchange: &mut Self::Exchange, refusal: Refusal) -> Reply;
 
-    /// The last byte is written, or the client is gone: the log phase.
+    /// The last byte is written, or the client is gone, or the request was dropped: the log
+    /// phase. Called exactly once after each `begin`, whatever happens to the request.
     fn finish(&self, exchange: &mut Self::Exchange, outcome: Outcome);
 }

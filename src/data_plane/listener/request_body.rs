@@ -2,23 +2,34 @@
 //!
 //! Payload is *held* at the front of the buffer until the upstream has it. What was held and
 //! sent is gone: from then on the request cannot be sent to another upstream. A body that
-//! fits the buffer is held whole, so that it can be sent again.
+//! fits the buffer is held whole, so that it can be sent again; of a larger one that must be
+//! complete first, the buffer is emptied into a spool each time it is full.
 
 use super::buffer::Buffers;
 use super::downstream::Downstream;
 use super::pipeline::Refusal;
+use super::spool::{Spool, SpoolError};
 use crate::http::{BodyDecoder, Framing};
 use bytes::Bytes;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// Why the rest of a body does not come.
+/// Why a request comes to no answer in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BodyFault {
-    /// The client closed in the middle of it.
+pub enum Fault {
+    /// The client has gone away.
     Gone,
     /// It must be answered with this refusal.
     Refused(Refusal),
+}
+
+impl From<SpoolError> for Fault {
+    fn from(error: SpoolError) -> Fault {
+        Fault::Refused(match error {
+            SpoolError::NoRoom | SpoolError::DiskFull(_) => Refusal::NoRoom,
+            SpoolError::Disk(_) => Refusal::Internal,
+        })
+    }
 }
 
 #[derive(Debug)]
@@ -35,6 +46,8 @@ pub struct RequestBody {
     awaits_continue: bool,
     /// What is sent instead of the client's body.
     replacement: Option<Bytes>,
+    /// The body, where it is larger than the buffer and must be complete before it is sent.
+    spool: Option<Box<Spool>>,
 }
 
 /// What a body looks like to the upstream.
@@ -57,6 +70,7 @@ impl RequestBody {
             gone: false,
             awaits_continue: awaits_continue && framing != Framing::None,
             replacement: None,
+            spool: None,
         }
     }
 
@@ -104,9 +118,64 @@ impl RequestBody {
         &'a self,
         client: &'a Downstream<S>,
     ) -> &'a [u8] {
-        match &self.replacement {
-            Some(replacement) => replacement,
-            None => client.unread().get(..self.held).unwrap_or_default(),
+        match (&self.replacement, &self.spool) {
+            (Some(replacement), _) => replacement,
+            (None, Some(spool)) => spool.chunk(),
+            (None, None) => client.unread().get(..self.held).unwrap_or_default(),
+        }
+    }
+
+    /// The payload that can be sent now is the rest of the body.
+    pub fn is_last(&self) -> bool {
+        let in_spool = |spool: &Spool| spool.unread() == spool.chunk().len() as u64;
+        self.is_complete() && self.spool.as_deref().is_none_or(in_spool)
+    }
+
+    /// It waits in a spool.
+    pub fn is_spooled(&self) -> bool {
+        self.spool.is_some()
+    }
+
+    /// Moves what is held to the spool; the first call brings it.
+    pub fn spool<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        client: &mut Downstream<S>,
+        buffers: &Buffers,
+        spool: impl FnOnce() -> Spool,
+    ) {
+        let spool = self.spool.get_or_insert_with(|| Box::new(spool()));
+        spool.push(client.unread().get(..self.held).unwrap_or_default());
+        client.consume(self.held, buffers);
+        self.held = 0;
+    }
+
+    /// Ready when the spool has moved to its file what is too much for memory.
+    pub fn poll_store(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        match &mut self.spool {
+            Some(spool) => spool.poll_store(cx).map_err(Fault::from),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Before an attempt: it is sent from its beginning.
+    pub fn rewind(&mut self) {
+        if let Some(spool) = &mut self.spool {
+            spool.rewind();
+        }
+    }
+
+    /// The payload that could be sent now has been sent.
+    pub fn sent<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        client: &mut Downstream<S>,
+        buffers: &Buffers,
+    ) {
+        // A body that was held whole stays for another attempt.
+        let stays = self.is_whole();
+        match &mut self.spool {
+            Some(spool) => spool.consume(spool.chunk().len()),
+            None if stays => {}
+            None => self.drop_held(client, buffers),
         }
     }
 
@@ -130,7 +199,7 @@ impl RequestBody {
         match self.framing {
             Framing::None | Framing::UntilClose => Sending::Nothing,
             Framing::Length(length) => Sending::Length(length),
-            Framing::Chunked if self.is_whole() => Sending::Length(self.held as u64),
+            Framing::Chunked if self.is_whole() => Sending::Length(self.payload),
             Framing::Chunked => Sending::Chunked,
         }
     }
@@ -139,7 +208,7 @@ impl RequestBody {
     pub fn absorb<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         client: &mut Downstream<S>,
-    ) -> Result<(), BodyFault> {
+    ) -> Result<(), Fault> {
         if self.is_complete() {
             return Ok(());
         }
@@ -150,7 +219,7 @@ impl RequestBody {
         let decoded = self
             .decoder
             .decode(raw)
-            .map_err(|_| BodyFault::Refused(Refusal::BadRequest))?;
+            .map_err(|_| Fault::Refused(Refusal::BadRequest))?;
         let (payload, rest) = (decoded.data.len(), raw.len() - decoded.consumed);
         // Framing is cut out: payload after payload, then what belongs to the next request.
         if decoded.data.start > 0 {
@@ -164,20 +233,26 @@ impl RequestBody {
         self.payload += payload as u64;
         client.received += decoded.consumed as u64;
         match self.is_too_large() {
-            true => Err(BodyFault::Refused(Refusal::BodyTooLarge)),
+            true => Err(Fault::Refused(Refusal::BodyTooLarge)),
             false => Ok(()),
         }
     }
 
-    /// Reads and decodes once, if there is room.
+    /// Brings more payload: reads and decodes once, if there is room, or gets it out of the
+    /// spool.
     pub fn poll_more<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         client: &mut Downstream<S>,
         buffers: &Buffers,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<(), BodyFault>> {
+    ) -> Poll<Result<(), Fault>> {
+        if self.is_complete()
+            && let Some(spool) = &mut self.spool
+        {
+            return spool.poll_chunk(cx).map_err(Fault::from);
+        }
         match ready!(client.poll_read(buffers, cx)) {
-            Ok(0) | Err(_) => Poll::Ready(Err(BodyFault::Gone)),
+            Ok(0) | Err(_) => Poll::Ready(Err(Fault::Gone)),
             Ok(_) => Poll::Ready(self.absorb(client)),
         }
     }
@@ -188,7 +263,7 @@ impl RequestBody {
         client: &mut Downstream<S>,
         buffers: &Buffers,
     ) {
-        self.gone |= self.held > 0;
+        self.gone |= self.held > 0 || self.spool.take().is_some();
         client.consume(self.held, buffers);
         self.held = 0;
     }

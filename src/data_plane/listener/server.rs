@@ -2,9 +2,11 @@
 
 use super::connection;
 use super::pipeline::{Connection, Pipeline, TlsInfo};
+use super::proxy_protocol;
+use super::spool::BodyFiles;
 use super::worker::{DriverSettings, Phase, Worker};
 use crate::data_plane::dns::Dns;
-use crate::data_plane::upstream::{Client, PoolLimits, Resolver};
+use crate::data_plane::upstream::{self, Client, PoolLimits, Resolver};
 use crate::settings::Listen;
 use crate::telemetry::counters::ConnectionCounters;
 use actix_server::ServerHandle as ActixHandle;
@@ -40,6 +42,7 @@ pub struct ServerConfig {
     pub driver: DriverSettings,
     pub pool: PoolLimits,
     pub counters: Arc<ConnectionCounters>,
+    pub files: Arc<BodyFiles>,
 }
 
 impl Default for ServerConfig {
@@ -51,6 +54,7 @@ impl Default for ServerConfig {
             driver: DriverSettings::default(),
             pool: PoolLimits::default(),
             counters: Arc::default(),
+            files: Arc::default(),
         }
     }
 }
@@ -114,17 +118,23 @@ impl Server {
             if listen.http2 {
                 tracing::debug!(%address, "http2 is not offered yet");
             }
-            let bound = listen
-                .bind()
-                .and_then(|socket| Ok((socket.local_addr()?, socket)));
+            let bound = listen.bind().and_then(|socket| {
+                if listen.so_keepalive.is_none() {
+                    // Inherited by what is accepted: a tunnel whose client has vanished ends
+                    // even where its service's timeouts are long.
+                    upstream::keep_alive(&socket)?;
+                }
+                Ok((socket.local_addr()?, socket))
+            });
             let (address, socket) =
                 bound.map_err(|source| ListenError::Bind { address, source })?;
             addresses.push(address);
             let shared = shared.clone();
+            let proxied = listen.proxy_protocol;
             let service = move || {
                 let (worker, acceptor) = (shared.worker(), acceptor.clone());
                 fn_service(move |socket: TcpStream| {
-                    let accepted = accept(worker.clone(), acceptor.clone(), socket);
+                    let accepted = accept(worker.clone(), acceptor.clone(), proxied, socket);
                     async move {
                         accepted.await;
                         Ok::<(), ()>(())
@@ -150,6 +160,7 @@ impl Server {
             ended,
             addresses,
             counters: config.counters,
+            files: config.files,
         })
     }
 }
@@ -163,6 +174,7 @@ pub struct ServerHandle {
     ended: watch::Receiver<()>,
     addresses: Vec<SocketAddr>,
     counters: Arc<ConnectionCounters>,
+    files: Arc<BodyFiles>,
 }
 
 impl ServerHandle {
@@ -173,6 +185,11 @@ impl ServerHandle {
 
     pub fn counters(&self) -> &Arc<ConnectionCounters> {
         &self.counters
+    }
+
+    /// The files of bodies that are too large for memory.
+    pub fn files(&self) -> &Arc<BodyFiles> {
+        &self.files
     }
 
     pub fn phase(&self) -> Phase {
@@ -258,6 +275,7 @@ impl<F> Shared<F> {
             upstreams,
             self.config.driver.clone(),
             self.config.counters.clone(),
+            self.config.files.clone(),
         ));
         tokio::task::spawn_local(worker.deadlines.clone().sweep());
         tokio::task::spawn_local(expire(worker.clone()));
@@ -287,11 +305,13 @@ async fn follow<P: Pipeline>(worker: Rc<Worker<P>>, mut phases: watch::Receiver<
     }
 }
 
-/// Serves an accepted socket, until its end or the worker's.
+/// Serves an accepted socket, until its end or the worker's. Where it is `proxied`, it begins
+/// with a header of the PROXY protocol.
 async fn accept<P: Pipeline>(
     worker: Rc<Worker<P>>,
     acceptor: Option<TlsAcceptor>,
-    socket: TcpStream,
+    proxied: bool,
+    mut socket: TcpStream,
 ) {
     worker.counters.accept();
     let (Ok(peer), Ok(local)) = (socket.peer_addr(), socket.local_addr()) else {
@@ -301,12 +321,25 @@ async fn accept<P: Pipeline>(
     let mut connection = Connection {
         peer,
         local,
+        client: None,
         tls: None,
     };
     let deadline = worker.deadlines.deadline();
     let limit = worker.settings.header_timeout;
     let shared = worker.clone();
     let serving = async {
+        if proxied {
+            let waiting = shared.deadlines.deadline();
+            let header = proxy_protocol::read(&mut socket);
+            match waiting.bound(limit, header).await {
+                Ok(Ok(client)) => connection.client = client,
+                Ok(Err(error)) => {
+                    tracing::debug!(%peer, %error, "connection refused");
+                    return;
+                }
+                Err(_) => return,
+            }
+        }
         let Some(acceptor) = acceptor else {
             return connection::serve(shared, socket, connection).await;
         };

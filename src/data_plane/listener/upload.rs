@@ -6,7 +6,7 @@
 use super::buffer::{self, Buffer};
 use super::downstream::{Downstream, poll_write_parts};
 use super::pipeline::{Attempt, AttemptError, Pipeline, Refusal};
-use super::request_body::{BodyFault, RequestBody, Sending};
+use super::request_body::{Fault, RequestBody, Sending};
 use super::worker::Worker;
 use crate::data_plane::upstream::UpstreamConnection;
 use crate::http::parse::{ResponseFacts, ResponseParser};
@@ -27,7 +27,7 @@ pub enum Failure {
     /// The upstream's fault; another attempt may do better.
     Upstream(AttemptError),
     /// The client's fault; no attempt will do better.
-    Client(BodyFault),
+    Client(Fault),
 }
 
 /// A response head that came.
@@ -43,6 +43,8 @@ pub enum Answer {
 enum Wait {
     Write,
     Body,
+    /// For a part of the body that is in a file.
+    Disk,
     Response,
 }
 
@@ -130,8 +132,9 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Upload<'_, P, S> {
         }
         let held = self.body.held();
         let buffers = &self.worker.buffers;
-        if wait == Wait::Response && self.client.poll_gone(held, buffers, cx).is_ready() {
-            return Err(Failure::Client(BodyFault::Gone));
+        let only_answering = wait == Wait::Response || self.body.is_complete();
+        if only_answering && self.client.poll_gone(held, buffers, cx).is_ready() {
+            return Err(Failure::Client(Fault::Gone));
         }
         let moved = before != (self.progress.sent, self.progress.received);
         let deadline = &self.client.deadline;
@@ -139,7 +142,7 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Upload<'_, P, S> {
             self.progress.wait = Some(wait);
             deadline.arm(match wait {
                 Wait::Write => self.attempt.write_timeout,
-                Wait::Body => self.worker.settings.body_timeout,
+                Wait::Body | Wait::Disk => self.worker.settings.body_timeout,
                 Wait::Response => self.attempt.read_timeout,
             });
         }
@@ -147,7 +150,8 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Upload<'_, P, S> {
             return Ok(None);
         }
         Err(match wait {
-            Wait::Body => Failure::Client(BodyFault::Refused(Refusal::Timeout)),
+            Wait::Body => Failure::Client(Fault::Refused(Refusal::Timeout)),
+            Wait::Disk => Failure::Client(Fault::Refused(Refusal::Internal)),
             Wait::Write | Wait::Response => Failure::Upstream(AttemptError::Timeout {
                 sent: self.progress.sent > 0,
             }),
@@ -163,6 +167,7 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Upload<'_, P, S> {
             if !self.progress.piece && !self.next_piece() {
                 match self.body.poll_more(self.client, &self.worker.buffers, cx) {
                     Poll::Ready(more) => more.map_err(Failure::Client)?,
+                    Poll::Pending if self.body.is_complete() => return Ok(Wait::Disk),
                     Poll::Pending => return Ok(Wait::Body),
                 }
                 continue;
@@ -176,9 +181,10 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Upload<'_, P, S> {
     /// Prepares the next piece: the head with whatever payload is held, or payload alone.
     fn next_piece(&mut self) -> bool {
         let held = self.body.payload(self.client).len();
-        let complete = self.body.is_complete();
+        let last = self.body.is_last();
         let progress = &mut *self.progress;
-        if progress.head_sent && held == 0 && !complete {
+        let wanted = progress.head_sent || self.body.is_spooled();
+        if wanted && held == 0 && !last {
             return false;
         }
         progress.prefix.clear();
@@ -188,7 +194,7 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Upload<'_, P, S> {
                 write::hexadecimal(&mut progress.prefix, held as u64);
                 progress.prefix.extend_from_slice(b"\r\n");
             }
-            progress.suffix = match (held > 0, complete) {
+            progress.suffix = match (held > 0, last) {
                 (true, true) => b"\r\n0\r\n\r\n",
                 (true, false) => b"\r\n",
                 (false, true) => b"0\r\n\r\n",
@@ -217,11 +223,8 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Upload<'_, P, S> {
             Poll::Ready(Ok(())) => {
                 progress.head_sent = true;
                 progress.piece = false;
-                progress.all_sent = self.body.is_complete();
-                // A body that was held whole stays for another attempt.
-                if !self.body.is_whole() {
-                    self.body.drop_held(self.client, &self.worker.buffers);
-                }
+                progress.all_sent = self.body.is_last();
+                self.body.sent(self.client, &self.worker.buffers);
             }
         }
         Poll::Ready(())
@@ -235,6 +238,9 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Upload<'_, P, S> {
             }
             let stream = &mut self.upstream.connection.stream;
             let slot = &mut self.upstream.buffer;
+            if let Some(buffer) = slot {
+                buffer.grow(self.worker.settings.response_head.head);
+            }
             match buffer::poll_read(stream, slot, &self.worker.buffers, cx) {
                 Poll::Pending => return Ok(None),
                 Poll::Ready(Ok(count)) if count > 0 => self.progress.received += count as u64,

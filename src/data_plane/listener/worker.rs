@@ -3,6 +3,7 @@
 use super::buffer::Buffers;
 use super::date::DateCache;
 use super::pipeline::Pipeline;
+use super::spool::{BodyFiles, SpoolLimits};
 use crate::data_plane::upstream::{Client, Deadlines};
 use crate::http::parse::{Limits, RequestParser, ResponseParser};
 use crate::http::{HeaderEdits, RequestHead, ResponseHead};
@@ -15,12 +16,17 @@ use std::time::Duration;
 /// Limits and timeouts of client connections; the defaults are Kong's (nginx's).
 #[derive(Clone, Debug)]
 pub struct DriverSettings {
+    /// Request heads.
     pub head: Limits,
+    /// Response heads of upstreams.
+    pub response_head: Limits,
     /// For a whole request head, from its first byte; also for the first byte of a
     /// connection and for the TLS handshake.
     pub header_timeout: Duration,
     /// Between two reads of a request body.
     pub body_timeout: Duration,
+    /// For the whole access phase, where it waits.
+    pub access_timeout: Duration,
     /// Between two writes of a response.
     pub send_timeout: Duration,
     /// Between two requests.
@@ -29,18 +35,32 @@ pub struct DriverSettings {
     pub keep_alive_requests: u32,
     /// Payload of a request body in bytes; 0 is no limit.
     pub max_body: u64,
+    /// Memory and file of a request body that is buffered and larger than one read buffer.
+    pub request_spool: SpoolLimits,
+    /// Memory and file of a response that its client reads slowly.
+    pub response_spool: SpoolLimits,
 }
 
 impl Default for DriverSettings {
     fn default() -> DriverSettings {
         DriverSettings {
             head: Limits::default(),
+            response_head: Limits::whole(32 * 1024),
             header_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(60),
+            access_timeout: Duration::from_secs(60),
             send_timeout: Duration::from_secs(60),
             keep_alive_timeout: Duration::from_secs(75),
             keep_alive_requests: 10_000,
             max_body: 0,
+            request_spool: SpoolLimits {
+                memory: 64 * 1024,
+                file: u64::MAX,
+            },
+            response_spool: SpoolLimits {
+                memory: 32 * 1024,
+                file: 1 << 30,
+            },
         }
     }
 }
@@ -80,6 +100,7 @@ pub struct Worker<P: Pipeline> {
     pub deadlines: Rc<Deadlines>,
     pub buffers: Buffers,
     pub counters: Arc<ConnectionCounters>,
+    pub files: Arc<BodyFiles>,
     pub dates: DateCache,
     phase: Cell<Phase>,
     spare: RefCell<Vec<Box<Scratch<P>>>>,
@@ -91,6 +112,7 @@ impl<P: Pipeline> Worker<P> {
         upstreams: Client,
         settings: DriverSettings,
         counters: Arc<ConnectionCounters>,
+        files: Arc<BodyFiles>,
     ) -> Worker<P> {
         Worker {
             pipeline,
@@ -99,6 +121,7 @@ impl<P: Pipeline> Worker<P> {
             deadlines: Rc::default(),
             buffers: Buffers::default(),
             counters,
+            files,
             dates: DateCache::default(),
             phase: Cell::default(),
             spare: RefCell::default(),
@@ -123,7 +146,7 @@ impl<P: Pipeline> Worker<P> {
                 request: RequestHead::default(),
                 request_parser: RequestParser::new(self.settings.head),
                 response: ResponseHead::default(),
-                response_parser: ResponseParser::new(self.settings.head),
+                response_parser: ResponseParser::new(self.settings.response_head),
                 edits: HeaderEdits::default(),
                 out: Vec::with_capacity(2048),
             })

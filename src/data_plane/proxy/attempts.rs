@@ -29,12 +29,11 @@ pub fn next_attempt(
     settings: &ProxySettings,
     profiles: &mut TlsProfiles,
 ) -> Result<Attempt, Reply> {
-    let Some(current) = exchange.current.take() else {
-        return Err(own_error(exchange, 500, UNEXPECTED));
-    };
-    let attempt = attempt_with(exchange, &current, failed, settings, profiles);
-    exchange.current = Some(current);
-    attempt
+    exchange
+        .with_current(|exchange, current| {
+            attempt_with(exchange, current, failed, settings, profiles)
+        })
+        .unwrap_or_else(|| Err(own_error(exchange, 500, UNEXPECTED)))
 }
 
 fn attempt_with(
@@ -59,7 +58,7 @@ fn attempt_with(
     let passed_over = upstream.is_some() && failed == Some(AttemptError::Resolve);
     match failed {
         Some(_) if passed_over => exchange.tries.count -= 1,
-        Some(failed) => check_retry(exchange, matched, service, failed, settings)?,
+        Some(failed) => check_retry(exchange, service, failed, settings)?,
         None => {}
     }
     let peer = match upstream {
@@ -95,7 +94,6 @@ fn attempt_with(
         connect_timeout: service.connect_timeout,
         write_timeout: service.write_timeout,
         read_timeout: service.read_timeout,
-        request_buffering: matched.route.request_buffering,
     })
 }
 
@@ -130,7 +128,6 @@ pub fn give_up(exchange: &Exchange, failed: AttemptError, settings: &ProxySettin
 /// Ends the request when the failed attempt must not be repeated.
 fn check_retry(
     exchange: &mut Exchange,
-    matched: &Matched,
     service: &CompiledService,
     failed: AttemptError,
     settings: &ProxySettings,
@@ -145,7 +142,6 @@ fn check_retry(
         method: exchange.head.method(),
         count,
         retries: service.retries,
-        request_buffering: matched.route.request_buffering,
     };
     match next(failed, &attempted) {
         Next::Retry => Ok(()),

@@ -74,6 +74,8 @@ pub struct Exchange {
     pub identity: Identity,
     /// The plugins of this request, in order; filled during access.
     pub plugins: Vec<Arc<PluginInstance>>,
+    /// All of them are: the access phase is over, or will not come.
+    pub collected: bool,
     /// Path and query for the upstream.
     pub uri: Vec<u8>,
     pub tries: Tries,
@@ -105,6 +107,7 @@ impl Exchange {
         self.request_edits.clear();
         self.response_edits.clear();
         self.query = None;
+        self.collected = false;
         self.uri.clear();
         self.tries.count = 0;
         self.tries.observed = false;
@@ -124,6 +127,27 @@ impl Exchange {
         self.identity = Identity::default();
         self.body = None;
         self.new_body = None;
+    }
+
+    /// Runs what reads `current` and changes the rest. `current` is back in its place afterwards,
+    /// even after a panic, so that the request still reaches its log phase.
+    pub fn with_current<T>(&mut self, run: impl FnOnce(&mut Exchange, &Current) -> T) -> Option<T> {
+        struct Loan<'a> {
+            exchange: &'a mut Exchange,
+            current: Option<Current>,
+        }
+        impl Drop for Loan<'_> {
+            fn drop(&mut self) {
+                self.exchange.current = self.current.take();
+            }
+        }
+        let current = self.current.take();
+        let loan = &mut Loan {
+            exchange: self,
+            current,
+        };
+        let current = loan.current.as_ref()?;
+        Some(run(loan.exchange, current))
     }
 
     /// The normalised path; empty when it could not be normalised.

@@ -1,22 +1,24 @@
 //! What the router and the header rules want to know of a request.
 
 use super::settings::ProxySettings;
+use super::trusted::RealIpSource;
 use crate::data_plane::listener::pipeline::Connection;
 use crate::data_plane::router::{HeaderLookup, same_header};
 use crate::http::{HeaderIndex, RequestHead, host_without_port};
 use std::net::SocketAddr;
 
-/// Headers that the router reads at most (`lua_max_req_headers`); more are still forwarded.
-const MAX_HEADERS: usize = 100;
-
 /// Request headers for the router.
-pub struct RouterHeaders<'a>(pub &'a HeaderIndex);
+pub struct RouterHeaders<'a> {
+    pub headers: &'a HeaderIndex,
+    /// So many are read (`lua_max_req_headers`); more are still forwarded.
+    pub most: usize,
+}
 
 impl HeaderLookup for RouterHeaders<'_> {
     fn any_value(&self, name: &str, test: &mut dyn FnMut(&[u8]) -> bool) -> bool {
-        self.0
+        self.headers
             .iter()
-            .take(MAX_HEADERS)
+            .take(self.most)
             .any(|(found, value)| same_header(found, name) && test(value))
     }
 }
@@ -48,9 +50,12 @@ impl Client {
         let trusted = settings.trust.trusts(peer.ip());
         Client {
             peer,
-            address: match trusted {
-                true => settings.trust.client_of(peer, &head.headers),
-                false => peer,
+            address: match (trusted, connection.client) {
+                (true, Some(client)) if settings.trust.source == RealIpSource::ProxyProtocol => {
+                    canonical(client)
+                }
+                (true, _) => settings.trust.client_of(peer, &head.headers),
+                (false, _) => peer,
             },
             trusted,
             https: connection.tls.is_some(),
@@ -138,7 +143,10 @@ mod tests {
     fn the_router_sees_a_hundred_headers() {
         let lines: String = (0..101).map(|n| format!("X-{n}: v\r\n")).collect();
         let head = request_head(&format!("GET / HTTP/1.1\r\n{lines}"));
-        let headers = RouterHeaders(&head.headers);
+        let headers = RouterHeaders {
+            headers: &head.headers,
+            most: 100,
+        };
         assert!(headers.any_value("x-99", &mut |value| value == b"v"));
         assert!(!headers.any_value("x-100", &mut |_| true));
         assert!(!headers.any_value("x-1", &mut |value| value == b"w"));

@@ -13,6 +13,7 @@ mod failure_log;
 mod gates;
 mod hop_by_hop;
 mod negotiation;
+mod panics;
 mod passive;
 mod plugin_run;
 mod record;
@@ -32,20 +33,22 @@ mod tests;
 
 pub use clock::{Clock, SystemClock};
 pub use exchange::Exchange;
+pub use panics::PluginPanics;
 pub use record::Recorder;
 pub use request_headers::PRODUCT;
 pub use settings::{ProxySettings, ResponseTokens};
 pub use trusted::{RealIpSource, Trust};
 
 use crate::data_plane::listener::pipeline::{
-    Attempt, AttemptError, Connection, Outcome, Pipeline, Refusal, Reply, Upgrade, Verdict,
+    Attempt, AttemptError, Buffering, Connection, Outcome, Pipeline, Refusal, Reply, Upgrade,
+    Verdict,
 };
 use crate::data_plane::router::{Facts, Scratch, Snapshot, path};
 use crate::http::{HeaderEdits, RequestHead, ResponseHead, Version};
 use crate::plugins::Timestamp;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use errors::{Asked, default_message, engine, engine_page, engine_with, negotiated};
+use errors::{Asked, default_message, engine, engine_page, engine_with, negotiated, plain_json};
 use exchange::{Current, Start};
 use facts::{Client, RouterHeaders};
 use failure_log::FailureLog;
@@ -181,6 +184,7 @@ impl<R: Recorder, C: Clock> Proxy<R, C> {
         let default_type = &self.settings.error_default_type;
         match refusal {
             Refusal::NotImplemented | Refusal::VersionNotSupported => engine_page(status),
+            Refusal::Internal => plain_json(status, plugin_run::UNEXPECTED),
             // nginx's own status for it; clients get 400 with its message.
             Refusal::HeaderTooLarge => {
                 let message = default_message(494);
@@ -221,7 +225,8 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
         self.start(exchange, connection, head);
         if let Some(mut current) = exchange.current.take() {
             let scratch = &mut self.worker.borrow_mut().scratch;
-            find_route(exchange, &mut current, connection, scratch);
+            let most_headers = self.settings.max_req_headers;
+            find_route(exchange, &mut current, connection, most_headers, scratch);
             exchange.current = Some(current);
         }
     }
@@ -244,11 +249,12 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
 
     async fn access(&self, exchange: &mut Exchange) -> Verdict {
         if let Some(reply) = self.before_access(exchange) {
-            plugin_run::collect_global(exchange);
+            plugin_run::collect_rest(exchange);
             return Verdict::Respond(reply);
         }
-        let default_type = &self.settings.error_default_type;
-        if let Some(reply) = plugin_run::access(exchange, default_type, &self.clock).await {
+        let answer = plugin_run::access(exchange, &self.settings, &self.clock).await;
+        exchange.collected = true;
+        if let Some(reply) = answer {
             return Verdict::Respond(reply);
         }
         if exchange.service().is_none() {
@@ -258,6 +264,14 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
         }
         write_uri(exchange);
         Verdict::Forward
+    }
+
+    fn buffering(&self, exchange: &Exchange) -> Buffering {
+        let route = exchange.matched().map(|matched| &matched.route);
+        Buffering {
+            request: route.is_none_or(|route| route.request_buffering),
+            response: route.is_none_or(|route| route.response_buffering),
+        }
     }
 
     fn attempt(
@@ -323,7 +337,12 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
         }
     }
 
-    fn response(&self, exchange: &mut Exchange, head: &mut ResponseHead, edits: &mut HeaderEdits) {
+    fn response(
+        &self,
+        exchange: &mut Exchange,
+        head: &mut ResponseHead,
+        edits: &mut HeaderEdits,
+    ) -> Result<(), Reply> {
         exchange.times.answered = self.clock.monotonic_us();
         exchange.upstream_status = head.status;
         passive::answered(exchange, head.status);
@@ -335,16 +354,26 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
             websocket: self.upgrade(exchange) == Upgrade::WebSocket,
         };
         response_headers::clean(head, edits, asked);
-        head.status = plugin_run::header_filter(exchange, Some(head), edits, head.status);
-        exchange.status = head.status;
+        let panics = &self.settings.plugin_panics;
+        let (status, filtered) =
+            plugin_run::header_filter(exchange, Some(head), edits, head.status, panics);
+        if filtered.is_err() {
+            return Err(plain_json(500, plugin_run::UNEXPECTED));
+        }
+        head.status = status;
+        exchange.status = status;
         self.own(exchange).write(head, edits);
+        Ok(())
     }
 
     fn respond(&self, exchange: &mut Exchange, reply: &mut Reply) {
         exchange.times.answered = self.clock.monotonic_us();
         let mut edits = std::mem::take(&mut exchange.response_edits);
         response_headers::take_headers(reply, &mut edits);
-        reply.status = plugin_run::header_filter(exchange, None, &mut edits, reply.status);
+        let panics = &self.settings.plugin_panics;
+        // The reply is the gateway's own: it holds nothing that a plugin had to take away.
+        (reply.status, _) =
+            plugin_run::header_filter(exchange, None, &mut edits, reply.status, panics);
         exchange.status = reply.status;
         self.own(exchange)
             .write(&ResponseHead::default(), &mut edits);
@@ -374,10 +403,7 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
     }
 
     fn refuse_body(&self, exchange: &mut Exchange, refusal: Refusal) -> Reply {
-        // Refused before access: nothing was collected yet.
-        if exchange.plugins.is_empty() {
-            plugin_run::collect_global(exchange);
-        }
+        plugin_run::collect_rest(exchange);
         let id = exchange.request_id.as_str();
         let reply = self.refusal(refusal, &Asked::of(&exchange.head), id);
         Reply {
@@ -387,8 +413,10 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
     }
 
     fn finish(&self, exchange: &mut Exchange, outcome: Outcome) {
+        plugin_run::collect_rest(exchange);
         if !exchange.plugins.is_empty() {
-            plugin_run::log(exchange, Timestamp(self.clock.epoch_ms()));
+            let now = Timestamp(self.clock.epoch_ms());
+            plugin_run::log(exchange, now, &self.settings.plugin_panics);
         }
         let now = self.clock.monotonic_us();
         if let Some(record) = record_of(exchange, outcome, now) {
@@ -404,6 +432,7 @@ fn find_route(
     exchange: &mut Exchange,
     current: &mut Current,
     connection: &Connection,
+    most_headers: usize,
     scratch: &mut Scratch,
 ) {
     let raw = exchange.head.path();
@@ -425,7 +454,10 @@ fn find_route(
         path: exchange.path(),
         https: client.https,
         sni: tls.and_then(|tls| tls.sni.as_deref()),
-        headers: &RouterHeaders(&exchange.head.headers),
+        headers: &RouterHeaders {
+            headers: &exchange.head.headers,
+            most: most_headers,
+        },
         src: (client.address.ip(), client.address.port()),
         dst_port: client.port,
     };
@@ -468,7 +500,9 @@ fn status_of(refusal: Refusal) -> u16 {
         Refusal::BodyTooLarge => 413,
         Refusal::MethodNotAllowed => 405,
         Refusal::ExpectationFailed => 417,
+        Refusal::Internal => 500,
         Refusal::NotImplemented => 501,
+        Refusal::NoRoom => 503,
         Refusal::VersionNotSupported => 505,
     }
 }

@@ -3,6 +3,8 @@
 use super::clock::Clock;
 use super::errors::{Asked, negotiated, of_status, plain_json};
 use super::exchange::{Current, Exchange, entities, plugin_protocol};
+use super::panics::PluginPanics;
+use super::settings::ProxySettings;
 use crate::data_plane::router::{CompiledConsumer, Plan, PluginFactory, PluginInstance, Snapshot};
 use crate::http::{HeaderEdits, Reply, ResponseHead};
 use crate::model;
@@ -11,8 +13,13 @@ use crate::plugins::{
     Timestamp,
 };
 use bytes::Bytes;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::task::Poll;
 use uuid::Uuid;
+
+/// What a client is told of a plugin that failed.
+pub const UNEXPECTED: &str = "An unexpected error occurred";
 
 impl PluginFactory for Factory {
     fn build(&self, plugin: &model::Plugin) -> Result<Arc<dyn Handler>, String> {
@@ -65,23 +72,11 @@ pub fn body_limit(exchange: &Exchange) -> Option<usize> {
 /// must not count into a window that is over.
 pub async fn access(
     exchange: &mut Exchange,
-    error_default_type: &str,
-    clock: &impl Clock,
-) -> Option<Reply> {
-    let current = exchange.current.take()?;
-    let answer = access_with(exchange, &current, error_default_type, clock).await;
-    exchange.current = Some(current);
-    answer
-}
-
-async fn access_with(
-    exchange: &mut Exchange,
-    current: &Current,
-    error_default_type: &str,
+    settings: &ProxySettings,
     clock: &impl Clock,
 ) -> Option<Reply> {
     let mut consumer = None;
-    let mut plugins = plan(current, consumer);
+    let mut plugins = plan(exchange.current.as_ref()?, consumer);
     if plugins.is_empty() {
         return None;
     }
@@ -95,22 +90,51 @@ async fn access_with(
         if answer.is_some() {
             continue;
         }
-        let flow = {
-            let mut context = context(exchange, current, now);
-            match instance.handler.access(&mut context) {
-                Access::Ready(flow) => flow,
-                Access::Pending(flow) => flow.await,
+        answer = match run_access(exchange, &instance, now).await {
+            Ok(flow) => reply_of(flow, exchange, &instance, &settings.error_default_type),
+            Err(Panicked) => {
+                let panics = &settings.plugin_panics;
+                panics.report(&instance.name, "access", exchange.request_id.as_str());
+                Some(plain_json(500, UNEXPECTED))
             }
         };
-        answer = reply_of(flow, exchange, &instance, error_default_type);
         let found = exchange.identity.consumer.as_ref().map(|found| found.id);
         if found != consumer {
             consumer = found;
-            plugins = plan(current, consumer);
+            plugins = plan(exchange.current.as_ref()?, consumer);
             next = plugins.partition_point(|other| order(other) >= order(&instance));
         }
     }
     answer
+}
+
+async fn run_access(
+    exchange: &mut Exchange,
+    instance: &PluginInstance,
+    now: Timestamp,
+) -> Result<Flow, Panicked> {
+    let Some(mut context) = context(exchange, now) else {
+        return Ok(Flow::Continue);
+    };
+    match isolated(|| instance.handler.access(&mut context))? {
+        Access::Ready(flow) => Ok(flow),
+        Access::Pending(mut flow) => {
+            std::future::poll_fn(|cx| match isolated(|| flow.as_mut().poll(cx)) {
+                Ok(polled) => polled.map(Ok),
+                Err(panicked) => Poll::Ready(Err(panicked)),
+            })
+            .await
+        }
+    }
+}
+
+/// A plugin has panicked; the panic hook has told where.
+pub struct Panicked;
+
+/// Runs a part of a plugin: what it does to itself is no harm to anybody else. The state it
+/// shares with other requests is its own to keep sound.
+fn isolated<T>(run: impl FnOnce() -> T) -> Result<T, Panicked> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|_| Panicked)
 }
 
 /// A request that ends before access has the global plugins alone in its later phases.
@@ -121,6 +145,21 @@ pub fn collect_global(exchange: &mut Exchange) {
     let protocol = plugin_protocol(current.client.https);
     let plan = current.snapshot.plugins_for(None, None, None, protocol);
     exchange.plugins.extend(plan.iter().cloned());
+}
+
+/// The later phases of a request that ends before its access phase does have all its plugins
+/// all the same; those of a request that ends before access have the global ones.
+pub fn collect_rest(exchange: &mut Exchange) {
+    if std::mem::replace(&mut exchange.collected, true) {
+        return;
+    }
+    let (Some(current), Some(last)) = (&exchange.current, exchange.plugins.last()) else {
+        return collect_global(exchange);
+    };
+    let consumer = exchange.identity.consumer.as_ref().map(|found| found.id);
+    let plugins = plan(current, consumer);
+    let next = plugins.partition_point(|other| order(other) >= order(last));
+    exchange.plugins.extend(plugins.iter().skip(next).cloned());
 }
 
 /// Larger runs first.
@@ -164,71 +203,80 @@ fn reply_of(
         Flow::Fail(reason) => {
             let (plugin, request_id) = (&*instance.name, exchange.request_id.as_str());
             tracing::error!(plugin, request_id, %reason, "plugin failed");
-            Some(plain_json(500, "An unexpected error occurred"))
+            Some(plain_json(500, UNEXPECTED))
         }
     }
 }
 
 /// The header phase over every collected plugin. `head` is `None` for the gateway's own
 /// answers. Returns the status, which plugins may change.
+///
+/// # Errors
+/// A plugin has panicked. The others ran, but its own work is not done: a response that it may
+/// have had to change must not pass.
 pub fn header_filter(
     exchange: &mut Exchange,
     head: Option<&ResponseHead>,
     edits: &mut HeaderEdits,
     status: u16,
-) -> u16 {
+    panics: &PluginPanics,
+) -> (u16, Result<(), Panicked>) {
+    let mut status = status;
+    let mut outcome = Ok(());
     if exchange.plugins.is_empty() {
-        return status;
+        return (status, outcome);
     }
-    let Some(current) = exchange.current.take() else {
-        return status;
-    };
     let now = exchange.answered_at();
     let plugins = std::mem::take(&mut exchange.plugins);
-    let mut status = status;
     std::mem::swap(&mut exchange.response_edits, edits);
     for instance in &plugins {
-        let mut context = context(exchange, &current, now);
+        let Some(mut context) = context(exchange, now) else {
+            break;
+        };
         context.response = Some(Response {
             status: &mut status,
             head,
         });
-        instance.handler.header_filter(&mut context);
+        if isolated(|| instance.handler.header_filter(&mut context)).is_err() {
+            panics.report(
+                &instance.name,
+                "header_filter",
+                exchange.request_id.as_str(),
+            );
+            outcome = Err(Panicked);
+        }
     }
     std::mem::swap(&mut exchange.response_edits, edits);
     exchange.plugins = plugins;
-    exchange.current = Some(current);
-    status
+    (status, outcome)
 }
 
 /// The log phase.
-pub fn log(exchange: &mut Exchange, now: Timestamp) {
-    if exchange.plugins.is_empty() {
-        return;
-    }
-    let Some(current) = exchange.current.take() else {
-        return;
-    };
+pub fn log(exchange: &mut Exchange, now: Timestamp, panics: &PluginPanics) {
     let plugins = std::mem::take(&mut exchange.plugins);
     let mut status = exchange.status;
     for instance in &plugins {
-        let mut context = context(exchange, &current, now);
+        let Some(mut context) = context(exchange, now) else {
+            break;
+        };
         context.response = Some(Response {
             status: &mut status,
             head: None,
         });
-        instance.handler.log(&context);
+        if isolated(|| instance.handler.log(&context)).is_err() {
+            panics.report(&instance.name, "log", exchange.request_id.as_str());
+        }
     }
     exchange.plugins = plugins;
-    exchange.current = Some(current);
 }
 
-/// The request as a plugin sees it. The exchange's own `current` is out on loan.
-fn context<'a>(exchange: &'a mut Exchange, current: &'a Current, now: Timestamp) -> Context<'a> {
+/// The request as a plugin sees it; `None` where no request has begun.
+fn context(exchange: &mut Exchange, now: Timestamp) -> Option<Context<'_>> {
+    let current = exchange.current.as_ref()?;
     let peer = exchange.peer(&current.client);
     let matched = current.matched.as_ref();
     let entities = matched.map(entities);
-    Context {
+    Some(Context {
         head: &exchange.head,
         request_edits: &mut exchange.request_edits,
         query: &mut exchange.query,
@@ -245,5 +293,5 @@ fn context<'a>(exchange: &'a mut Exchange, current: &'a Current, now: Timestamp)
         request_id: exchange.request_id.as_str(),
         now,
         response: None,
-    }
+    })
 }

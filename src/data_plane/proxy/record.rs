@@ -20,6 +20,8 @@ impl Recorder for telemetry_buffer::Recorder {
 
 /// The status of a request whose client went away before the response began.
 const CLIENT_CLOSED: u16 = 499;
+/// The status of a request that the gateway dropped before the response began.
+const ABORTED: u16 = 500;
 
 /// The record of a request that ended at `now` (microseconds of the worker's clock).
 pub fn record_of(exchange: &Exchange, outcome: Outcome, now: u64) -> Option<Record> {
@@ -52,6 +54,7 @@ pub fn record_of(exchange: &Exchange, outcome: Outcome, now: u64) -> Option<Reco
         gateway_us: micros(times.begun, gateway_end),
         upstream_us: answered_by_upstream.then(|| micros(times.balanced, answered)),
         status: match exchange.status {
+            0 if outcome.aborted => ABORTED,
             0 => CLIENT_CLOSED,
             status => status,
         },

@@ -10,8 +10,6 @@ pub struct Attempted<'a> {
     pub count: u32,
     /// Attempts allowed after the first.
     pub retries: u32,
-    /// The route buffers request bodies, so that they can be sent again.
-    pub request_buffering: bool,
 }
 
 /// What follows a failed attempt.
@@ -23,7 +21,8 @@ pub enum Next {
 }
 
 /// nginx's `proxy_next_upstream error timeout`: everything that failed before a response
-/// head, but nothing that was sent and must not happen twice.
+/// head, but nothing that was sent and must not happen twice. Whether the body is still there
+/// is the driver's to know: it does not ask when a part of it is gone.
 pub fn next(failed: AttemptError, attempted: &Attempted<'_>) -> Next {
     let sent = match failed {
         AttemptError::Resolve | AttemptError::Connect | AttemptError::ConnectTimeout => false,
@@ -31,8 +30,7 @@ pub fn next(failed: AttemptError, attempted: &Attempted<'_>) -> Next {
         AttemptError::BadResponse => return Next::GiveUp(status_of(failed)),
     };
     let repeatable = !matches!(attempted.method, b"POST" | b"LOCK" | b"PATCH");
-    let may_repeat = !sent || (repeatable && attempted.request_buffering);
-    match may_repeat && attempted.count <= attempted.retries {
+    match (!sent || repeatable) && attempted.count <= attempted.retries {
         true => Next::Retry,
         false => Next::GiveUp(status_of(failed)),
     }
@@ -54,34 +52,27 @@ mod tests {
     #[test]
     fn what_was_sent_decides() {
         use AttemptError::*;
-        let check = |failed: AttemptError, method: &str, buffered: bool, expected: Next| {
+        let check = |failed: AttemptError, method: &str, expected: Next| {
             let attempted = Attempted {
                 method: method.as_bytes(),
                 count: 1,
                 retries: 5,
-                request_buffering: buffered,
             };
-            assert_eq!(
-                next(failed, &attempted),
-                expected,
-                "{failed:?} {method} {buffered}"
-            );
+            assert_eq!(next(failed, &attempted), expected, "{failed:?} {method}");
         };
         let (yes, no) = (true, false);
-        check(Connect, "POST", no, Next::Retry);
-        check(ConnectTimeout, "PATCH", no, Next::Retry);
-        check(Resolve, "POST", yes, Next::Retry);
-        check(Reset { sent: no }, "POST", no, Next::Retry);
-        check(Reset { sent: yes }, "POST", yes, Next::GiveUp(502));
-        check(Reset { sent: yes }, "LOCK", yes, Next::GiveUp(502));
-        check(Reset { sent: yes }, "PATCH", yes, Next::GiveUp(502));
-        check(Timeout { sent: yes }, "POST", yes, Next::GiveUp(504));
+        check(Connect, "POST", Next::Retry);
+        check(ConnectTimeout, "PATCH", Next::Retry);
+        check(Resolve, "POST", Next::Retry);
+        check(Reset { sent: no }, "POST", Next::Retry);
+        check(Reset { sent: yes }, "POST", Next::GiveUp(502));
+        check(Reset { sent: yes }, "LOCK", Next::GiveUp(502));
+        check(Reset { sent: yes }, "PATCH", Next::GiveUp(502));
+        check(Timeout { sent: yes }, "POST", Next::GiveUp(504));
         for method in ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "FOO"] {
-            check(Reset { sent: yes }, method, yes, Next::Retry);
-            check(Timeout { sent: yes }, method, yes, Next::Retry);
-            check(Reset { sent: yes }, method, no, Next::GiveUp(502));
-            check(Timeout { sent: yes }, method, no, Next::GiveUp(504));
-            check(BadResponse, method, yes, Next::GiveUp(502));
+            check(Reset { sent: yes }, method, Next::Retry);
+            check(Timeout { sent: yes }, method, Next::Retry);
+            check(BadResponse, method, Next::GiveUp(502));
         }
     }
 
@@ -92,7 +83,6 @@ mod tests {
                 method: b"GET",
                 count,
                 retries,
-                request_buffering: true,
             };
             let found = next(AttemptError::Connect, &attempted);
             assert_eq!(found, expected, "{count} of {retries}");

@@ -1,5 +1,6 @@
 //! What the proxy needs of the node's settings.
 
+use super::panics::PluginPanics;
 use super::trusted::Trust;
 use rustls::RootCertStore;
 use rustls::sign::CertifiedKey;
@@ -21,12 +22,18 @@ pub struct ProxySettings {
     pub error_default_type: String,
     /// `nginx_http_charset`: appended to textual content types; `None` for `off`.
     pub charset: Option<String>,
+    /// `lua_max_req_headers`: request headers that the router looks at.
+    pub max_req_headers: usize,
     /// `port_maps`: listener port to the port that clients see.
     pub port_maps: HashMap<u16, u16>,
     /// `nginx_proxy_proxy_ssl_verify`: for services that do not say.
     pub tls_verify: bool,
+    /// `nginx_proxy_proxy_ssl_verify_depth`: likewise.
+    pub tls_verify_depth: u32,
     /// `lua_ssl_trusted_certificate`: whom services without authorities of their own trust.
     pub trusted_roots: Arc<RootCertStore>,
+    /// Where panics of plugins are counted.
+    pub plugin_panics: PluginPanics,
     /// `client_ssl_cert`: for services and upstreams without a certificate of their own.
     pub client_certificate: Option<Arc<CertifiedKey>>,
 }
@@ -40,9 +47,12 @@ impl Default for ProxySettings {
             allow_debug_header: false,
             error_default_type: "text/plain".to_owned(),
             charset: Some("UTF-8".to_owned()),
+            max_req_headers: 100,
             port_maps: HashMap::new(),
             tls_verify: false,
+            tls_verify_depth: 1,
             trusted_roots: Arc::new(RootCertStore::empty()),
+            plugin_panics: PluginPanics::default(),
             client_certificate: None,
         }
     }

@@ -66,6 +66,7 @@ pub fn connection() -> Connection {
     Connection {
         peer: "127.0.0.1:5000".parse().expect("an address"),
         local: "127.0.0.1:8000".parse().expect("an address"),
+        client: None,
         tls: None,
     }
 }
@@ -226,7 +227,8 @@ impl Harness {
         let mut head = response_head(text);
         let mut edits = HeaderEdits::default();
         self.proxy
-            .response(&mut self.exchange, &mut head, &mut edits);
+            .response(&mut self.exchange, &mut head, &mut edits)
+            .expect("it passes");
         let lines = edits.apply(&head.headers).map(|(name, value)| {
             let text = |bytes| String::from_utf8_lossy(bytes);
             format!("{}: {}", text(name), text(value))

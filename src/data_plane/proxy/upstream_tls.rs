@@ -145,18 +145,23 @@ impl TlsProfiles {
 impl Profile {
     fn build(parts: Parts, settings: &ProxySettings) -> Result<Profile, TlsError> {
         let verify = parts.service.tls_verify.unwrap_or(settings.tls_verify);
+        let depth = parts.service.tls_verify_depth;
+        let depth = depth.unwrap_or(settings.tls_verify_depth);
         let key = match &parts.certificate {
             Some(certificate) => certificate.keys.first(),
             None => settings.client_certificate.as_ref(),
         };
         let trust = match verify {
-            true => Trust::Verify(parts.roots(settings)?),
+            true => Trust::Verify {
+                roots: parts.roots(settings)?,
+                depth: Some(depth),
+            },
             false => Trust::Anyone,
         };
         let failed = |error: rustls::Error| TlsError::Config(error.to_string());
         let mut config = client_config(trust, key).map_err(failed)?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let digest = digest_of(&parts, key, verify);
+        let digest = digest_of(&parts, key, verify.then_some(depth));
         Ok(Profile {
             parts,
             config: Arc::new(config),
@@ -196,10 +201,11 @@ impl Profile {
     }
 }
 
-/// What makes one profile unlike another; equal content gives equal digests on every worker.
-fn digest_of(parts: &Parts, key: Option<&Arc<CertifiedKey>>, verify: bool) -> [u8; 32] {
+/// What makes one profile unlike another, `depth` if it is verified; equal content gives equal digests on every worker.
+fn digest_of(parts: &Parts, key: Option<&Arc<CertifiedKey>>, depth: Option<u32>) -> [u8; 32] {
     let mut digest = Sha256::new();
-    digest.update([u8::from(verify)]);
+    digest.update([u8::from(depth.is_some())]);
+    digest.update(depth.unwrap_or_default().to_be_bytes());
     let chain = key.map(|key| key.cert.as_slice()).unwrap_or_default();
     let authorities = parts.authorities.iter().map(|ca| &ca.certificate);
     for (kind, certificate) in chain

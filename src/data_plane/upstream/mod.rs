@@ -11,7 +11,7 @@ mod tls;
 pub use deadline::{Deadline, Deadlines, Elapsed};
 pub use pool::{Pool, PoolKey, PoolLimits};
 pub use resolve::Resolver;
-pub use stream::Stream;
+pub use stream::{Stream, keep_alive};
 pub use tls::{Trust, client_config};
 
 use crate::data_plane::listener::pipeline::{Attempt, AttemptError, UpstreamTls};

@@ -23,6 +23,13 @@ pub struct Limits {
     pub head: usize,
 }
 
+impl Limits {
+    /// A head of this size, and no other limit for its lines.
+    pub fn whole(head: usize) -> Limits {
+        Limits { line: head, head }
+    }
+}
+
 impl Default for Limits {
     /// nginx's `large_client_header_buffers 4 8k`, which Kong keeps.
     fn default() -> Limits {

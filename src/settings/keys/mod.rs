@@ -183,6 +183,6 @@ mod tests {
         assert!(in_family("vault_env_prefix"));
         assert!(!in_family("nginx_http_"));
         assert!(!in_family("nginx_gzip"));
-        assert!(find("nginx_http_charset").is_some_and(|k| k.effect == Effect::None));
+        assert!(find("nginx_http_ssl_dhparam").is_some_and(|k| k.effect == Effect::None));
     }
 }

@@ -6,14 +6,21 @@ use super::*;
 const REPLY: &str = "GET /reply HTTP/1.1\r\nHost: h\r\n\r\n";
 
 #[test]
-fn a_panic_ends_its_connection_only() {
+fn trial_29_a_panic_is_answered_finished_and_ends_its_connection_only() {
     run(async {
-        let gateway = setup(&[]).start();
+        let mut gateway = setup(&[]).start();
         let mut other = gateway.client().await;
         other.ask(REPLY).await;
+        assert_eq!(gateway.outcome().await.refused, None);
         let mut client = gateway.client().await;
-        client.send("GET /panic HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        let response = client.ask("GET /panic HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        assert_eq!(response.text(), "Internal ");
         assert_eq!(client.rest().await, b"");
+        let outcome = gateway.outcome().await;
+        assert_eq!(
+            (outcome.refused, outcome.aborted),
+            (Some(Refusal::Internal), false)
+        );
         assert_eq!(other.ask(REPLY).await.text(), "hello");
         drop(other);
         assert!(gateway.handle.drain(NEVER).await);
@@ -90,7 +97,7 @@ fn a_drain_has_an_end_and_a_stop_is_one() {
                 }
             })
             .await;
-            let gateway = setup(&[address]).of_its_own().start();
+            let mut gateway = setup(&[address]).of_its_own().start();
             let mut client = gateway.client().await;
             client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
             requests.recv().await.unwrap();
@@ -100,6 +107,7 @@ fn a_drain_has_an_end_and_a_stop_is_one() {
             }
             gateway.handle.ended().await;
             assert_eq!(client.rest().await, b"");
+            assert!(gateway.outcome().await.aborted);
             assert!(
                 TcpStream::connect(gateway.handle.addresses()[0])
                     .await

@@ -1,6 +1,8 @@
 //! The driver with real sockets: a trivial pipeline, raw clients, scripted upstreams.
 
+mod bodies;
 mod connections;
+mod proxy_protocol;
 mod requests;
 mod responses;
 mod tls;
@@ -28,6 +30,7 @@ struct Plan {
     tls: Option<Arc<UpstreamTls>>,
     retries: usize,
     request_buffering: bool,
+    response_buffering: bool,
     timeout: Duration,
     connect_timeout: Duration,
     outcomes: mpsc::UnboundedSender<Outcome>,
@@ -38,6 +41,7 @@ struct TestExchange {
     request: RequestHead,
     tries: usize,
     seen: Option<Bytes>,
+    client: Option<SocketAddr>,
 }
 
 struct TestPipeline(Plan);
@@ -54,7 +58,8 @@ fn reply(status: u16, body: impl Into<Bytes>) -> Reply {
 impl Pipeline for TestPipeline {
     type Exchange = TestExchange;
 
-    fn begin(&self, exchange: &mut TestExchange, _: &Connection, head: &mut RequestHead) {
+    fn begin(&self, exchange: &mut TestExchange, connection: &Connection, head: &mut RequestHead) {
+        exchange.client = connection.client;
         std::mem::swap(&mut exchange.request, head);
         exchange.tries = 0;
         exchange.seen = None;
@@ -80,6 +85,7 @@ impl Pipeline for TestPipeline {
     async fn access(&self, exchange: &mut TestExchange) -> Verdict {
         match exchange.request.path() {
             b"/reply" => Verdict::Respond(reply(200, "hello")),
+            b"/client" => Verdict::Respond(reply(200, format!("{:?}", exchange.client))),
             b"/empty" => Verdict::Respond(reply(204, "")),
             b"/close" => Verdict::Respond(Reply {
                 close: true,
@@ -87,6 +93,13 @@ impl Pipeline for TestPipeline {
             }),
             b"/panic" => panic!("a test plugin fails"),
             _ => Verdict::Forward,
+        }
+    }
+
+    fn buffering(&self, _: &TestExchange) -> Buffering {
+        Buffering {
+            request: self.0.request_buffering,
+            response: self.0.response_buffering,
         }
     }
 
@@ -115,7 +128,6 @@ impl Pipeline for TestPipeline {
             connect_timeout: self.0.connect_timeout,
             write_timeout: self.0.timeout,
             read_timeout: self.0.timeout,
-            request_buffering: self.0.request_buffering,
         })
     }
 
@@ -146,10 +158,19 @@ impl Pipeline for TestPipeline {
         }
     }
 
-    fn response(&self, _: &mut TestExchange, head: &mut ResponseHead, edits: &mut HeaderEdits) {
+    fn response(
+        &self,
+        _: &mut TestExchange,
+        head: &mut ResponseHead,
+        edits: &mut HeaderEdits,
+    ) -> Result<(), Reply> {
         edits.add("Via", "1.1 test");
         if head.headers.get("x-set-status").is_some() {
             head.status = 418;
+        }
+        match head.headers.get("x-withheld") {
+            Some(_) => Err(reply(500, "withheld")),
+            None => Ok(()),
         }
     }
 
@@ -206,6 +227,7 @@ fn setup(upstreams: &[SocketAddr]) -> Setup {
             tls: None,
             retries: 0,
             request_buffering: true,
+            response_buffering: true,
             timeout: NEVER,
             connect_timeout: NEVER,
             outcomes: sender,
@@ -215,6 +237,7 @@ fn setup(upstreams: &[SocketAddr]) -> Setup {
             driver: DriverSettings {
                 header_timeout: NEVER,
                 body_timeout: NEVER,
+                access_timeout: NEVER,
                 send_timeout: NEVER,
                 keep_alive_timeout: NEVER,
                 ..DriverSettings::default()

@@ -1,6 +1,7 @@
 //! Responses on their way to the client.
 
 use super::*;
+use crate::http::parse::Limits;
 
 /// Sends a request to an upstream that answers with the given bytes and closes.
 async fn proxied(answer: &'static [u8], request: &str) -> (Vec<u8>, Outcome) {
@@ -189,7 +190,9 @@ fn an_early_answer_stops_the_upload() {
             std::future::pending::<()>().await;
         })
         .await;
-        let mut gateway = setup(&[address]).start();
+        let mut setup = setup(&[address]);
+        setup.plan.request_buffering = false;
+        let mut gateway = setup.start();
         let mut client = gateway.client().await;
         client
             .send("PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000000\r\n\r\n")
@@ -285,5 +288,94 @@ fn replies_of_the_gateway() {
             client.ask(request).await.header("connection"),
             Some("close")
         );
+    });
+}
+
+#[test]
+fn trial_29_a_response_that_must_not_pass_is_replaced() {
+    run(async {
+        let (address, connections) = upstream(|_, mut client| async move {
+            while !client.read.is_empty() || client.fill().await {
+                client.message().await;
+                let head =
+                    "HTTP/1.1 200 OK\r\nX-Withheld: 1\r\nSecret: 1\r\nContent-Length: 2\r\n\r\nno";
+                client.send(head).await;
+            }
+        })
+        .await;
+        let gateway = setup(&[address]).start();
+        let mut client = gateway.client().await;
+        for expected in 1..=2 {
+            let response = client
+                .ask("PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx")
+                .await;
+            assert_eq!(response.line, "HTTP/1.1 500 Internal Server Error");
+            assert_eq!(
+                (response.text(), response.header("secret")),
+                ("withheld", None)
+            );
+            // What was withheld must not be read as the next response.
+            assert_eq!(connections.load(Ordering::Relaxed), expected);
+        }
+    });
+}
+
+#[test]
+fn trial_08_the_settings_say_how_large_a_response_head_may_be() {
+    // nginx's proxy_buffer_size from compose files, the default, and what the default refuses.
+    for (limit, size, status) in [
+        (160 * 1024, 9_000, "200 OK"),
+        (160 * 1024, 150_000, "200 OK"),
+        (160 * 1024, 164_000, "502 Bad Gateway"),
+        (32 * 1024, 9_000, "200 OK"),
+        (32 * 1024, 33_000, "502 Bad Gateway"),
+    ] {
+        run(async {
+            let (address, _) = upstream(move |_, mut client| async move {
+                client.message().await;
+                let value = "x".repeat(size);
+                let head = format!("HTTP/1.1 200 OK\r\nX: {value}\r\nContent-Length: 2\r\n\r\nok");
+                client.send(head).await;
+                client.fill().await;
+            })
+            .await;
+            let mut setup = setup(&[address]);
+            setup.config.driver.response_head = Limits::whole(limit);
+            let gateway = setup.start();
+            let mut client = gateway.client().await;
+            let response = client.ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
+            assert_eq!(
+                response.line,
+                format!("HTTP/1.1 {status}"),
+                "{size} of {limit}"
+            );
+            if status == "200 OK" {
+                assert_eq!(response.header("x").map(str::len), Some(size));
+            }
+        });
+    }
+}
+
+#[test]
+fn trial_08_a_request_head_may_be_larger_than_one_buffer_where_settings_allow_it() {
+    run(async {
+        let (address, _) = upstream(echo).await;
+        let mut setup = setup(&[address]);
+        // large_client_header_buffers 4 64k
+        setup.config.driver.head = Limits {
+            line: 64 * 1024,
+            head: 256 * 1024,
+        };
+        let gateway = setup.start();
+        let mut client = gateway.client().await;
+        let line = |name: &str| format!("{name}: {}\r\n", "x".repeat(60_000));
+        let lines = [line("A"), line("B"), line("C")].concat();
+        for _ in 0..2 {
+            let response = client
+                .ask(format!("GET / HTTP/1.1\r\nHost: h\r\n{lines}\r\n"))
+                .await;
+            assert_eq!(response.line, "HTTP/1.1 200 OK");
+            assert!(response.body.len() > 180_000);
+        }
     });
 }

@@ -142,7 +142,8 @@ fn allocations(path: &str, headers: usize) -> u64 {
         block_on(proxy.access(&mut exchange));
         proxy.attempt(&mut exchange, None).expect("an address");
         proxy.write_request_head(&exchange, &mut out);
-        proxy.response(&mut exchange, &mut response, &mut edits);
+        let passed = proxy.response(&mut exchange, &mut response, &mut edits);
+        assert!(passed.is_ok());
         let written: usize = edits
             .apply(&response.headers)
             .map(|(name, _)| name.len())

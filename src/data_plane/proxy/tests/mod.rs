@@ -2,13 +2,16 @@
 
 mod allocations;
 mod beside_kong;
+mod bodies;
 mod driven;
 mod errors;
 mod health;
 mod hostile;
+mod isolation;
 mod plugins;
 mod recorded;
 mod requests;
 mod responses;
 mod retries;
+mod running;
 mod tls;

@@ -45,7 +45,8 @@ fn a_request_goes_to_its_service() {
         ("10.0.0.1", 19000)
     );
     assert!(attempt.tls.is_none());
-    assert!(attempt.request_buffering);
+    let buffering = proxy.proxy.buffering(&proxy.exchange);
+    assert!(buffering.request && buffering.response);
     let lines = proxy.upstream_request();
     let id = proxy.exchange.request_id.as_str().to_owned();
     assert_eq!(

@@ -84,13 +84,24 @@ fn attempts_end_after_the_retries() {
 }
 
 #[test]
-fn an_unbuffered_body_is_sent_once() {
+fn beside_04_without_buffering_the_same_methods_are_tried_again() {
     let mut proxy = proxy(json!({"host": "10.0.0.1"}), &[]);
-    let request = "PUT /u HTTP/1.1\r\nHost: a\r\n";
     let sent = AttemptError::Reset { sent: true };
-    assert_eq!(fail_all(&mut proxy, request, sent).0, 1);
-    proxy.finish();
-    assert_eq!(fail_all(&mut proxy, request, AttemptError::Connect).0, 6);
+    for (method, failed, attempts) in [
+        ("GET", sent, 6),
+        ("PUT", sent, 6),
+        ("PUT", AttemptError::Timeout { sent: true }, 6),
+        ("POST", sent, 1),
+        ("POST", AttemptError::Connect, 6),
+    ] {
+        let request = format!("{method} /u HTTP/1.1\r\nHost: a\r\n");
+        assert_eq!(
+            fail_all(&mut proxy, &request, failed).0,
+            attempts,
+            "{method} {failed:?}"
+        );
+        proxy.finish();
+    }
 }
 
 #[test]

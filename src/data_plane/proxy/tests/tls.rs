@@ -90,6 +90,12 @@ fn equal_profiles_are_shared_and_others_are_not() {
     let verified = profile(&mut verified, REQUEST);
     assert_ne!(first.profile, verified.profile);
 
+    // A chain that is long enough for one service may be too long for another.
+    let deeper =
+        json!({"tls_verify": true, "tls_verify_depth": 3, "ca_certificates": [Uuid::from_u128(8)]});
+    let mut deeper = proxy(deeper, vec![ca.clone()]);
+    assert_ne!(verified.profile, profile(&mut deeper, REQUEST).profile);
+
     let client = json!({"client_certificate": reference(9)});
     let mut client = proxy(client, vec![certificate(9)]);
     let client = profile(&mut client, REQUEST);

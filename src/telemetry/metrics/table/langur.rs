@@ -17,6 +17,12 @@ pub const REVISION_IN_EFFECT: Metric = gauge(
     "data plane, once it has a configuration",
     "Revision of the configuration that serves requests",
 );
+pub const PLUGIN_PANICS: Metric = counter(
+    "langur_plugin_panics_total",
+    &["plugin"],
+    DATA_PLANE,
+    "Panics of plugins, each of which cost one request a 500 or its log phase",
+);
 pub const QUARANTINED: Metric = gauge(
     "langur_quarantined_entities",
     &[],

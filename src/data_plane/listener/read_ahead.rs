@@ -1,0 +1,245 @@
+//! A response whose client reads more slowly than the upstream sends: it is read ahead, so that
+//! the upstream's connection is free for others. What is read waits in memory, then in a file;
+//! when both are full, the upstream waits for the client.
+
+use super::buffer::{self, Buffer};
+use super::download::{Ending, Framed, Read, decode, frame};
+use super::downstream::{Downstream, poll_write_parts};
+use super::pipeline::{Attempt, Pipeline};
+use super::spool::{Keep, Spool};
+use super::upload::Upstream;
+use super::worker::Worker;
+use crate::data_plane::upstream::Deadline;
+use crate::http::BodyDecoder;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// What is known of the response at the moment when its client turned out to be slow.
+pub struct Rest<'a> {
+    pub attempt: &'a Attempt,
+    pub framed: Framed,
+    pub decoder: BodyDecoder,
+    pub upstream: Upstream,
+    /// The connection can carry another request after this response.
+    pub reusable: bool,
+    /// Bytes that come before all others.
+    pub first: Vec<u8>,
+}
+
+pub struct ReadAhead<'a, P: Pipeline, S> {
+    worker: &'a Worker<P>,
+    client: &'a mut Downstream<S>,
+    attempt: &'a Attempt,
+    framed: Framed,
+    decoder: BodyDecoder,
+    /// `None` when everything was read of it, or nothing more is to be expected.
+    upstream: Option<Upstream>,
+    reusable: bool,
+    buffer: Option<Buffer>,
+    /// Runs while the upstream is waited for; the client's own is for the client.
+    reading: Deadline,
+    reading_armed: bool,
+    writing_armed: bool,
+    /// The upstream's part ended before the body was complete.
+    cut: bool,
+    spool: Spool,
+    /// The piece that is being sent: these bytes, so many of the spool, and the suffix.
+    prefix: Vec<u8>,
+    length: usize,
+    suffix: &'static [u8],
+    written: usize,
+    /// The piece is the last one.
+    last: bool,
+}
+
+/// What one step came to.
+#[derive(PartialEq, Eq)]
+enum Step {
+    /// There is nothing to be sent.
+    Idle,
+    /// The client does not take more now.
+    Blocked,
+    Done,
+}
+
+impl<'a, P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> ReadAhead<'a, P, S> {
+    pub fn new(
+        worker: &'a Worker<P>,
+        client: &'a mut Downstream<S>,
+        rest: Rest<'a>,
+    ) -> ReadAhead<'a, P, S> {
+        let files = Arc::clone(&worker.files);
+        ReadAhead {
+            reading: worker.deadlines.deadline(),
+            reading_armed: false,
+            writing_armed: false,
+            spool: Spool::new(files, worker.settings.response_spool, Keep::Unread),
+            worker,
+            client,
+            attempt: rest.attempt,
+            framed: rest.framed,
+            decoder: rest.decoder,
+            upstream: Some(rest.upstream),
+            reusable: rest.reusable,
+            buffer: None,
+            cut: false,
+            prefix: rest.first,
+            length: 0,
+            suffix: b"",
+            written: 0,
+            last: false,
+        }
+    }
+
+    /// Moves the rest of the body.
+    pub async fn run(mut self) -> Result<(), Ending> {
+        let ended = poll_fn(|cx| self.poll(cx)).await;
+        self.client.deadline.disarm();
+        ended
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+        loop {
+            let before = self.client.sent;
+            let read = self.read(cx);
+            let step = match self.write(cx) {
+                Err(ending) => return Poll::Ready(Err(ending)),
+                Ok(Step::Done) => return Poll::Ready(Ok(())),
+                Ok(step) => step,
+            };
+            let wrote = self.client.sent > before;
+            if self.upstream_is_late(read, cx) {
+                (self.cut, self.upstream) = (true, None);
+                continue;
+            }
+            if let Poll::Ready(ending) = self.client_is_gone(step == Step::Idle, wrote, cx) {
+                return Poll::Ready(Err(ending));
+            }
+            // Each side may have made room for the other.
+            if !read && !wrote {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Reads what the upstream has sent, as long as there is room; says whether anything came.
+    fn read(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut moved = false;
+        while let Some(upstream) = &mut self.upstream {
+            if let Poll::Ready(Err(_)) = self.spool.poll_store(cx) {
+                // Logged and counted. What is in memory is sent, and the upstream waits.
+                self.spool.close_file();
+            }
+            if !self.spool.has_room() {
+                break;
+            }
+            let stream = &mut upstream.connection.stream;
+            let buffers = &self.worker.buffers;
+            let Poll::Ready(result) = buffer::poll_read(stream, &mut self.buffer, buffers, cx)
+            else {
+                break;
+            };
+            moved = true;
+            let read = Read::from(result);
+            let decoded = decode(&mut self.decoder, &mut self.buffer);
+            let surplus = match decoded {
+                Ok((piece, surplus)) => {
+                    if let Some(buffer) = self.buffer.take() {
+                        self.spool
+                            .push(buffer.bytes().get(piece).unwrap_or_default());
+                        buffers.put(buffer);
+                    }
+                    surplus
+                }
+                Err(_) => {
+                    (self.cut, self.upstream) = (true, None);
+                    break;
+                }
+            };
+            let complete =
+                self.decoder.is_done() || (read == Read::Closed && self.decoder.may_end_here());
+            if complete || read != Read::More {
+                let ended = self.upstream.take();
+                self.cut = !complete;
+                if let Some(upstream) = ended
+                    && complete
+                    && self.reusable
+                    && !surplus
+                {
+                    self.worker.upstreams.release(upstream.connection);
+                }
+            }
+        }
+        moved
+    }
+
+    /// Writes what there is, until the client makes it wait.
+    fn write(&mut self, cx: &mut Context<'_>) -> Result<Step, Ending> {
+        loop {
+            let payload = &self.spool.chunk()[..self.length];
+            let parts = [&self.prefix[..], payload, self.suffix];
+            let before = self.written;
+            let polled = poll_write_parts(&mut self.client.io, parts, &mut self.written, cx);
+            self.client.sent += (self.written - before) as u64;
+            match polled {
+                Poll::Pending => return Ok(Step::Blocked),
+                Poll::Ready(Err(_)) => return Err(Ending::ClientGone),
+                Poll::Ready(Ok(())) => {}
+            }
+            self.spool.consume(self.length);
+            self.prefix.clear();
+            (self.length, self.suffix, self.written) = (0, b"", 0);
+            if self.last {
+                return Ok(Step::Done);
+            }
+            match self.spool.poll_chunk(cx) {
+                Poll::Pending => return Ok(Step::Idle),
+                Poll::Ready(Err(_)) => return Err(Ending::Truncated),
+                Poll::Ready(Ok(())) => {}
+            }
+            self.length = self.spool.chunk().len();
+            if self.length == 0 && self.cut {
+                return Err(Ending::Truncated);
+            }
+            let all_read = self.upstream.is_none() && !self.cut;
+            self.last = all_read && self.spool.unread() == self.length as u64;
+            if self.length == 0 && !self.last {
+                return Ok(Step::Idle);
+            }
+            self.suffix = frame(&mut self.prefix, self.framed, self.length, self.last);
+        }
+    }
+
+    /// Whether the upstream has sent nothing for too long while there was room.
+    fn upstream_is_late(&mut self, moved: bool, cx: &mut Context<'_>) -> bool {
+        if self.upstream.is_none() || !self.spool.has_room() {
+            self.reading.disarm();
+            self.reading_armed = false;
+            return false;
+        }
+        if moved || !self.reading_armed {
+            self.reading.arm(self.attempt.read_timeout);
+            self.reading_armed = true;
+        }
+        self.reading.poll_elapsed(cx).is_ready()
+    }
+
+    /// Whether the client has gone away, or has read nothing for too long.
+    fn client_is_gone(&mut self, idle: bool, moved: bool, cx: &mut Context<'_>) -> Poll<Ending> {
+        if idle {
+            self.client.deadline.disarm();
+            self.writing_armed = false;
+            let gone = self.client.poll_gone(0, &self.worker.buffers, cx);
+            return gone.map(|_| Ending::ClientGone);
+        }
+        if moved || !self.writing_armed {
+            let limit = self.worker.settings.send_timeout;
+            self.client.deadline.arm(limit);
+            self.writing_armed = true;
+        }
+        let elapsed = self.client.deadline.poll_elapsed(cx);
+        elapsed.map(|()| Ending::ClientGone)
+    }
+}
