@@ -6,12 +6,13 @@ use crate::link::LocalFuture;
 use crate::plugins::Implemented;
 use crate::schema::PLUGINS;
 use crate::serve::{self, Running, ServeError, Site};
-use crate::settings::identity::{IdentityError, hostname, node_id};
-use crate::settings::{CredentialError, KONG_VERSION, Listen, LogControl, Settings};
+use crate::settings::identity::{IdentityError, hostname, node_id, node_secret};
+use crate::settings::{CredentialError, KONG_VERSION, Listen, LogControl, Role, Settings};
 use crate::telemetry::counters::ConnectionCounters;
 use crate::telemetry::metrics::{MetricOptions, Metrics, NodeIdentity};
 use crate::telemetry::status::{self, NodeState, NodeStatus, StatusContext, Upstreams};
 use crate::tls::{self, TlsError};
+use crate::wire::NodeSecret;
 use actix_web::web::Data;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -57,6 +58,8 @@ pub enum NodeError {
 #[derive(Clone)]
 pub struct Node {
     pub id: Uuid,
+    /// What a data plane proves to be this node by; none where it cannot be kept.
+    pub secret: Option<NodeSecret>,
     pub hostname: String,
     pub settings: Arc<Settings>,
     pub log: LogControl,
@@ -79,6 +82,7 @@ impl Node {
         let shown = settings.metrics;
         Ok(Node {
             id: node_id(&settings.node)?,
+            secret: secret(&settings)?,
             hostname: hostname(),
             log,
             metrics: Arc::new(Metrics::new()),
@@ -194,6 +198,22 @@ impl Node {
             on_connect: serve::ignore_connections,
             counters: self.listener_counters(),
         }
+    }
+}
+
+/// The secret of a node with links over the network. One that cannot keep it, because its prefix
+/// may only be read, goes on without.
+fn secret(settings: &Settings) -> Result<Option<NodeSecret>, IdentityError> {
+    if settings.node.role != Role::DataPlane {
+        return Ok(None);
+    }
+    match node_secret(&settings.node.prefix) {
+        Ok(secret) => Ok(Some(secret)),
+        Err(error @ IdentityError::Io { .. }) => {
+            tracing::warn!(%error, "this node cannot keep a secret that proves its id");
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -58,5 +58,6 @@ pub mod config_journal;
 pub mod config_revision;
 pub mod control_planes;
 pub mod data_planes;
+pub mod node_identities;
 pub mod telemetry_counts;
 pub mod telemetry_positions;

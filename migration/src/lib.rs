@@ -15,6 +15,7 @@ mod m20261122_000005_journal_request_id;
 mod m20261122_000010_journal_replaced;
 mod m20261122_000011_route_expressions;
 mod m20261130_000021_data_plane_telemetry;
+mod m20261130_000022_create_node_identities;
 mod runner;
 
 pub use runner::{Step, list, reset, up};
@@ -38,6 +39,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000010_journal_replaced::Migration),
             Box::new(m20261122_000011_route_expressions::Migration),
             Box::new(m20261130_000021_data_plane_telemetry::Migration),
+            Box::new(m20261130_000022_create_node_identities::Migration),
         ]
     }
 }

@@ -2,8 +2,8 @@
 
 use super::admin_api::{self, AdminApi, Api, StopListening};
 use super::cluster_registry::{
-    ClusterListeners, ClusterRegistry, LinkAcceptor, RegistryOptions, StopSessions,
-    TelemetryAcceptor, history,
+    ClusterListeners, ClusterRegistry, Doors, Identities, LinkAcceptor, RegistryOptions,
+    StopSessions, TelemetryAcceptor, history,
 };
 use super::config_store::{
     self, ConfigStoreHandle, DatabaseSettings, InspectError, Inspection, Place, PostgresSettings,
@@ -47,6 +47,8 @@ pub struct ControlPlane {
     registry: Slot<ClusterRegistry>,
     links: LinkAcceptor,
     telemetry: TelemetryAcceptor,
+    identities: Arc<Identities>,
+    doors: Arc<Doors>,
     admin: Option<Slot<AdminApi>>,
     listeners: Option<ClusterListeners>,
     /// Epoch seconds.
@@ -89,7 +91,11 @@ impl ControlPlane {
             langur_version: env!("CARGO_PKG_VERSION").to_owned(),
             kong_version: KONG_VERSION.to_owned(),
         };
+        let identities = Identities::new(store.clone());
+        let doors = Doors::new(settings.cluster.max_data_planes, Arc::clone(&node.metrics));
         let options = RegistryOptions {
+            identities: Arc::clone(&identities),
+            doors: Arc::clone(&doors),
             store: store.clone(),
             feed: Arc::clone(&feed),
             identity: identity.clone(),
@@ -124,6 +130,8 @@ impl ControlPlane {
             registry,
             store,
             document,
+            identities,
+            doors,
             admin: None,
             listeners: None,
             cluster_cert_expiry: cluster.and_then(|identity| identity.expiry()),
@@ -174,7 +182,9 @@ impl ControlPlane {
         self.admin = Some(self.serve_admin(pages)?);
         if self.node.settings.node.role == settings::Role::ControlPlane {
             let (links, telemetry) = (self.links.clone(), self.telemetry.clone());
-            self.listeners = Some(ClusterListeners::open(&self.node, links, telemetry)?);
+            let (doors, identities) = (Arc::clone(&self.doors), Arc::clone(&self.identities));
+            let opened = ClusterListeners::open(&self.node, links, telemetry, doors, identities)?;
+            self.listeners = Some(opened);
         }
         Ok(())
     }

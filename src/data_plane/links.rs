@@ -5,7 +5,8 @@ use crate::link::{Connect, Dialer, Link, LinkError, LocalFuture, Target};
 use crate::node::{Node, NodeError};
 use crate::settings::HostPort;
 use crate::tls;
-use crate::wire;
+use crate::wire::{self, NodeSecret};
+use actix_web::http::header::{HeaderName, HeaderValue};
 use futures_util::future::LocalBoxFuture;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -88,7 +89,12 @@ impl Links {
         let identity = cluster.identity()?.ok_or(NodeError::NoClusterCertificate)?;
         let trust = cluster.trust_of_data_plane(&node.settings.certificates)?;
         let tls = Arc::new(tls::cluster_client_config(&identity, &trust)?);
-        let endpoint = |address: &HostPort, name: Option<&str>, path: String| {
+        let secret = node.secret.as_ref().and_then(|secret| {
+            let mut value = HeaderValue::from_str(&secret.to_hex()).ok()?;
+            value.set_sensitive(true);
+            Some((HeaderName::from_static(NodeSecret::HEADER), value))
+        });
+        let endpoint = |address: &HostPort, name: Option<&str>, path: String, secret| {
             let name = tls::server_name(&trust, name, &address.host)?;
             let name = Some(name.to_str().into_owned());
             Ok::<_, NodeError>(Endpoint {
@@ -96,7 +102,7 @@ impl Links {
                 target: Target {
                     address: address.to_string(),
                     path,
-                    headers: Vec::new(),
+                    headers: Option::into_iter(secret).collect(),
                 },
             })
         };
@@ -105,10 +111,12 @@ impl Links {
         for address in &cluster.control_planes {
             let name = cluster.server_name.as_deref();
             let path = wire::CONFIG_PATH.to_owned();
-            configuration.push(Rc::new(endpoint(address, name, path)?));
+            // Here the hello shows the secret.
+            configuration.push(Rc::new(endpoint(address, name, path, None)?));
             let name = cluster.telemetry_server_name.as_deref().or(name);
             let path = format!("{}?node_id={}", wire::TELEMETRY_PATH, node.id);
-            telemetry.push(endpoint(&cluster.telemetry_endpoint(address), name, path)?);
+            let address = cluster.telemetry_endpoint(address);
+            telemetry.push(endpoint(&address, name, path, secret.clone())?);
         }
         let configuration = ControlPlanes::new(configuration);
         let telemetry = Telemetry {

@@ -173,6 +173,7 @@ impl DataPlane {
             labels: settings.cluster.labels.clone(),
             held: Position::default(),
             incarnation,
+            secret: node.secret.clone(),
         };
         let buffer = SharedBuffer::new(
             BufferOptions {

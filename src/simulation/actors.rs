@@ -2,8 +2,8 @@
 
 use crate::actor::{self, RestartPolicy, guard};
 use crate::control_plane::session::{
-    ConfigAdvanced, Feed, Identity, MemoryHistory, Report, Session, SessionEvent, SessionId,
-    SessionNews, StopSession, SyncStatus,
+    Admission, ConfigAdvanced, Feed, Identity, MemoryHistory, Report, Session, SessionEvent,
+    SessionId, SessionNews, StopSession, SyncStatus,
 };
 use crate::data_plane::cache_writer::{CacheWriter, ConfigCache, Holds, LmdbCache};
 use crate::data_plane::heartbeat_client::{
@@ -22,8 +22,14 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-/// A registry that passes everything on to the test.
-struct Registry(mpsc::UnboundedSender<SessionNews>);
+/// A registry that admits everybody and passes everything else on to the test.
+struct Registry {
+    news: mpsc::UnboundedSender<SessionNews>,
+    session: CurrentSession,
+}
+
+/// The session of the link that was opened last.
+type CurrentSession = Rc<RefCell<Option<Addr<Session>>>>;
 
 impl Actor for Registry {
     type Context = Context<Registry>;
@@ -32,7 +38,13 @@ impl Actor for Registry {
 impl Handler<SessionEvent> for Registry {
     type Result = ();
     fn handle(&mut self, event: SessionEvent, _: &mut Self::Context) {
-        let _ = self.0.send(event.event);
+        if let Some(Report::Greeted(_)) = report(&event.event) {
+            if let Some(session) = &*self.session.borrow() {
+                let _ = session.try_send(Admission(Ok(())));
+            }
+            return;
+        }
+        let _ = self.news.send(event.event);
     }
 }
 
@@ -91,7 +103,7 @@ impl ApplyConfig for Router {
 struct Switchboard {
     feed: Arc<Feed>,
     registry: Addr<Registry>,
-    session: Rc<RefCell<Option<Addr<Session>>>>,
+    session: CurrentSession,
     connections: Rc<Cell<u64>>,
 }
 
@@ -146,10 +158,15 @@ impl Cluster {
     /// A control plane with this history, a data plane with the cache of this directory.
     fn start(history: MemoryHistory, dir: &Path) -> Cluster {
         let (sender, news) = mpsc::unbounded_channel();
+        let session = CurrentSession::default();
+        let registry = Registry {
+            news: sender,
+            session: Rc::clone(&session),
+        };
         let board = Switchboard {
             feed: Arc::new(Feed::new(history, limits())),
-            registry: Registry(sender).start(),
-            session: Rc::default(),
+            registry: registry.start(),
+            session,
             connections: Rc::default(),
         };
         let mut cache = LmdbCache::new(dir.join("dbless.lmdb"), 16 << 20);
@@ -168,6 +185,7 @@ impl Cluster {
             labels: Default::default(),
             held,
             incarnation: Uuid::from_u128(3),
+            secret: None,
         };
         let origin = Origin {
             hello,

@@ -17,7 +17,9 @@ impl World {
             return Ok(());
         }
         slot.life += 1;
-        let process = DataPlane::start(node, slot.kinds, &slot.disk, addresses, &mut self.random);
+        let (kinds, proves) = (slot.kinds, slot.proves);
+        let random = &mut self.random;
+        let process = DataPlane::start(node, kinds, proves, &slot.disk, addresses, random);
         let held = process.position();
         slot.process = Some(process);
         if held.order() < slot.acknowledged.order() {

@@ -74,6 +74,7 @@ fn a_thousand_clusters_converge() {
         failed_writes,
         ahead,
         restores,
+        challenges,
     } = total;
     assert!(writes > 10_000, "{total:?}");
     assert!(changes > 10_000, "{total:?}");
@@ -82,6 +83,7 @@ fn a_thousand_clusters_converge() {
     assert!(crashes > 1_000 && dropped_links > 1_000, "{total:?}");
     assert!(ghosts > 100 && failed_writes > 100, "{total:?}");
     assert!(ahead > 10 && restores > 10, "{total:?}");
+    assert!(challenges > 100, "{total:?}");
 }
 
 #[test]

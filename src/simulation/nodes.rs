@@ -5,7 +5,7 @@ use crate::control_plane::session::{self, Identity, MemoryHistory};
 use crate::data_plane::cache_writer::{ConfigCache, Disk, MemoryCache};
 use crate::data_plane::heartbeat_client::{self as client, Persist};
 use crate::model::{Config, KindSet, Op};
-use crate::wire::{EncodeCache, Hello, Limits, Position, SnapshotParts};
+use crate::wire::{EncodeCache, Hello, Limits, NodeSecret, Position, SnapshotParts};
 use rand::Rng;
 use rand::rngs::StdRng;
 use std::collections::BTreeMap;
@@ -63,6 +63,8 @@ pub struct ControlPlane {
     pub sessions: BTreeMap<Conn, session::State>,
     /// Which session speaks for a data plane.
     pub registry: BTreeMap<usize, Conn>,
+    /// Which one waits for a sign of life of another.
+    pub waiting: BTreeMap<usize, Conn>,
 }
 
 impl ControlPlane {
@@ -76,6 +78,7 @@ impl ControlPlane {
             encoder: EncodeCache::new(limits()),
             sessions: BTreeMap::new(),
             registry: BTreeMap::new(),
+            waiting: BTreeMap::new(),
         }
     }
 
@@ -122,6 +125,7 @@ impl DataPlane {
     pub fn start(
         node: usize,
         kinds: KindSet,
+        proves: bool,
         disk: &Disk,
         addresses: usize,
         random: &mut StdRng,
@@ -138,6 +142,7 @@ impl DataPlane {
             labels: BTreeMap::new(),
             held: cached.position(),
             incarnation: Uuid::from_u128(random.random()),
+            secret: proves.then(|| NodeSecret::new([node as u8; NodeSecret::BYTES])),
         };
         let origin = client::Origin {
             persisted: hello.held,

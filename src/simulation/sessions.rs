@@ -28,6 +28,8 @@ impl World {
         let mut frames = Vec::new();
         let mut superseded = None;
         let mut closed = false;
+        // What the registry says about it, to whom.
+        let mut answers = Vec::new();
         for output in outputs {
             match output {
                 session::Output::Send(message) => {
@@ -52,6 +54,29 @@ impl World {
                 session::Output::Report(session::Report::Joined(_)) => {
                     superseded = process.registry.insert(node, conn);
                 }
+                session::Output::Report(session::Report::Greeted(hello)) => {
+                    let older = process.registry.get(&node).copied();
+                    match older {
+                        // It is asked for a sign of life, unless the new one proves its id.
+                        Some(older) if hello.secret.is_none() => {
+                            if process.waiting.contains_key(&node) {
+                                let reason = "another one waits".to_owned();
+                                answers.push((conn, session::Input::TurnedAway { reason }));
+                            } else {
+                                process.waiting.insert(node, conn);
+                                answers.push((older, session::Input::Challenged));
+                            }
+                            self.stats.challenges += 1;
+                        }
+                        _ => answers.push((conn, session::Input::Admitted)),
+                    }
+                }
+                session::Output::Report(session::Report::Alive) => {
+                    if let Some(waiting) = process.waiting.remove(&node) {
+                        let reason = "it is there".to_owned();
+                        answers.push((waiting, session::Input::TurnedAway { reason }));
+                    }
+                }
                 session::Output::Report(session::Report::Rejected(rejected)) => {
                     return Err(format!("rejected by node {node}: {rejected:?}"));
                 }
@@ -64,7 +89,12 @@ impl World {
         }
         if closed {
             process.sessions.remove(&conn);
+            let spoke = process.registry.get(&node) == Some(&conn);
             process.registry.retain(|_, known| *known != conn);
+            process.waiting.retain(|_, waiting| *waiting != conn);
+            if let Some(waiting) = process.waiting.remove(&node).filter(|_| spoke) {
+                answers.push((waiting, session::Input::Admitted));
+            }
         }
         for bytes in frames {
             self.transmit(conn, End::DataPlane, bytes);
@@ -74,10 +104,13 @@ impl World {
             self.close(conn, End::DataPlane);
         }
         self.schedule_session(conn);
-        match superseded.filter(|old| *old != conn) {
-            Some(old) => self.session(old, session::Input::Superseded),
-            None => Ok(()),
+        if let Some(old) = superseded.filter(|old| *old != conn) {
+            answers.push((old, session::Input::Superseded));
         }
+        for (to, input) in answers {
+            self.session(to, input)?;
+        }
+        Ok(())
     }
 
     /// One end closes; the other learns it after everything that was sent.

@@ -38,6 +38,8 @@ pub struct Stats {
     pub failed_writes: u64,
     pub ahead: u64,
     pub restores: u64,
+    /// Data planes that prove nothing while another link of theirs is open.
+    pub challenges: u64,
 }
 
 impl std::ops::AddAssign for Stats {
@@ -52,6 +54,7 @@ impl std::ops::AddAssign for Stats {
         self.failed_writes += other.failed_writes;
         self.ahead += other.ahead;
         self.restores += other.restores;
+        self.challenges += other.challenges;
     }
 }
 
@@ -97,6 +100,8 @@ pub(super) struct Slot {
     pub(super) slow_disk: bool,
     /// What its version knows.
     pub(super) kinds: KindSet,
+    /// Whether its version has a secret that proves its id.
+    pub(super) proves: bool,
 }
 
 #[derive(Debug)]
@@ -136,6 +141,7 @@ impl World {
                     true => KindSet::FIRST,
                     false => KindSet::DISTRIBUTED,
                 },
+                proves: random.random_bool(0.7),
             })
             .collect();
         let mut world = World {

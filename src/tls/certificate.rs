@@ -2,6 +2,7 @@
 
 use rustls::pki_types::CertificateDer;
 use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{ASN1Time, FromDer as _, X509Certificate};
 
@@ -89,6 +90,27 @@ pub fn facts(der: &CertificateDer<'_>) -> Option<CertificateFacts> {
         for_clients: usage.is_none_or(|usage| usage.any || usage.client_auth),
         names,
     })
+}
+
+/// How a certificate names a node: a URI among its alternative names that begins so, and goes on
+/// with the node's id.
+pub const NODE_URN: &str = "urn:langur:node:";
+
+/// The id of the node that a certificate was made for, if it says so. One that names several is
+/// for nobody in particular.
+pub fn node_id(der: &CertificateDer<'_>) -> Option<Uuid> {
+    let certificate = parse(der).ok()?;
+    let alternative = certificate.subject_alternative_name().ok()??;
+    let mut ids = alternative
+        .value
+        .general_names
+        .iter()
+        .filter_map(|name| match name {
+            GeneralName::URI(uri) => Uuid::try_parse(uri.strip_prefix(NODE_URN)?).ok(),
+            _ => None,
+        });
+    let first = ids.next()?;
+    ids.next().is_none().then_some(first)
 }
 
 /// SHA-256 of the whole certificate.

@@ -1,14 +1,15 @@
 //! Certificates made here: the cluster's own, and one for listeners that have none.
 
-use super::TlsError;
+use super::{NODE_URN, TlsError};
 use rcgen::{
-    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair,
+    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair,
     KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, SanType, SignatureAlgorithm,
     date_time_ymd,
 };
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use uuid::Uuid;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -41,6 +42,37 @@ pub fn cluster_certificate(days: u32, now: SystemTime) -> Result<GeneratedPair, 
     self_signed(params, &PKCS_ECDSA_P384_SHA384, days, now)
 }
 
+/// A certificate for one node of a cluster with `cluster_mtls = pki`, signed by an authority: it
+/// names the node's id, and the names and addresses that it is reached by if any.
+///
+/// # Errors
+/// The authority's certificate or key cannot be used, or a name is none.
+pub fn node_certificate(
+    node: Uuid,
+    names: Vec<String>,
+    authority: (&str, &str),
+    days: u32,
+    now: SystemTime,
+) -> Result<GeneratedPair, TlsError> {
+    let (certificate, key) = authority;
+    let issuer = Issuer::from_ca_cert_pem(certificate, KeyPair::from_pem(key)?)?;
+    let mut params = CertificateParams::new(names)?;
+    let urn = format!("{NODE_URN}{node}");
+    params.subject_alt_names.push(SanType::URI(urn.try_into()?));
+    params.distinguished_name = common_name(&node.to_string());
+    params.extended_key_usages = vec![
+        ExtendedKeyUsagePurpose::ServerAuth,
+        ExtendedKeyUsagePurpose::ClientAuth,
+    ];
+    live(&mut params, days, now);
+    let own = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384)?;
+    let certificate = params.signed_by(&own, &issuer)?;
+    Ok(GeneratedPair {
+        certificate: certificate.pem(),
+        key: own.serialize_pem(),
+    })
+}
+
 /// A certificate for HTTPS listeners until one is configured: P-256, for `localhost`.
 pub fn listener_certificate(now: SystemTime) -> Result<GeneratedPair, TlsError> {
     let mut params = CertificateParams::new(["localhost".to_owned()])?;
@@ -63,15 +95,20 @@ fn self_signed(
     days: u32,
     now: SystemTime,
 ) -> Result<GeneratedPair, TlsError> {
-    let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let now = date_time_ymd(1970, 1, 1) + Duration::from_secs(since_epoch.as_secs());
-    params.not_before = now;
-    params.not_after = now + DAY * days;
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    live(&mut params, days, now);
     let key = KeyPair::generate_for(algorithm)?;
     let certificate = params.self_signed(&key)?;
     Ok(GeneratedPair {
         certificate: certificate.pem(),
         key: key.serialize_pem(),
     })
+}
+
+/// From now on for so many days, to sign handshakes.
+fn live(params: &mut CertificateParams, days: u32, now: SystemTime) {
+    let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = date_time_ymd(1970, 1, 1) + Duration::from_secs(since_epoch.as_secs());
+    params.not_before = now;
+    params.not_after = now + DAY * days;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
 }

@@ -19,11 +19,13 @@ mod shared;
 mod signature;
 
 pub use any::AnyServerVerifier;
-pub use certificate::{CertificateFacts, Validity, expiry, facts, fingerprint, validity};
+pub use certificate::{
+    CertificateFacts, NODE_URN, Validity, expiry, facts, fingerprint, node_id, validity,
+};
 pub use cluster::{
     CLUSTER_SERVER_NAME, ClusterTrust, cluster_client_config, cluster_server_config, server_name,
 };
-pub use generate::{GeneratedPair, cluster_certificate, listener_certificate};
+pub use generate::{GeneratedPair, cluster_certificate, listener_certificate, node_certificate};
 pub use identity::Identity;
 pub use listener::{TlsVersions, listener_config, pinned_client_config, resolving_config};
 pub use material::{LoadError, MAX_MATERIAL, Material};

@@ -1,6 +1,6 @@
 //! How a data plane introduces itself.
 
-use super::Position;
+use super::{NodeSecret, Position};
 use crate::model::KindSet;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -37,6 +37,9 @@ pub struct Hello {
     /// One life of the data plane's process.
     #[serde(default)]
     pub incarnation: Uuid,
+    /// Proves that the node is the one of this id; none of an earlier version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<NodeSecret>,
 }
 
 /// A hello that is not acceptable, with every reason.
@@ -106,6 +109,7 @@ mod tests {
             labels: BTreeMap::new(),
             held: Position::default(),
             incarnation: Uuid::from_u128(2),
+            secret: Some(NodeSecret::new([7; NodeSecret::BYTES])),
         }
     }
 

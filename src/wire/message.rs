@@ -173,6 +173,14 @@ impl From<Position> for Heartbeat {
     }
 }
 
+/// Answers a [`Ping`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pong {}
+
+/// Asks a data plane for a sign of life. One of an earlier version skips it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ping {}
+
 /// The answer to an acceptable hello.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Welcome {
@@ -194,6 +202,8 @@ pub enum RefusalCode {
     InvalidHello,
     /// The data plane holds a later epoch than the control plane.
     OlderHistory,
+    /// The data plane does not prove to be the node that it says it is.
+    Identity,
     /// A reason of a newer version.
     #[serde(other)]
     Other,
@@ -255,6 +265,7 @@ messages! {
         Unpersisted = "unpersisted",
         Rejected = "rejected",
         Heartbeat = "heartbeat",
+        Pong = "pong",
     }
 }
 messages! {
@@ -266,6 +277,7 @@ messages! {
         SnapshotChunk = "snapshot_chunk",
         HeartbeatAck = "heartbeat_ack",
         GoAway = "go_away",
+        Ping = "ping",
     }
 }
 
@@ -356,7 +368,10 @@ mod tests {
             labels: [("a".to_owned(), "b".to_owned())].into(),
             held: position(),
             incarnation: Uuid::from_u128(9),
+            secret: Some(crate::wire::NodeSecret::new([3; 32])),
         }));
+        survives(FromDataPlane::from(Pong {}));
+        survives(FromControlPlane::from(Ping {}));
         survives(FromDataPlane::from(Applied::new(
             position(),
             1_700_000_000_123,

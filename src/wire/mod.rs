@@ -8,6 +8,7 @@ mod encode_cache;
 mod frame;
 mod hello;
 mod message;
+mod secret;
 mod snapshot;
 mod version;
 
@@ -16,10 +17,11 @@ pub use encode_cache::{EncodeCache, SnapshotSlot};
 pub use frame::{DecodeError, EncodeError, Incoming, Limits, Message, decode, encode, is_costly};
 pub use hello::{Hello, InvalidHello, PluginVersion};
 pub use message::{
-    Applied, ChangeMessage, FromControlPlane, FromDataPlane, GoAway, Heartbeat, HeartbeatAck,
-    Position, Quarantined, RefusalCode, Refused, Rejected, SnapshotChunk, Unpersisted, Welcome,
-    encode_change,
+    Applied, ChangeMessage, FromControlPlane, FromDataPlane, GoAway, Heartbeat, HeartbeatAck, Ping,
+    Pong, Position, Quarantined, RefusalCode, Refused, Rejected, SnapshotChunk, Unpersisted,
+    Welcome, encode_change,
 };
+pub use secret::{NodeSecret, SecretHash};
 pub use snapshot::{Assembly, AssemblyError, SnapshotParts, encode_snapshot};
 pub use version::{IncompatibleVersion, check_version};
 

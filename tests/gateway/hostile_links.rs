@@ -10,7 +10,7 @@ use langur::wire::{
 use serde_json::json;
 use uuid::Uuid;
 
-fn hello(node_id: Uuid) -> Hello {
+pub fn hello(node_id: Uuid) -> Hello {
     Hello {
         node_id,
         hostname: "impostor".into(),
@@ -21,17 +21,18 @@ fn hello(node_id: Uuid) -> Hello {
         labels: Default::default(),
         held: Position::default(),
         incarnation: Uuid::new_v4(),
+        secret: None,
     }
 }
 
 /// Says something on a link of configuration.
-fn say(peer: &mut Peer, message: impl Into<FromDataPlane>) -> bool {
+pub fn say(peer: &mut Peer, message: impl Into<FromDataPlane>) -> bool {
     let bytes = encode(&message.into(), &Limits::of_hello()).expect("encodes");
     peer.send(&bytes)
 }
 
 /// What a control plane says next.
-fn hear(peer: &mut Peer) -> FromControlPlane {
+pub fn hear(peer: &mut Peer) -> FromControlPlane {
     eventually("the control plane says something", || {
         let closed = peer.is_closed();
         match (peer.receive(), closed) {
@@ -46,7 +47,7 @@ fn hear(peer: &mut Peer) -> FromControlPlane {
 }
 
 /// A value of a metric of a control plane.
-fn metric(cluster: &Cluster, name: &str) -> Result<f64, String> {
+pub fn metric(cluster: &Cluster, name: &str) -> Result<f64, String> {
     let text = get(&cluster.admin(0, "/metrics"))?.text;
     let line = text.lines().find_map(|line| line.strip_prefix(name));
     let value = line.and_then(|value| value.trim().parse().ok());

@@ -16,6 +16,7 @@ mod harness;
 mod health_checks;
 mod hostile_links;
 mod https_probes;
+mod identity;
 mod kong_command;
 mod kong_database;
 mod link;

@@ -34,6 +34,8 @@ pub enum Refusal {
     Full,
     /// Too many links from its address have not introduced themselves.
     Address,
+    /// Its peer is not who it says it is.
+    Identity,
 }
 
 impl Refusal {
@@ -41,6 +43,7 @@ impl Refusal {
         match self {
             Refusal::Full => "full",
             Refusal::Address => "address",
+            Refusal::Identity => "identity",
         }
     }
 }

@@ -1,10 +1,13 @@
 //! Who is connected, at which revision; fan-out of changes to the sessions.
 //!
 //! `presence` is what is known of one data plane and how the fleet's rows say it, `follow`
-//! brings new revisions from the journal, `server` takes links, `propagation` measures.
+//! brings new revisions from the journal, `server` takes links and `doors` counts them, `identity`
+//! says who a data plane is and `admission` which link speaks for it, `propagation` measures.
 
+mod admission;
 mod doors;
 mod follow;
+mod identity;
 mod presence;
 mod propagation;
 mod server;
@@ -12,7 +15,9 @@ mod server;
 #[cfg(test)]
 mod tests;
 
+pub use doors::Doors;
 pub use follow::history;
+pub use identity::{Identities, Vouched};
 pub use server::{ClusterListeners, LinkAcceptor, TelemetryAcceptor};
 
 use super::config_store::{Store, StoreError};
@@ -24,6 +29,7 @@ use crate::actor::{Guarded, Observe};
 use crate::telemetry::metrics::Metrics;
 use crate::wire::WINDOW;
 use actix::prelude::*;
+use admission::Waiting;
 use presence::Presence;
 use propagation::Propagation;
 use serde_json::json;
@@ -50,6 +56,8 @@ pub struct RegistryOptions {
     /// How long a data plane is listed after it was last seen.
     pub purge_delay: Duration,
     pub metrics: Arc<Metrics>,
+    pub identities: Arc<Identities>,
+    pub doors: Arc<Doors>,
 }
 
 /// Owns what is known of the data planes that this control plane serves.
@@ -57,6 +65,8 @@ pub struct ClusterRegistry {
     options: RegistryOptions,
     sessions: BTreeMap<SessionId, Entry>,
     by_node: BTreeMap<Uuid, SessionId>,
+    /// Links that wait for a sign of life of an earlier one of the same node.
+    waiting: BTreeMap<Uuid, Waiting>,
     /// Rows that the database does not have yet.
     dirty: BTreeSet<SessionId>,
     /// Data planes whose row is to say that they are gone.
@@ -68,6 +78,7 @@ pub struct ClusterRegistry {
 
 struct Entry {
     session: Addr<Session>,
+    vouched: Vouched,
     presence: Presence,
     /// Once its hello was accepted.
     propagation: Option<Propagation>,
@@ -82,6 +93,8 @@ pub struct SessionStarted {
     pub ip: IpAddr,
     /// Epoch seconds at which the peer's certificate expires.
     pub certificate_expiry: Option<i64>,
+    /// Who vouches for the id that the peer will name.
+    pub vouched: Vouched,
 }
 
 /// The feed has grown. Overflow: may be dropped, a later one says the same.
@@ -106,6 +119,7 @@ impl ClusterRegistry {
             options,
             sessions: BTreeMap::new(),
             by_node: BTreeMap::new(),
+            waiting: BTreeMap::new(),
             dirty: BTreeSet::new(),
             gone: BTreeSet::new(),
             writing: false,
@@ -113,7 +127,12 @@ impl ClusterRegistry {
         }
     }
 
-    fn report(&mut self, id: SessionId, news: &Report) {
+    fn report(&mut self, id: SessionId, news: &Report, ctx: &mut Context<Self>) {
+        match news {
+            Report::Greeted(hello) => return self.greeted(id, hello, ctx),
+            Report::Alive => return self.alive(id),
+            _ => {}
+        }
         let Some(entry) = self.sessions.get_mut(&id) else {
             return;
         };
@@ -148,10 +167,11 @@ impl ClusterRegistry {
         }
     }
 
-    fn closed(&mut self, id: SessionId) {
+    fn closed(&mut self, id: SessionId, ctx: &mut Context<Self>) {
         let Some(entry) = self.sessions.remove(&id) else {
             return;
         };
+        self.let_go(id, ctx);
         self.dirty.remove(&id);
         let node = entry.presence.joined();
         if let Some(node) = node.filter(|node| self.by_node.get(node) == Some(&id)) {
@@ -278,6 +298,7 @@ impl Handler<SessionStarted> for ClusterRegistry {
         let presence = Presence::new(started.ip, started.certificate_expiry);
         let entry = Entry {
             session: started.session,
+            vouched: started.vouched,
             presence,
             propagation: None,
         };
@@ -290,10 +311,10 @@ impl Handler<SessionEvent> for ClusterRegistry {
 
     fn handle(&mut self, message: SessionEvent, ctx: &mut Self::Context) {
         match message.event {
-            SessionNews::Report(report) => self.report(message.session, &report),
+            SessionNews::Report(report) => self.report(message.session, &report, ctx),
             SessionNews::Closed(reason) => {
                 tracing::debug!(session = message.session.0, %reason, "session closed");
-                self.closed(message.session);
+                self.closed(message.session, ctx);
             }
         }
         self.write_rows(ctx);

@@ -66,6 +66,10 @@ impl Presence {
             .map(|hello| hello.node_id)
     }
 
+    pub fn ip(&self) -> IpAddr {
+        self.ip
+    }
+
     pub fn status(&self) -> SyncStatus {
         self.status
     }
@@ -79,6 +83,17 @@ impl Presence {
                 self.sync_status = NORMAL;
                 self.held = hello.held;
                 self.hello = Some(hello.clone());
+            }
+            Report::Greeted(_) | Report::Alive => return false,
+            // Whoever that is, it is not shown as the node of that id.
+            Report::Refused { refused, .. }
+                if matches!(
+                    refused.code,
+                    RefusalCode::Identity | RefusalCode::InvalidHello
+                ) =>
+            {
+                self.trouble = Some(refused.reason.clone());
+                return false;
             }
             Report::Refused { hello, refused } => {
                 self.sync_status = match refused.code {

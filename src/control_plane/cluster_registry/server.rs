@@ -3,6 +3,7 @@
 //! that one port is enough; `cluster_telemetry_listen` has that of telemetry alone.
 
 use super::doors::{Doors, LinkKind, Refusal};
+use super::identity::{Identities, Vouched};
 use super::{ClusterRegistry, SessionStarted};
 use crate::actor::Slot;
 use crate::control_plane::session::{Feed, Identity, Session, SessionId};
@@ -10,10 +11,10 @@ use crate::control_plane::telemetry::Ingestor;
 use crate::link::{self, Allowance, Link, MemoryEnd, Socket, Terms};
 use crate::node::{Node, NodeError};
 use crate::serve::{self, Running, Site};
-use crate::settings::Listen;
+use crate::settings::{ClusterMtls, Listen};
 use crate::telemetry::batch::MAX_FRAME_BYTES;
 use crate::tls;
-use crate::wire;
+use crate::wire::{self, NodeSecret};
 use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::dev::Extensions;
 use actix_web::http::header;
@@ -40,6 +41,7 @@ struct Peer {
     expiry: Option<i64>,
     /// Dropped with the connection.
     socket: Option<Arc<Socket>>,
+    vouched: Vouched,
 }
 
 /// Makes sessions of links.
@@ -53,7 +55,13 @@ pub struct LinkAcceptor {
 
 impl LinkAcceptor {
     /// Starts the session of a link, on the current arbiter.
-    async fn accept(&self, link: Link, ip: IpAddr, certificate_expiry: Option<i64>) {
+    async fn accept(
+        &self,
+        link: Link,
+        ip: IpAddr,
+        certificate_expiry: Option<i64>,
+        vouched: Vouched,
+    ) {
         // While it is being restarted its next life is waited for; the data plane gives up by itself.
         let Some(registry) = self.registry.started().await else {
             return;
@@ -67,6 +75,7 @@ impl LinkAcceptor {
             session,
             ip,
             certificate_expiry,
+            vouched,
         };
         // Waits for room; a registry that ends meanwhile takes its sessions with it.
         let _ = registry.send(started).await;
@@ -74,8 +83,8 @@ impl LinkAcceptor {
 
     /// Takes a link from the same process, on the current arbiter.
     pub async fn accept_in_memory(&self, end: MemoryEnd) {
-        self.accept(end.into(), IpAddr::V4(Ipv4Addr::LOCALHOST), None)
-            .await;
+        let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        self.accept(end.into(), ip, None, Vouched::Process).await;
     }
 }
 
@@ -100,6 +109,9 @@ struct Entrance {
     links: LinkAcceptor,
     telemetry: TelemetryAcceptor,
     doors: Arc<Doors>,
+    identities: Arc<Identities>,
+    /// Whether certificates name nodes: one that all share does not.
+    named: bool,
 }
 
 /// The running cluster listeners.
@@ -117,6 +129,8 @@ impl ClusterListeners {
         node: &Node,
         links: LinkAcceptor,
         telemetry: TelemetryAcceptor,
+        doors: Arc<Doors>,
+        identities: Arc<Identities>,
     ) -> Result<ClusterListeners, NodeError> {
         let settings = &node.settings;
         let identity = settings
@@ -125,11 +139,12 @@ impl ClusterListeners {
             .ok_or(NodeError::NoClusterCertificate)?;
         let trust = settings.cluster.trust_of_control_plane()?;
         let tls = tls::cluster_server_config(&identity, &trust)?;
-        let doors = Doors::new(settings.cluster.max_data_planes, Arc::clone(&node.metrics));
         let entrance = Data::new(Entrance {
             links,
             telemetry,
             doors,
+            identities,
+            named: settings.cluster.mtls == ClusterMtls::Pki,
         });
         let open = |setting, listens: &[Listen], configuration: bool| {
             let entrance = entrance.clone();
@@ -204,7 +219,18 @@ fn remember_peer(connection: &dyn Any, extensions: &mut Extensions) {
     extensions.insert(Peer {
         expiry: certificate.and_then(tls::expiry),
         socket: Socket::of(socket).ok().map(Arc::new),
+        vouched: certificate
+            .and_then(tls::node_id)
+            .map_or(Vouched::Nobody, Vouched::Certificate),
     });
+}
+
+impl Entrance {
+    /// Who vouches for the node at the other end of a request's connection.
+    fn vouched(&self, request: &HttpRequest) -> Vouched {
+        let peer = request.conn_data::<Peer>().filter(|_| self.named);
+        peer.map_or(Vouched::Nobody, |peer| peer.vouched)
+    }
 }
 
 /// How to end the connection of a request.
@@ -242,7 +268,8 @@ async fn configuration_link(
     };
     let (response, link) = link::accept(&request, body, terms).await?;
     let expiry = request.conn_data::<Peer>().and_then(|peer| peer.expiry);
-    entrance.links.accept(link, ip, expiry).await;
+    let vouched = entrance.vouched(&request);
+    entrance.links.accept(link, ip, expiry, vouched).await;
     Ok(response)
 }
 
@@ -277,6 +304,19 @@ async fn telemetry_link(
         Ok(place) => place,
         Err(why) => return Ok(no_room(LinkKind::Telemetry, why, peer_ip(&request))),
     };
+    let (node, ip) = (query.node_id, peer_ip(&request));
+    let vouched = entrance.vouched(&request);
+    let shown = request.headers().get(NodeSecret::HEADER);
+    let shown = shown.and_then(|value| NodeSecret::from_hex(value.to_str().ok()?));
+    let shown = shown.as_ref().map(NodeSecret::hash);
+    let examined = entrance.identities.of_telemetry(node, vouched, shown).await;
+    if let Err(why) = examined {
+        tracing::warn!(%node, %ip, why, "a telemetry link was refused: it is not that of the node it names");
+        entrance
+            .doors
+            .refused(LinkKind::Telemetry, Refusal::Identity);
+        return Ok(HttpResponse::Forbidden().body(why));
+    }
     let terms = Terms {
         subprotocol: wire::SUBPROTOCOL,
         allowance: Allowance::known(MAX_FRAME_BYTES),

@@ -1,6 +1,8 @@
 //! Presence in the database, also when that was away for a while.
 
-use super::{ClusterRegistry, RegistryOptions, SessionStarted, history};
+use super::{
+    ClusterRegistry, Doors, Identities, RegistryOptions, SessionStarted, Vouched, history,
+};
 use crate::actor::Observe;
 use crate::control_plane::config_store::{DatabaseSettings, SqliteSettings, Store};
 use crate::control_plane::session::{
@@ -28,7 +30,6 @@ async fn options(directory: &tempfile::TempDir) -> (RegistryOptions, DatabaseCon
     store.migrate().await.expect("migrates");
     let history = history(&store).await.expect("reads");
     let options = RegistryOptions {
-        store,
         feed: Arc::new(Feed::new(history, Limits::for_payload(4096))),
         identity: Identity {
             control_plane: CONTROL_PLANE,
@@ -38,6 +39,9 @@ async fn options(directory: &tempfile::TempDir) -> (RegistryOptions, DatabaseCon
         hostname: "cp".to_owned(),
         purge_delay: Duration::from_secs(3600),
         metrics: Arc::new(Metrics::new()),
+        identities: Identities::new(store.clone()),
+        doors: Doors::new(10, Arc::new(Metrics::new())),
+        store,
     };
     let other = Database::connect(format!("sqlite://{}", path.display())).await;
     (options, other.expect("connects"))
@@ -69,6 +73,7 @@ async fn join(
         session,
         ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
         certificate_expiry: None,
+        vouched: Vouched::Nobody,
     };
     registry.send(started).await.expect("started");
     let hello = Hello {
@@ -81,6 +86,7 @@ async fn join(
         labels: Default::default(),
         held: Position::default(),
         incarnation: Uuid::from_u128(9),
+        secret: None,
     };
     let event = SessionNews::Report(Box::new(Report::Joined(hello)));
     let session = id;

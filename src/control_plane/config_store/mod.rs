@@ -19,6 +19,7 @@ mod error;
 mod filter;
 mod follow;
 mod history;
+mod identities;
 mod inspect;
 mod integrity;
 mod journal;

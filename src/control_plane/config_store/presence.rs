@@ -165,6 +165,7 @@ impl Store {
             .filter(data_planes::Column::Ttl.lte(now))
             .exec(&transaction)
             .await?;
+        self.expire_identities(&transaction).await?;
         control_planes::Entity::delete_many()
             .filter(control_planes::Column::LastSeen.lt(self.before(window)))
             .exec(&transaction)

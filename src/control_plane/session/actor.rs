@@ -57,6 +57,16 @@ pub struct ConfigAdvanced;
 #[rtype(result = "()")]
 pub struct Supersede;
 
+/// The registry's answer to [`Report::Greeted`]: whether the data plane may join, or why not.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Admission(pub Result<(), String>);
+
+/// Another link asks for the id of this data plane: it is to give a sign of life.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Challenge;
+
 /// The control plane stops; the seconds are a hint for the data plane.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
@@ -361,6 +371,24 @@ impl Handler<Supersede> for Session {
     type Result = ();
     fn handle(&mut self, _: Supersede, ctx: &mut Self::Context) {
         self.step(Input::Superseded, ctx);
+    }
+}
+
+impl Handler<Admission> for Session {
+    type Result = ();
+    fn handle(&mut self, Admission(answer): Admission, ctx: &mut Self::Context) {
+        let input = match answer {
+            Ok(()) => Input::Admitted,
+            Err(reason) => Input::TurnedAway { reason },
+        };
+        self.step(input, ctx);
+    }
+}
+
+impl Handler<Challenge> for Session {
+    type Result = ();
+    fn handle(&mut self, _: Challenge, ctx: &mut Self::Context) {
+        self.step(Input::Challenged, ctx);
     }
 }
 

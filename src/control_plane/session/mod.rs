@@ -12,7 +12,8 @@ mod state;
 #[cfg(test)]
 pub use actor::Die;
 pub use actor::{
-    ConfigAdvanced, Session, SessionEvent, SessionId, SessionNews, StopSession, Supersede,
+    Admission, Challenge, ConfigAdvanced, Session, SessionEvent, SessionId, SessionNews,
+    StopSession, Supersede,
 };
 pub use feed::{Effect, Feed};
 pub use history::{Gap, History, MemoryHistory};

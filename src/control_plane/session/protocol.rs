@@ -6,12 +6,13 @@
 
 use super::History;
 use super::state::{
-    CloseReason, GREETING, Input, Output, RejectedSnapshot, Report, State, SyncStatus,
+    ADMISSION, CHALLENGE, CloseReason, GREETING, Input, Output, RejectedSnapshot, Report, State,
+    SyncStatus,
 };
 use crate::model::KindSet;
 use crate::wire::{
     Applied, DEAD_AFTER, FromControlPlane, FromDataPlane, GoAway, Heartbeat, HeartbeatAck, Hello,
-    Position, RefusalCode, Refused, Rejected, Unpersisted, WINDOW, Welcome, check_version,
+    Ping, Position, RefusalCode, Refused, Rejected, Unpersisted, WINDOW, Welcome, check_version,
 };
 use std::time::Duration;
 
@@ -83,10 +84,10 @@ impl Turn<'_> {
     fn take(&mut self, input: Input) {
         match input {
             Input::Received(message) => {
-                self.state.last_heard = self.now;
+                self.heard();
                 self.received(message);
             }
-            Input::ReceivedUnknown => self.state.last_heard = self.now,
+            Input::ReceivedUnknown => self.heard(),
             Input::Malformed(reason) => self.close(CloseReason::Violation(reason)),
             Input::ConfigAdvanced => {}
             Input::ChangeTooLarge => {
@@ -96,6 +97,17 @@ impl Turn<'_> {
             Input::Unsendable(reason) => self.close(CloseReason::Unsendable(reason)),
             Input::Sent => self.state.unsent = self.state.unsent.saturating_sub(1),
             Input::Tick => self.tick(),
+            Input::Admitted => {
+                if let Some((hello, _)) = self.state.candidate.take() {
+                    self.admitted(*hello);
+                }
+            }
+            Input::TurnedAway { reason } => {
+                if let Some((hello, _)) = self.state.candidate.take() {
+                    self.refuse(*hello, RefusalCode::Identity, reason);
+                }
+            }
+            Input::Challenged => self.challenged(),
             Input::Superseded => self.close(CloseReason::Superseded),
             Input::Stop { reconnect_after } => {
                 self.send(GoAway { reconnect_after });
@@ -109,10 +121,17 @@ impl Turn<'_> {
 
     fn tick(&mut self) {
         if self.state.status == SyncStatus::Greeting {
-            if self.now >= self.state.opened + GREETING {
-                self.close(CloseReason::NoHello);
+            match &self.state.candidate {
+                Some((_, until)) if self.now >= *until => self.close(CloseReason::NotAdmitted),
+                None if self.now >= self.state.opened + GREETING => {
+                    self.close(CloseReason::NoHello);
+                }
+                _ => {}
             }
             return;
+        }
+        if self.state.challenged.is_some_and(|until| self.now >= until) {
+            return self.close(CloseReason::Unresponsive);
         }
         if self.now >= self.state.last_heard + DEAD_AFTER {
             self.close(CloseReason::Silent);
@@ -122,9 +141,13 @@ impl Turn<'_> {
     fn received(&mut self, message: FromDataPlane) {
         let greeting = self.state.status == SyncStatus::Greeting;
         match message {
-            FromDataPlane::Hello(hello) if greeting => self.greeted(hello),
+            FromDataPlane::Hello(hello) if greeting && self.state.candidate.is_none() => {
+                self.greeted(hello);
+            }
             FromDataPlane::Hello(_) => self.violation("a second hello"),
+            _ if self.state.candidate.is_some() => self.violation("a message before welcome"),
             _ if greeting => self.violation("a message before hello"),
+            FromDataPlane::Pong(_) => {}
             FromDataPlane::Heartbeat(heartbeat) => self.heartbeat(heartbeat),
             FromDataPlane::Applied(applied) => self.applied(applied),
             FromDataPlane::Unpersisted(unpersisted) => self.unpersisted(unpersisted),
@@ -132,18 +155,47 @@ impl Turn<'_> {
         }
     }
 
+    fn heard(&mut self) {
+        self.state.last_heard = self.now;
+        if self.state.challenged.take().is_some() {
+            self.report(Report::Alive);
+        }
+    }
+
+    /// Any frame is a sign of life; the ping is there so that one comes.
+    fn challenged(&mut self) {
+        if self.state.status != SyncStatus::Greeting && self.state.challenged.is_none() {
+            self.state.challenged = Some(self.now + CHALLENGE);
+            self.send(Ping {});
+        }
+    }
+
     fn greeted(&mut self, hello: Hello) {
         self.state.kinds = hello.kinds.and(KindSet::DISTRIBUTED);
-        let refusal = self.refusal(&hello);
-        if let Some((code, reason)) = refusal {
-            let refused = Refused {
-                code,
-                reason: reason.clone(),
-                retry_after: Some(REFUSED_RETRY),
-            };
-            self.send(refused.clone());
-            self.report(Report::Refused { hello, refused });
-            return self.close(CloseReason::Refused(reason));
+        if let Err(invalid) = hello.validate() {
+            return self.refuse(hello, RefusalCode::InvalidHello, invalid.to_string());
+        }
+        let until = self.now + ADMISSION;
+        self.state.candidate = Some((Box::new(hello.clone()), until));
+        self.report(Report::Greeted(hello));
+    }
+
+    fn refuse(&mut self, hello: Hello, code: RefusalCode, reason: String) {
+        let refused = Refused {
+            code,
+            reason: reason.clone(),
+            retry_after: Some(REFUSED_RETRY),
+        };
+        self.send(refused.clone());
+        self.report(Report::Refused { hello, refused });
+        self.close(CloseReason::Refused(reason));
+    }
+
+    fn admitted(&mut self, hello: Hello) {
+        // What else is wrong with it is shown in the fleet as that node's trouble: not before it
+        // is known to be that node.
+        if let Some((code, reason)) = self.refusal(&hello) {
+            return self.refuse(hello, code, reason);
         }
         self.state.sent = hello.held;
         self.send(Welcome {
@@ -157,9 +209,6 @@ impl Turn<'_> {
     }
 
     fn refusal(&self, hello: &Hello) -> Option<(RefusalCode, String)> {
-        if let Err(invalid) = hello.validate() {
-            return Some((RefusalCode::InvalidHello, invalid.to_string()));
-        }
         let own = &self.state.identity.langur_version;
         if let Err(incompatible) = check_version(own, &hello.langur_version) {
             return Some((RefusalCode::VersionIncompatible, incompatible.to_string()));

@@ -13,6 +13,11 @@ use uuid::Uuid;
 /// How long a fresh connection may take to introduce itself.
 pub(super) const GREETING: Duration = Duration::from_secs(5);
 
+/// How long the registry may take to say whether a data plane may join.
+pub(super) const ADMISSION: Duration = Duration::from_secs(8);
+/// How long a data plane may take for a sign of life when another link asks for its id.
+pub(super) const CHALLENGE: Duration = Duration::from_secs(2);
+
 /// What a control plane says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -40,6 +45,14 @@ pub enum Input {
     Sent,
     /// A deadline may have passed.
     Tick,
+    /// The data plane is who it says it is, as far as that can be known.
+    Admitted,
+    /// It is not.
+    TurnedAway {
+        reason: String,
+    },
+    /// Another link asks for the id of this data plane and proves nothing: is it there?
+    Challenged,
     /// The same data plane has a newer connection.
     Superseded,
     /// The control plane stops; the seconds are a hint for the data plane.
@@ -68,8 +81,16 @@ pub enum Output {
 /// What the registry learns.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Report {
+    /// A hello that is acceptable if it comes from whom it says; to be answered with
+    /// [`Input::Admitted`] or [`Input::TurnedAway`].
+    Greeted(Hello),
     Joined(Hello),
-    Refused { hello: Hello, refused: Refused },
+    /// After [`Input::Challenged`]: it is there.
+    Alive,
+    Refused {
+        hello: Hello,
+        refused: Refused,
+    },
     Heartbeat(Heartbeat),
     Applied(Applied),
     Unpersisted(Unpersisted),
@@ -122,8 +143,12 @@ pub enum CloseReason {
     NoHello,
     #[error("refused: {0}")]
     Refused(String),
+    #[error("nobody said within {} s whether it may join", ADMISSION.as_secs())]
+    NotAdmitted,
     #[error("no frame for {} s", DEAD_AFTER.as_secs())]
     Silent,
+    #[error("no sign of life within {} s, and another link asks for its id", CHALLENGE.as_secs())]
+    Unresponsive,
     #[error("protocol violation: {0}")]
     Violation(String),
     #[error("the data plane has connected anew")]
@@ -158,6 +183,10 @@ pub struct State {
     pub(super) needs_snapshot: bool,
     pub(super) rejected: Option<RejectedSnapshot>,
     pub(super) unsent: usize,
+    /// The hello that the registry decides about, and until when.
+    pub(super) candidate: Option<(Box<Hello>, Duration)>,
+    /// Until when a sign of life is to come.
+    pub(super) challenged: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -183,6 +212,8 @@ impl State {
             needs_snapshot: false,
             rejected: None,
             unsent: 0,
+            candidate: None,
+            challenged: None,
         }
     }
 
@@ -209,11 +240,17 @@ impl State {
         let silent = self.last_heard + DEAD_AFTER;
         match self.status {
             SyncStatus::Closing => None,
-            SyncStatus::Greeting => Some(self.opened + GREETING),
-            _ => Some(
-                self.rejected
-                    .map_or(silent, |rejected| rejected.until.min(silent)),
-            ),
+            SyncStatus::Greeting => Some(match &self.candidate {
+                Some((_, until)) => *until,
+                None => self.opened + GREETING,
+            }),
+            _ => {
+                let rejected = self.rejected.map(|rejected| rejected.until);
+                [Some(silent), rejected, self.challenged]
+                    .into_iter()
+                    .flatten()
+                    .min()
+            }
         }
     }
 }

@@ -9,8 +9,8 @@ use crate::data_plane::cache_writer::LastGood;
 use crate::model::Revision;
 use crate::wire::{
     Applied, Assembly, ChangeMessage, DEAD_AFTER, FromControlPlane, FromDataPlane,
-    HEARTBEAT_INTERVAL, Heartbeat, Hello, Position, Rejected, SnapshotChunk, Unpersisted, WINDOW,
-    Welcome,
+    HEARTBEAT_INTERVAL, Heartbeat, Hello, Pong, Position, Rejected, SnapshotChunk, Unpersisted,
+    WINDOW, Welcome,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -229,6 +229,7 @@ impl Turn<'_> {
             (Phase::Live, FromControlPlane::ChangeMessage(message)) => self.change(message),
             (Phase::Live, FromControlPlane::SnapshotChunk(chunk)) => self.chunk(chunk),
             (Phase::Live, FromControlPlane::HeartbeatAck(_)) => {}
+            (Phase::Live, FromControlPlane::Ping(_)) => self.send(Pong {}),
             (Phase::Live, FromControlPlane::Welcome(_)) => self.violation("a second welcome"),
             _ => self.violation("a message before welcome"),
         }

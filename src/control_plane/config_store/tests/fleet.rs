@@ -85,6 +85,49 @@ on_both_engines!(data_planes_come_and_go, async |database: &Database| {
         .expect("there is nothing to duplicate");
 });
 
+on_both_engines!(
+    trial_15_an_identity_is_bound_once_and_goes_with_its_row,
+    async |database: &Database| {
+        let store = &database.store;
+        assert_eq!(store.node_secret(id(1)).await.expect("reads"), None);
+        let bind = async |n: u8, replace: bool| {
+            let bound = store.bind_node_secret(id(1), [n; 32], replace).await;
+            bound.expect("binds")[0]
+        };
+        assert_eq!(bind(1, false).await, 1);
+        assert_eq!(bind(2, false).await, 1, "the first one wins");
+        assert_eq!(bind(3, true).await, 3, "unless the id is proved otherwise");
+        assert_eq!(
+            store.node_secret(id(1)).await.expect("reads"),
+            Some([3; 32])
+        );
+        store
+            .upsert_data_plane(presence(1, 1))
+            .await
+            .expect("writes");
+        let window = Duration::from_secs(60);
+        let is_bound = async || {
+            store.expire_presence(window).await.expect("expires");
+            store.node_secret(id(1)).await.expect("reads").is_some()
+        };
+        assert!(is_bound().await);
+        // Its row is gone, and the identity old enough to have had one.
+        database.pass(Duration::from_secs(101));
+        assert!(is_bound().await, "it may be about to join");
+        database.pass(Duration::from_secs(3600));
+        assert!(!is_bound().await);
+
+        assert_eq!(bind(4, false).await, 4);
+        store
+            .upsert_data_plane(presence(1, 1))
+            .await
+            .expect("writes");
+        assert!(store.forget_data_plane(id(1)).await.expect("forgets"));
+        assert!(!store.forget_data_plane(id(1)).await.expect("forgets"));
+        assert_eq!(store.node_secret(id(1)).await.expect("reads"), None);
+    }
+);
+
 on_both_engines!(who_has_a_revision_not_yet, async |database: &Database| {
     let store = &database.store;
     let rows = [

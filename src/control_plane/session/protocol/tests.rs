@@ -42,6 +42,7 @@ fn hello(held: Position) -> Hello {
         labels: Default::default(),
         held,
         incarnation: Uuid::nil(),
+        secret: None,
     }
 }
 
@@ -83,6 +84,10 @@ impl Case {
 
     fn receive(&mut self, message: impl Into<FromDataPlane>) {
         self.input(Input::Received(message.into()));
+        let asks = |output: &Output| matches!(output, Output::Report(Report::Greeted(_)));
+        if self.outputs.iter().any(asks) {
+            self.input(Input::Admitted);
+        }
     }
 
     fn write(&mut self) {
@@ -491,4 +496,69 @@ fn an_upgraded_data_plane_gets_what_it_could_not_hold() {
         let case = Case::greeted(history, held);
         assert_eq!(case.sent(), sent, "{kind}");
     }
+}
+
+#[test]
+fn trial_15_nobody_joins_before_it_is_admitted() {
+    let greet = || {
+        let mut case = Case::new(history(1, 3));
+        let held = at(&case.history, 3);
+        case.input(Input::Received(hello(held).into()));
+        assert!(matches!(
+            case.outputs[..],
+            [Output::Report(Report::Greeted(_))]
+        ));
+        case
+    };
+    let mut case = greet();
+    case.input(Input::Admitted);
+    assert!(matches!(
+        case.outputs[0],
+        Output::Send(FromControlPlane::Welcome(_))
+    ));
+    let mut case = greet();
+    let reason = "another one".to_owned();
+    case.input(Input::TurnedAway { reason });
+    assert!(matches!(
+        &case.outputs[0],
+        Output::Send(FromControlPlane::Refused(refused)) if refused.code == RefusalCode::Identity
+    ));
+    assert_eq!(case.closed().as_deref(), Some("refused: another one"));
+    // Nothing of it is believed meanwhile.
+    let mut case = greet();
+    case.applied(3);
+    let closed = case.closed().expect("closes");
+    assert!(closed.contains("a message before welcome"), "{closed}");
+    let applied = |output: &Output| matches!(output, Output::Report(Report::Applied(_)));
+    assert!(!case.outputs.iter().any(applied));
+    let mut case = greet();
+    case.now = ADMISSION;
+    assert_eq!(case.state.deadline(), Some(ADMISSION));
+    case.input(Input::Tick);
+    let closed = case.closed().expect("closes");
+    assert!(closed.contains("nobody said"), "{closed}");
+}
+
+#[test]
+fn trial_15_who_is_challenged_gives_a_sign_of_life_or_ends() {
+    let mut case = Case::greeted(history(0, 0), Position::default());
+    case.input(Input::Challenged);
+    assert!(matches!(
+        case.outputs[..],
+        [Output::Send(FromControlPlane::Ping(_)), ..]
+    ));
+    let until = CHALLENGE;
+    assert_eq!(case.state.deadline(), Some(until));
+    // Whatever comes is a sign of life.
+    case.receive(crate::wire::Pong {});
+    assert_eq!(case.outputs[0], Output::Report(Report::Alive));
+    case.now = until;
+    case.input(Input::Tick);
+    assert_eq!(case.closed(), None);
+
+    case.input(Input::Challenged);
+    case.now = until * 2;
+    case.input(Input::Tick);
+    let closed = case.closed().expect("closes");
+    assert!(closed.contains("no sign of life within 2 s"), "{closed}");
 }

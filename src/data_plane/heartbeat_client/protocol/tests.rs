@@ -42,6 +42,7 @@ impl Case {
             labels: Default::default(),
             held: Position::default(),
             incarnation: Uuid::nil(),
+            secret: None,
         };
         let limits = Limits::for_payload(4096);
         let origin = Origin {
@@ -557,4 +558,17 @@ fn trial_13b_the_control_plane_is_told_that_telemetry_does_not_arrive() {
     case.lose();
     case.input(Input::Telemetry(trouble()));
     assert_eq!(telemetry(&case), None);
+}
+
+#[test]
+fn trial_15_a_ping_is_answered() {
+    let mut case = Case::live();
+    case.receive(crate::wire::Ping {});
+    assert!(matches!(
+        case.outputs[..],
+        [Output::Send {
+            message: FromDataPlane::Pong(_),
+            ..
+        }]
+    ));
 }

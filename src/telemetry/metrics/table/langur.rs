@@ -155,7 +155,7 @@ pub const LINKS_REFUSED: Metric = counter(
     "langur_cluster_links_refused_total",
     &["link", "reason"],
     CONTROL_PLANE,
-    "Links of data planes that were refused; link = configuration|telemetry, reason = full|address",
+    "Links of data planes that were refused; link = configuration|telemetry, reason = full|address|identity",
 );
 pub const FLEET_REQUESTS: Metric = counter(
     "langur_fleet_http_requests_total",
