@@ -1,4 +1,4 @@
-//! The latest revision: one row, locked by whoever commits the next.
+//! The latest revision and its epoch: one row, locked by whoever commits the next.
 
 use sea_orm::entity::prelude::*;
 
@@ -9,6 +9,8 @@ pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: i64,
     pub revision: i64,
+    /// The history that it belongs to; raised when the database was restored.
+    pub epoch: i64,
 }
 
 crate::without_relations!();

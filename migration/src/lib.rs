@@ -16,6 +16,7 @@ mod m20261122_000010_journal_replaced;
 mod m20261122_000011_route_expressions;
 mod m20261130_000021_data_plane_telemetry;
 mod m20261130_000022_create_node_identities;
+mod m20261130_000023_history_epoch;
 mod runner;
 
 pub use runner::{Step, list, reset, up};
@@ -40,6 +41,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000011_route_expressions::Migration),
             Box::new(m20261130_000021_data_plane_telemetry::Migration),
             Box::new(m20261130_000022_create_node_identities::Migration),
+            Box::new(m20261130_000023_history_epoch::Migration),
         ]
     }
 }

@@ -33,6 +33,15 @@ enum ActionArgs {
     List(Options),
     /// The same as JSON.
     Status(Options),
+    /// Show the epoch of the database, which says what history its revisions belong to.
+    Epoch {
+        #[command(flatten)]
+        options: Options,
+        /// Begin another history: after the restore of a backup, data planes that hold later
+        /// revisions are taken back to what the database has.
+        #[arg(long)]
+        raise: bool,
+    },
     /// Delete all tables and everything in them.
     Reset {
         #[command(flatten)]
@@ -75,6 +84,7 @@ pub enum Action {
     List,
     Status,
     Reset,
+    Epoch { raise: bool },
 }
 
 impl Args {
@@ -85,6 +95,7 @@ impl Args {
             ActionArgs::Finish(options) => (Action::Finish, options),
             ActionArgs::List(options) => (Action::List, options),
             ActionArgs::Status(options) => (Action::Status, options),
+            ActionArgs::Epoch { options, raise } => (Action::Epoch { raise: *raise }, options),
             ActionArgs::Reset { options, .. } => (Action::Reset, options),
         }
     }
@@ -97,6 +108,7 @@ impl Args {
             | ActionArgs::Finish(options)
             | ActionArgs::List(options)
             | ActionArgs::Status(options)
+            | ActionArgs::Epoch { options, .. }
             | ActionArgs::Reset { options, .. } => &mut options.settings,
         }
     }
@@ -181,6 +193,15 @@ async fn run(settings: Arc<Settings>, task: Task) -> Result<(), CliError> {
             let steps = store.migrations().await.map_err(failed)?;
             store.close().await;
             return show(&steps, task);
+        }
+        Action::Epoch { raise: false } => {
+            let (epoch, revision) = store.tip().await.map_err(failed)?;
+            task.say(&format!("epoch {epoch}, revision {revision}"));
+        }
+        Action::Epoch { raise: true } => {
+            let (before, after) = store.raise_epoch().await.map_err(failed)?;
+            let what = "data planes take over what the database has";
+            task.say(&format!("epoch {before} is now {after}: {what}"));
         }
         Action::Reset => {
             store.reset().await.map_err(failed)?;

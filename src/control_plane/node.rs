@@ -94,6 +94,7 @@ impl ControlPlane {
         let identities = Identities::new(store.clone());
         let doors = Doors::new(settings.cluster.max_data_planes, Arc::clone(&node.metrics));
         let options = RegistryOptions {
+            restores_itself: settings.cluster.restores_itself,
             identities: Arc::clone(&identities),
             doors: Arc::clone(&doors),
             store: store.clone(),

@@ -39,6 +39,8 @@ pub struct Cluster {
     pub purge_delay: Duration,
     /// Bytes of one message, compressed.
     pub max_payload: usize,
+    /// Whether a restored database begins another history by itself.
+    pub restores_itself: bool,
     /// Data planes that a control plane serves at once.
     pub max_data_planes: usize,
 }
@@ -80,6 +82,7 @@ impl Cluster {
             labels: dp_labels(values, problems),
             purge_delay: purge_delay(values, problems),
             max_payload: max_payload(values, problems),
+            restores_itself: values.text("cluster_restore") == Some("auto"),
             max_data_planes: max_data_planes(values, problems),
         }
     }

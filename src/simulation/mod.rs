@@ -74,6 +74,7 @@ fn a_thousand_clusters_converge() {
         failed_writes,
         ahead,
         restores,
+        noticed,
         challenges,
     } = total;
     assert!(writes > 10_000, "{total:?}");
@@ -83,7 +84,7 @@ fn a_thousand_clusters_converge() {
     assert!(crashes > 1_000 && dropped_links > 1_000, "{total:?}");
     assert!(ghosts > 100 && failed_writes > 100, "{total:?}");
     assert!(ahead > 10 && restores > 10, "{total:?}");
-    assert!(challenges > 100, "{total:?}");
+    assert!(challenges > 100 && noticed > 10, "{total:?}");
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub struct Database {
     pub journal: Vec<Vec<Op>>,
     /// The configuration after all of them.
     pub config: Config,
+    /// It lacks what it had, and nobody has noticed yet.
+    pub is_restored: bool,
 }
 
 impl Database {
@@ -40,17 +42,24 @@ impl Database {
         self.config.commit(revision, ops);
     }
 
-    /// What an operator does with a backup: back to an earlier revision, in the next epoch.
+    /// What an operator does with a backup: back to an earlier revision, of the same epoch. What
+    /// data planes hold tells that it was restored.
     pub fn restore(&mut self, revision: usize) {
         let journal = self.journal[..revision].to_vec();
-        let epoch = self.epoch + 1;
         *self = Database {
-            epoch,
+            epoch: self.epoch,
+            is_restored: true,
             ..Database::default()
         };
         for ops in journal {
             self.write(ops);
         }
+    }
+
+    /// Another history begins: by an operator, or because it was noticed.
+    pub fn raise(&mut self) {
+        self.epoch += 1;
+        self.is_restored = false;
     }
 }
 
@@ -69,17 +78,22 @@ pub struct ControlPlane {
 
 impl ControlPlane {
     pub fn start(database: &Database, random: &mut StdRng) -> ControlPlane {
-        let reach = random.random_range(0..=database.journal.len());
-        let journal = database.journal[database.journal.len() - reach..].iter();
-        let journal = journal.map(|ops| (ops.clone(), None));
         ControlPlane {
             id: Uuid::from_u128(random.random()),
-            history: MemoryHistory::with_journal(database.epoch, database.config.clone(), journal),
+            history: ControlPlane::read(database, random),
             encoder: EncodeCache::new(limits()),
             sessions: BTreeMap::new(),
             registry: BTreeMap::new(),
             waiting: BTreeMap::new(),
         }
+    }
+
+    /// The history as it is read from the database, which may have forgotten its beginning.
+    pub fn read(database: &Database, random: &mut StdRng) -> MemoryHistory {
+        let reach = random.random_range(0..=database.journal.len());
+        let journal = database.journal[database.journal.len() - reach..].iter();
+        let journal = journal.map(|ops| (ops.clone(), None));
+        MemoryHistory::with_journal(database.epoch, database.config.clone(), journal)
     }
 
     pub fn accept(&mut self, conn: Conn, now: Duration) {

@@ -19,11 +19,18 @@ impl World {
         let Some(state) = process.sessions.get_mut(&conn) else {
             return Ok(());
         };
+        let mut notices = false;
         let before = state.status();
         let outputs = session::step(state, input, self.now, &process.history);
         let (after, kinds) = (state.status(), state.kinds());
         if after == SyncStatus::Ahead && before != after {
             self.stats.ahead += 1;
+            // The control plane looks into the database, which it may not reach: that it lags
+            // behind is no loss.
+            if self.database.is_restored && !self.blind[address] {
+                self.stats.noticed += 1;
+                notices = true;
+            }
         }
         let mut frames = Vec::new();
         let mut superseded = None;
@@ -109,6 +116,9 @@ impl World {
         }
         for (to, input) in answers {
             self.session(to, input)?;
+        }
+        if notices {
+            self.raise();
         }
         Ok(())
     }

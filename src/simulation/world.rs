@@ -38,6 +38,8 @@ pub struct Stats {
     pub failed_writes: u64,
     pub ahead: u64,
     pub restores: u64,
+    /// Restored databases that a data plane which was ahead has told.
+    pub noticed: u64,
     /// Data planes that prove nothing while another link of theirs is open.
     pub challenges: u64,
 }
@@ -54,6 +56,7 @@ impl std::ops::AddAssign for Stats {
         self.failed_writes += other.failed_writes;
         self.ahead += other.ahead;
         self.restores += other.restores;
+        self.noticed += other.noticed;
         self.challenges += other.challenges;
     }
 }
@@ -62,6 +65,8 @@ impl std::ops::AddAssign for Stats {
 pub(super) enum Event {
     Write,
     Fault,
+    /// An operator begins another history, unless that was done already.
+    Raise,
     /// A control plane looks into the journal.
     Poll(usize),
     Accept(Conn),
@@ -207,6 +212,12 @@ impl World {
         match event {
             Event::Write => self.write(),
             Event::Fault => self.fault(),
+            Event::Raise => {
+                if self.database.is_restored {
+                    self.raise();
+                }
+                Ok(())
+            }
             Event::Poll(node) => self.poll(node),
             Event::Accept(conn) => self.accept(conn),
             Event::Deliver(conn, End::ControlPlane, bytes) => {
@@ -252,6 +263,11 @@ impl World {
         if self.now > CALM {
             return Ok(());
         }
+        // Until the loss is noticed nobody writes: the numbers of other revisions would be taken.
+        if self.database.is_restored {
+            self.after_millis(0..2000, Event::Write);
+            return Ok(());
+        }
         for _ in 0..self.random.random_range(1..3) {
             let ops = (0..self.random.random_range(1..4))
                 .map(|_| self.op())
@@ -295,10 +311,11 @@ impl World {
         };
         let held = process.history.position(KindSet::ALL);
         if held.epoch != self.database.epoch {
-            return Err("a control plane outlived a restore".into());
+            process.history = ControlPlane::read(&self.database, &mut self.random);
         }
+        let from = process.history.position(KindSet::ALL).revision;
         let news = self.database.journal.iter().enumerate();
-        for (index, ops) in news.skip(held.revision.0 as usize) {
+        for (index, ops) in news.skip(from.0 as usize) {
             let revision = Revision(index as u64 + 1);
             process
                 .history
@@ -409,6 +426,16 @@ impl World {
         let revision = self.random.random_range(0..=self.database.journal.len());
         self.database.restore(revision);
         self.stats.restores += 1;
+        match self.chance(0.5) {
+            true => self.raise(),
+            // By then a data plane that is ahead has told, or nobody was.
+            false => self.after_millis(5000..60_000, Event::Raise),
+        }
+    }
+
+    /// Another history begins.
+    pub(super) fn raise(&mut self) {
+        self.database.raise();
         let epoch = self.database.epoch;
         let mut config = crate::model::Config::default();
         self.truth.insert((epoch, Revision(0)), Digests::default());
@@ -416,6 +443,9 @@ impl World {
             config.commit(config.revision().next(), ops.clone());
             self.truth
                 .insert((epoch, config.revision()), *config.digests());
+        }
+        for node in 0..self.control_planes.len() {
+            self.after_millis(0..2000, Event::Poll(node));
         }
     }
 

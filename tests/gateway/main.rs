@@ -28,6 +28,7 @@ mod pki;
 mod probes;
 mod quarantine;
 mod quickstart;
+mod restore;
 mod size;
 mod startup;
 mod status;

@@ -41,7 +41,7 @@ impl ClusterRegistry {
 
     fn examined(&mut self, id: SessionId, node: Uuid, verdict: Verdict, ctx: &mut Context<Self>) {
         let binds = match verdict {
-            Verdict::Proved => return self.admit(id),
+            Verdict::Proved => return self.admit(id, true),
             Verdict::Refused(why) => return self.turn_away(id, node, why),
             Verdict::Binds(shown) => Some(shown),
             Verdict::Unproved => None,
@@ -79,7 +79,7 @@ impl ClusterRegistry {
                 "a data plane proves no identity: it is of an earlier version, and another could \
                  take its place"
             );
-            return self.admit(id);
+            return self.admit(id, false);
         };
         let identities = Arc::clone(&self.options.identities);
         let bound = async move { identities.bind(node, shown, false).await };
@@ -87,7 +87,7 @@ impl ClusterRegistry {
             bound
                 .into_actor(self)
                 .map(move |bound, registry, _| match bound {
-                    true => registry.admit(id),
+                    true => registry.admit(id, true),
                     false => {
                         let why = format!("another one has become node {node} meanwhile");
                         registry.turn_away(id, node, why);
@@ -126,7 +126,10 @@ impl ClusterRegistry {
         self.settle(waiting.candidate, node, waiting.binds, ctx);
     }
 
-    fn admit(&self, id: SessionId) {
+    fn admit(&mut self, id: SessionId, proved: bool) {
+        if let Some(entry) = self.sessions.get_mut(&id) {
+            entry.proved = proved;
+        }
         self.answer(id, Ok(()));
     }
 

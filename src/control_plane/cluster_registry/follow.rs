@@ -7,6 +7,7 @@ use crate::model::Revision;
 use actix::Addr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// Revisions read from the journal at once.
 const BATCH: u64 = 1000;
@@ -15,6 +16,8 @@ const BATCH: u64 = 1000;
 const REACH: u64 = 1000;
 /// The pause after the database has failed.
 const RETRY: Duration = Duration::from_secs(1);
+/// How often the database is looked at although nothing was announced.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// The history of a control plane that starts: the configuration, and how it came about.
 ///
@@ -30,29 +33,37 @@ pub async fn history(store: &Store) -> Result<MemoryHistory, StoreError> {
     };
     // Others may have committed since the configuration was read: they come by `follow`.
     let known = journal.into_iter().filter(|entry| entry.revision <= latest);
+    let (epoch, _) = store.tip().await?;
     Ok(MemoryHistory::with_journal(
-        EPOCH,
+        epoch,
         config,
         known.map(|entry| (entry.ops, entry.request_id)),
     ))
 }
 
-/// The only epoch there is until a database is restored from a backup.
-const EPOCH: u64 = 1;
-
-/// Keeps the feed at the database's latest revision and tells the registry; never returns
-/// while the store is there.
-pub async fn follow(store: Store, feed: Arc<Feed>, registry: Addr<ClusterRegistry>) {
+/// Keeps the feed at the database's latest revision, and in its epoch, and tells the registry; never
+/// returns while the store is there. `look` is for who knows that there is something new.
+pub async fn follow(
+    store: Store,
+    feed: Arc<Feed>,
+    registry: Addr<ClusterRegistry>,
+    look: Arc<Notify>,
+) {
     let mut revisions = store.revisions();
     loop {
         match catch_up(&store, &feed).await {
             // Dropped when the mailbox is full: the next one says the same.
             Ok(true) => drop(registry.try_send(FeedAdvanced)),
-            Ok(false) => {
-                if revisions.changed().await.is_err() {
-                    return;
+            Ok(false) => tokio::select! {
+                changed = revisions.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
                 }
-            }
+                () = look.notified() => {}
+                // A raised epoch is no revision: nobody announces it.
+                () = tokio::time::sleep(LOOK) => {}
+            },
             Err(err) => {
                 tracing::warn!(?err, "the journal cannot be read");
                 tokio::time::sleep(RETRY).await;
@@ -63,8 +74,19 @@ pub async fn follow(store: Store, feed: Arc<Feed>, registry: Addr<ClusterRegistr
 
 /// Takes over what the journal has; false when there was nothing.
 async fn catch_up(store: &Store, feed: &Feed) -> Result<bool, StoreError> {
-    let held = feed.position().revision;
-    if *store.revisions().borrow() == held {
+    let position = feed.position();
+    let held = position.revision;
+    let (epoch, latest) = store.tip().await?;
+    if epoch != position.epoch {
+        tracing::warn!(
+            before = position.epoch,
+            epoch,
+            "the database has another history: every data plane is sent the whole configuration"
+        );
+        feed.replace(history(store).await?);
+        return Ok(true);
+    }
+    if latest == held {
         return Ok(false);
     }
     let entries = match store.changes_since(held, BATCH).await? {

@@ -2,7 +2,8 @@
 //!
 //! `presence` is what is known of one data plane and how the fleet's rows say it, `follow`
 //! brings new revisions from the journal, `server` takes links and `doors` counts them, `identity`
-//! says who a data plane is and `admission` which link speaks for it, `propagation` measures.
+//! says who a data plane is and `admission` which link speaks for it, `restored` notices that the
+//! database has lost what data planes hold, `propagation` measures.
 
 mod admission;
 mod doors;
@@ -10,6 +11,7 @@ mod follow;
 mod identity;
 mod presence;
 mod propagation;
+mod restored;
 mod server;
 
 #[cfg(test)]
@@ -27,7 +29,7 @@ use super::session::{
 };
 use crate::actor::{Guarded, Observe};
 use crate::telemetry::metrics::Metrics;
-use crate::wire::WINDOW;
+use crate::wire::{RefusalCode, WINDOW};
 use actix::prelude::*;
 use admission::Waiting;
 use presence::Presence;
@@ -36,7 +38,8 @@ use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 /// How often this control plane says that it is alive, and looks for others that are not.
@@ -56,6 +59,8 @@ pub struct RegistryOptions {
     /// How long a data plane is listed after it was last seen.
     pub purge_delay: Duration,
     pub metrics: Arc<Metrics>,
+    /// Whether a restored database begins another history by itself (`cluster_restore`).
+    pub restores_itself: bool,
     pub identities: Arc<Identities>,
     pub doors: Arc<Doors>,
 }
@@ -74,11 +79,17 @@ pub struct ClusterRegistry {
     writing: bool,
     /// Nothing has been written yet in this life.
     is_new: bool,
+    /// Wakes who follows the database.
+    look: Arc<Notify>,
+    /// When this control plane last began another history.
+    raised: Option<Instant>,
 }
 
 struct Entry {
     session: Addr<Session>,
     vouched: Vouched,
+    /// Whether its peer has proved who it is.
+    proved: bool,
     presence: Presence,
     /// Once its hello was accepted.
     propagation: Option<Propagation>,
@@ -124,6 +135,8 @@ impl ClusterRegistry {
             gone: BTreeSet::new(),
             writing: false,
             is_new: true,
+            look: Arc::default(),
+            raised: None,
         }
     }
 
@@ -150,9 +163,20 @@ impl ClusterRegistry {
             }
             _ => {}
         }
-        if !entry.presence.learn(news) {
-            return;
+        let tells = entry.presence.learn(news);
+        match news {
+            Report::Status(SyncStatus::Ahead) => {
+                let held = entry.presence.held();
+                self.look_for_restore(id, held, ctx);
+            }
+            Report::Refused { hello, refused } if refused.code == RefusalCode::OlderHistory => {
+                self.look_for_restore(id, hello.held, ctx);
+            }
+            _ => {}
         }
+        let Some(entry) = self.sessions.get(&id).filter(|_| tells) else {
+            return;
+        };
         self.dirty.insert(id);
         let Some(node) = entry.presence.joined() else {
             return;
@@ -240,18 +264,18 @@ impl ClusterRegistry {
     }
 
     /// Forgets sessions that ended without a word: they panicked.
-    fn forget_the_dead(&mut self) {
+    fn forget_the_dead(&mut self, ctx: &mut Context<Self>) {
         let dead = self.sessions.iter();
         let dead = dead.filter(|(_, entry)| !entry.session.connected());
         let dead: Vec<SessionId> = dead.map(|(id, _)| *id).collect();
         for id in dead {
             tracing::warn!(session = id.0, "a session has ended without a word");
-            self.closed(id);
+            self.closed(id, ctx);
         }
     }
 
     fn pulse(&mut self, ctx: &mut Context<Self>) {
-        self.forget_the_dead();
+        self.forget_the_dead(ctx);
         let store = self.options.store.clone();
         let own = self.options.identity.control_plane;
         let hostname = self.options.hostname.clone();
@@ -265,6 +289,16 @@ impl ClusterRegistry {
             }
         }));
         self.write_rows(ctx);
+        if self.options.restores_itself {
+            let ahead = self
+                .sessions
+                .iter()
+                .find(|(_, entry)| entry.presence.status() == SyncStatus::Ahead && entry.proved);
+            if let Some((id, entry)) = ahead {
+                let (id, held) = (*id, entry.presence.held());
+                self.look_for_restore(id, held, ctx);
+            }
+        }
     }
 
     fn fan_out(&self) {
@@ -283,7 +317,8 @@ impl Actor for ClusterRegistry {
         ctx.run_interval(PULSE, |registry, ctx| registry.pulse(ctx));
         let (store, feed) = (self.options.store.clone(), Arc::clone(&self.options.feed));
         let registry = ctx.address();
-        ctx.spawn(follow::follow(store, feed, registry).into_actor(self));
+        let look = Arc::clone(&self.look);
+        ctx.spawn(follow::follow(store, feed, registry, look).into_actor(self));
     }
 }
 
@@ -299,6 +334,7 @@ impl Handler<SessionStarted> for ClusterRegistry {
         let entry = Entry {
             session: started.session,
             vouched: started.vouched,
+            proved: false,
             presence,
             propagation: None,
         };

@@ -66,6 +66,11 @@ impl Presence {
             .map(|hello| hello.node_id)
     }
 
+    /// What is in effect, as last said.
+    pub fn held(&self) -> Position {
+        self.held
+    }
+
     pub fn ip(&self) -> IpAddr {
         self.ip
     }

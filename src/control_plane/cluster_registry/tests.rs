@@ -39,6 +39,7 @@ async fn options(directory: &tempfile::TempDir) -> (RegistryOptions, DatabaseCon
         hostname: "cp".to_owned(),
         purge_delay: Duration::from_secs(3600),
         metrics: Arc::new(Metrics::new()),
+        restores_itself: false,
         identities: Identities::new(store.clone()),
         doors: Doors::new(10, Arc::new(Metrics::new())),
         store,

@@ -15,6 +15,7 @@ mod cascade;
 mod connection;
 mod counts;
 mod declare;
+mod epoch;
 mod error;
 mod filter;
 mod follow;

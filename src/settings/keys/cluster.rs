@@ -28,6 +28,8 @@ pub static KEYS: &[Key] = &[
         "Largest message on the cluster link in bytes, compressed; at least 4194304."),
     number("cluster_max_data_planes", "10000",
         "Data planes a control plane serves at once; links beyond, of configuration and of telemetry each, are answered 503."),
+    one_of("cluster_restore", &["manual", "auto"], "manual",
+        "What a control plane does when data planes hold revisions that its database does not have, because it was restored: warn and wait for `langur migrations epoch --raise`, or take them back by itself."),
     one_of("cluster_ocsp", &["on", "off", "optional"], "off",
         "Revocation checks of data planes with cluster_mtls = pki. Only off is available."),
     boolean("cluster_use_proxy", "off",

@@ -128,6 +128,37 @@ on_both_engines!(
     }
 );
 
+on_both_engines!(
+    trial_35_an_epoch_is_raised_once_and_only_upwards,
+    async |database: &Database| {
+        let store = &database.store;
+        let tip = async || store.tip().await.expect("reads");
+        database
+            .sql("UPDATE config_revision SET revision = 9")
+            .await
+            .expect("updates");
+        assert_eq!(tip().await, (1, Revision(9)));
+        let without = async |epoch: u64, revision: u64| {
+            let raised = store.raise_epoch_without(epoch, (1, Revision(revision)));
+            raised.await.expect("asks")
+        };
+        assert_eq!(without(1, 9).await, None, "it has that revision");
+        let raised = without(1, 10).await.expect("it has not");
+        assert!(raised > 1_000_000_000, "{raised}");
+        assert_eq!(without(1, 10).await, None, "another one was faster");
+        assert_eq!(tip().await, (raised, Revision(9)));
+        // Within the same second, too.
+        let again = store.raise_epoch().await.expect("raises");
+        assert_eq!(again, (raised, raised + 1));
+        // The numbers of revisions go on.
+        assert_eq!(tip().await, (raised + 1, Revision(9)));
+        // A backup of before an epoch was raised: what is held is of a later one.
+        let later = (raised + 100, Revision(2));
+        let beyond = store.raise_epoch_without(raised + 1, later).await;
+        assert_eq!(beyond.expect("asks"), Some(raised + 101));
+    }
+);
+
 on_both_engines!(who_has_a_revision_not_yet, async |database: &Database| {
     let store = &database.store;
     let rows = [

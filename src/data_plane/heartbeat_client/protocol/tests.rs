@@ -157,6 +157,7 @@ impl Case {
                 }
                 FromDataPlane::Unpersisted(it) => format!("unpersisted {}", it.position.revision),
                 FromDataPlane::Rejected(it) => format!("rejected {}", it.revision),
+                FromDataPlane::Pong(_) => "pong".to_owned(),
                 FromDataPlane::Heartbeat(it) => format!("heartbeat {}", it.position.revision),
             }),
             _ => None,
