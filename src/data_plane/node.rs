@@ -91,6 +91,7 @@ impl DataPlane {
                 RouteMatchCalculation::Original => MatchOrder::Original,
                 RouteMatchCalculation::Strict => MatchOrder::Strict,
             },
+            close_unguarded: false,
         };
         let options = RouterOptions {
             kept: Kept::new(factory.clone(), order),

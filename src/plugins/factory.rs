@@ -12,6 +12,22 @@ use uuid::Uuid;
 /// release whose behaviour they have, and peers compare it.
 pub const VERSION: &str = "3.9.3";
 
+/// The plugins bundled with Kong that guard nothing, for builds that do not have them.
+const OBSERVERS: &[&str] = &[
+    "correlation-id",
+    "datadog",
+    "file-log",
+    "http-log",
+    "loggly",
+    "opentelemetry",
+    "prometheus",
+    "statsd",
+    "syslog",
+    "tcp-log",
+    "udp-log",
+    "zipkin",
+];
+
 type Build = fn(&Factory, &Plugin) -> Result<Arc<dyn Handler>, BuildError>;
 
 /// A plugin that a build can run.
@@ -21,6 +37,9 @@ pub struct Implemented {
     pub version: &'static str,
     /// See [`Handler::priority`].
     pub priority: i32,
+    /// Whether a request must not pass without it. Only plugins that observe (metrics, logs,
+    /// tracing, correlation ids) guard nothing.
+    pub guards: bool,
     pub(super) build: Build,
 }
 
@@ -133,6 +152,16 @@ impl Factory {
         Arc::clone(&self.counters)
     }
 
+    /// Whether requests must not pass without the plugin of this name. A name that nobody
+    /// knows might be the one that authenticates.
+    pub fn guards(&self, name: &str) -> bool {
+        let mut build = self.build.iter();
+        match build.find(|known| known.name == name) {
+            Some(known) => known.guards,
+            None => !OBSERVERS.contains(&name),
+        }
+    }
+
     /// The handler of a configured plugin.
     ///
     /// # Errors
@@ -224,6 +253,34 @@ mod tests {
             json!({"minute": 5, "policy": "redis"}),
             Err("plugin 'rate-limiting': config.policy: 'redis' is not implemented, use 'local'"),
         );
+    }
+
+    #[test]
+    fn only_plugins_that_observe_guard_nothing() {
+        let factory = Factory::default();
+        for plugin in BUNDLED {
+            assert_eq!(
+                plugin.guards,
+                !OBSERVERS.contains(&plugin.name),
+                "{plugin:?}"
+            );
+        }
+        for name in OBSERVERS {
+            assert!(!factory.guards(name), "{name}");
+        }
+        for name in [
+            "key-auth",
+            "cors",
+            "request-transformer",
+            "pre-function",
+            "proxy-cache",
+            "session",
+            "grpc-web",
+            "nobody-knows",
+            "",
+        ] {
+            assert!(factory.guards(name), "{name}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::facts::Client;
 use super::request_id::RequestId;
 use crate::data_plane::balancer;
-use crate::data_plane::router::{CompiledService, Matched, PluginInstance, Protocol, Snapshot};
+use crate::data_plane::router::{CompiledService, Matched, PluginInstance, Snapshot};
 use crate::http::{HeaderEdits, RequestHead};
 use crate::plugins::{EntityRef, Identity, Peer, Timestamp};
 use bytes::Bytes;
@@ -204,12 +204,4 @@ pub fn entities(matched: &Matched) -> (EntityRef<'_>, Option<EntityRef<'_>>) {
         name: service.name.as_deref(),
     });
     (route, service)
-}
-
-/// The protocol that plugins are chosen for.
-pub fn plugin_protocol(https: bool) -> Protocol {
-    match https {
-        true => Protocol::Https,
-        false => Protocol::Http,
-    }
 }

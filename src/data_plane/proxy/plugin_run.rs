@@ -2,7 +2,7 @@
 
 use super::clock::Clock;
 use super::errors::{Asked, negotiated, of_status, plain_json};
-use super::exchange::{Current, Exchange, entities, plugin_protocol};
+use super::exchange::{Current, Exchange, entities};
 use super::panics::PluginPanics;
 use super::settings::ProxySettings;
 use crate::data_plane::router::{CompiledConsumer, Plan, PluginFactory, PluginInstance, Snapshot};
@@ -21,9 +21,16 @@ use uuid::Uuid;
 /// What a client is told of a plugin that failed.
 pub const UNEXPECTED: &str = "An unexpected error occurred";
 
+/// What clients are told where this node cannot do what is configured.
+const CLOSED: &str = "This route is closed: its configuration is not in effect on this gateway";
+
 impl PluginFactory for Factory {
     fn build(&self, plugin: &model::Plugin) -> Result<Arc<dyn Handler>, String> {
         Factory::build(self, plugin).map_err(|error| error.to_string())
+    }
+
+    fn guards(&self, name: &str) -> bool {
+        Factory::guards(self, name)
     }
 }
 
@@ -57,9 +64,11 @@ fn seen(consumer: &CompiledConsumer) -> Consumer {
 
 /// How much of the request's body the access phase wants to see.
 pub fn body_limit(exchange: &Exchange) -> Option<usize> {
-    let current = exchange.current.as_ref()?;
-    plan(current, None)
-        .iter()
+    let plan = plan(exchange.current.as_ref()?, None);
+    if plan.closes() {
+        return None;
+    }
+    plan.iter()
         .filter_map(|instance| instance.handler.body_limit())
         .max()
 }
@@ -79,6 +88,9 @@ pub async fn access(
     let mut plugins = plan(exchange.current.as_ref()?, consumer);
     if plugins.is_empty() {
         return None;
+    }
+    if plugins.closes() {
+        return Some(closed(exchange));
     }
     let mut answer = None;
     let now = Timestamp(clock.epoch_ms());
@@ -102,6 +114,9 @@ pub async fn access(
         if found != consumer {
             consumer = found;
             plugins = plan(exchange.current.as_ref()?, consumer);
+            if answer.is_none() && plugins.closes() {
+                return Some(closed(exchange));
+            }
             next = plugins.partition_point(|other| order(other) >= order(&instance));
         }
     }
@@ -142,9 +157,10 @@ pub fn collect_global(exchange: &mut Exchange) {
     let Some(current) = &exchange.current else {
         return;
     };
-    let protocol = plugin_protocol(current.client.https);
-    let plan = current.snapshot.plugins_for(None, None, None, protocol);
-    exchange.plugins.extend(plan.iter().cloned());
+    let plan = current.snapshot.plugins_for(None, None, None);
+    exchange
+        .plugins
+        .extend(plan.iter().filter(|instance| !instance.closes).cloned());
 }
 
 /// The later phases of a request that ends before its access phase does have all its plugins
@@ -171,10 +187,16 @@ fn plan(current: &Current, consumer: Option<Uuid>) -> Plan {
     let matched = current.matched.as_ref();
     let route = matched.map(|matched| matched.route.id);
     let service = matched.and_then(|matched| matched.service.as_ref());
-    let protocol = plugin_protocol(current.client.https);
     current
         .snapshot
-        .plugins_for(route, service.map(|service| service.id), consumer, protocol)
+        .plugins_for(route, service.map(|service| service.id), consumer)
+}
+
+/// The answer where requests must not pass. Why, the quarantine of this node says; it is none of
+/// the client's business.
+fn closed(exchange: &Exchange) -> Reply {
+    let id = exchange.request_id.as_str();
+    negotiated(503, CLOSED, &Asked::of(&exchange.head), id)
 }
 
 fn reply_of(

@@ -4,7 +4,7 @@ use super::{Clock, Exchange, Proxy, ProxySettings, Recorder};
 use crate::data_plane::listener::pipeline::{
     Attempt, AttemptError, Connection, Outcome, Pipeline, Reply, Verdict,
 };
-use crate::data_plane::router::{Options, PluginFactory, RouterState, Snapshot};
+use crate::data_plane::router::{Options, PluginFactory, Quarantined, RouterState, Snapshot};
 use crate::http::{HeaderEdits, RequestHead, ResponseHead, Span, Version};
 use crate::model::{Config, Kind, Revision, Row};
 use crate::plugins::Factory;
@@ -150,13 +150,23 @@ impl Harness {
         settings: ProxySettings,
         factory: Arc<dyn PluginFactory>,
     ) -> Harness {
+        let (harness, quarantined) = Harness::with_quarantine(entities, settings, factory);
+        assert!(quarantined.is_empty(), "{quarantined:?}");
+        harness
+    }
+
+    /// Also what could not be put in effect.
+    pub fn with_quarantine(
+        entities: Vec<(Kind, Uuid, Row)>,
+        settings: ProxySettings,
+        factory: Arc<dyn PluginFactory>,
+    ) -> (Harness, Vec<Quarantined>) {
         let mut state = RouterState::new(factory, Options::default());
         let outcome = state.replace(Config::from_rows(Revision(1), entities), 0.0);
-        assert!(outcome.quarantined.is_empty(), "{:?}", outcome.quarantined);
         let snapshots = Arc::new(ArcSwap::from(outcome.snapshot));
         let (clock, records) = (TestClock::default(), Records::default());
         let settings = Arc::new(settings);
-        Harness {
+        let harness = Harness {
             proxy: Proxy::with_clock(
                 settings,
                 Arc::clone(&snapshots),
@@ -168,7 +178,8 @@ impl Harness {
             connection: connection(),
             clock,
             records,
-        }
+        };
+        (harness, outcome.quarantined)
     }
 
     pub fn pass(&self, milliseconds: u64) {

@@ -13,6 +13,8 @@ use crate::schema::{self, Field, Foreign};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map as JsonMap, Value};
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -24,6 +26,12 @@ pub trait PluginFactory: Send + Sync {
     /// # Errors
     /// The text for the user: no such plugin in this build, or what is wrong with `config`.
     fn build(&self, plugin: &model::Plugin) -> Result<Arc<dyn Handler>, String>;
+
+    /// Whether requests must not pass without the plugin of this name.
+    fn guards(&self, name: &str) -> bool {
+        let _ = name;
+        true
+    }
 }
 
 /// An entity in the form requests use.
@@ -40,9 +48,12 @@ pub(super) enum Compiled {
     Consumer(Arc<CompiledConsumer>),
     Credential(Arc<KeyCredential>),
     Plugin(Arc<PluginInstance>),
-    DisabledPlugin(Scope),
-    /// Held for what will use it, with the entities it points to.
-    Held(Arc<[Key]>),
+    /// A plugin that runs for no HTTP request: disabled, or for stream protocols alone.
+    IdlePlugin(Scope),
+    /// A service that is disabled and could not be used either, with the entities it points to.
+    UnusableService(Arc<[Key]>),
+    /// Kept for what will use it, with the entities it points to.
+    Kept(Arc<[Key]>),
 }
 
 /// What an entity should become.
@@ -52,16 +63,21 @@ pub(super) struct Wanted {
     pub parents: Vec<Key>,
     /// What people call it.
     pub name: Option<String>,
-    /// Set for a plugin that is meant to run.
-    pub protection: Option<Protection>,
+    /// Set for a plugin without which requests must not pass.
+    pub guard: Option<Guard>,
+    /// Switched off: it must stop, whatever else is wrong with it.
+    pub disabled: bool,
+    /// Why the plugin that was compiled refuses all requests instead of doing its work.
+    pub closes_because: Option<String>,
 }
 
-/// What a plugin protects, as far as its row can be read.
-pub(super) struct Protection {
+/// What a plugin guards, as far as its row can be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Guard {
     /// Nothing given means everything, which is also the reading of an unreadable row.
     pub scope: Scope,
+    /// `None`: the row does not say.
     pub name: Option<String>,
-    pub protocols: Protocols,
 }
 
 impl Compiled {
@@ -93,8 +109,8 @@ impl Compiled {
             }
             Compiled::Credential(credential) => vec![(Kind::Consumers, credential.consumer)],
             Compiled::Plugin(plugin) => plugin.scope.parents(),
-            Compiled::DisabledPlugin(scope) => scope.parents(),
-            Compiled::Held(parents) => parents.to_vec(),
+            Compiled::IdlePlugin(scope) => scope.parents(),
+            Compiled::UnusableService(parents) | Compiled::Kept(parents) => parents.to_vec(),
         }
     }
 }
@@ -126,14 +142,20 @@ impl Scope {
 pub(super) struct Compiler {
     pub factory: Arc<dyn PluginFactory>,
     pub order: MatchOrder,
+    /// Whether a guard that cannot be built refuses what it was to guard.
+    pub close_unguarded: bool,
 }
 
 impl Compiler {
+    /// A panic, such as of a plugin that is built, is an error of this entity alone.
     pub fn compile(&self, kind: Kind, id: Uuid, row: &Row) -> Wanted {
-        match self.try_compile(kind, id, row) {
-            Ok(wanted) => wanted,
-            Err(violations) => salvage(kind, row, violations.join("; ")),
-        }
+        let compiled = catch_unwind(AssertUnwindSafe(|| self.try_compile(kind, id, row)));
+        let reason = match compiled {
+            Ok(Ok(wanted)) => return wanted,
+            Ok(Err(violations)) => violations.join("; "),
+            Err(panic) => format!("panicked: {}", panic_text(&*panic)),
+        };
+        self.salvage(kind, id, row, reason)
     }
 
     fn try_compile(&self, kind: Kind, id: Uuid, row: &Row) -> Result<Wanted, Vec<String>> {
@@ -225,38 +247,97 @@ impl Compiler {
             | Kind::Sessions => {
                 let entity: Named = decode(row, id, |entity: &Named| entity.id)?;
                 let json = row.to_json().map_err(|error| vec![error.to_string()])?;
-                (Compiled::Held(references(kind, &json).into()), entity.name)
+                (Compiled::Kept(references(kind, &json).into()), entity.name)
             }
         };
-        let protection = match &compiled {
-            Compiled::Plugin(plugin) => Some(Protection {
+        let guard = match &compiled {
+            Compiled::Plugin(plugin) if plugin.guards => Some(Guard {
                 scope: plugin.scope,
                 name: Some(plugin.name.to_string()),
-                protocols: plugin.protocols,
             }),
             _ => None,
+        };
+        let disabled = match &compiled {
+            Compiled::Service(service) => !service.enabled,
+            Compiled::IdlePlugin(_) => true,
+            _ => false,
         };
         Ok(Wanted {
             parents: compiled.parents(),
             compiled: Ok(compiled),
             name,
-            protection,
+            guard,
+            disabled,
+            closes_because: None,
         })
+    }
+
+    /// What can be known of an entity that does not compile: its name, what it points to, what it
+    /// was meant to guard, whether it is switched off.
+    fn salvage(&self, kind: Kind, id: Uuid, row: &Row, reason: String) -> Wanted {
+        let json = row.to_json().unwrap_or_default();
+        let disabled = matches!(kind, Kind::Plugins | Kind::Services)
+            && json.get("enabled") == Some(&Value::Bool(false));
+        let mut wanted = Wanted {
+            parents: references(kind, &json),
+            compiled: Err(reason),
+            name: ["name", "username", "target"]
+                .into_iter()
+                .find_map(|field| text(&json, field)),
+            guard: None,
+            disabled,
+            closes_because: None,
+        };
+        match kind {
+            Kind::Plugins => {
+                let reference = |field: &str| json.get(field).and_then(|it| id_in(it.get("id")?));
+                let scope = Scope {
+                    route: reference("route"),
+                    service: reference("service"),
+                    consumer: reference("consumer"),
+                };
+                wanted.parents = scope.parents();
+                let name = text(&json, "name");
+                let guards = name.as_deref().is_none_or(|name| self.factory.guards(name));
+                if disabled {
+                    wanted.compiled = Ok(Compiled::IdlePlugin(scope));
+                } else if guards && protocols(&json).intersects(Protocols::HTTP) {
+                    if self.close_unguarded {
+                        let name = name.as_deref().unwrap_or_default();
+                        let closing = PluginInstance::closing(id, name, scope);
+                        let closing = Compiled::Plugin(Arc::new(closing));
+                        wanted.closes_because =
+                            std::mem::replace(&mut wanted.compiled, Ok(closing)).err();
+                    }
+                    wanted.guard = Some(Guard { scope, name });
+                }
+            }
+            Kind::Services if disabled => {
+                let parents = wanted.parents.clone().into();
+                wanted.compiled = Ok(Compiled::UnusableService(parents));
+            }
+            _ => {}
+        }
+        wanted
     }
 
     fn compile_plugin(&self, plugin: &model::Plugin) -> Result<Compiled, Vec<String>> {
         let scope = Scope::of(plugin);
         if !plugin.enabled {
-            return Ok(Compiled::DisabledPlugin(scope));
+            return Ok(Compiled::IdlePlugin(scope));
         }
         let protocols = Protocols::parse(&plugin.protocols)
             .map_err(|reason| vec![format!("protocols: {reason}")])?;
         let handler = self.factory.build(plugin).map_err(|reason| vec![reason])?;
+        if !protocols.intersects(Protocols::HTTP) {
+            return Ok(Compiled::IdlePlugin(scope));
+        }
         Ok(Compiled::Plugin(Arc::new(PluginInstance {
             id: plugin.id,
             name: plugin.name.as_str().into(),
             scope,
-            protocols,
+            guards: self.factory.guards(&plugin.name),
+            closes: false,
             handler,
         })))
     }
@@ -293,36 +374,11 @@ fn decode<T: DeserializeOwned>(
     }
 }
 
-/// What can be known of an entity that does not compile: its name, what it points to, what it
-/// was meant to protect.
-fn salvage(kind: Kind, row: &Row, reason: String) -> Wanted {
-    let json = row.to_json().unwrap_or_default();
-    let reference = |field: &str| json.get(field).and_then(|value| id_in(value.get("id")?));
-    let scope = Scope {
-        route: reference("route"),
-        service: reference("service"),
-        consumer: reference("consumer"),
-    };
-    let (parents, protection) = match kind {
-        Kind::Plugins => {
-            let disabled = json.get("enabled") == Some(&Value::Bool(false));
-            let protection = Protection {
-                scope,
-                name: text(&json, "name"),
-                protocols: protocols(&json),
-            };
-            (scope.parents(), (!disabled).then_some(protection))
-        }
-        _ => (references(kind, &json), None),
-    };
-    Wanted {
-        compiled: Err(reason),
-        parents,
-        name: ["name", "username", "target"]
-            .into_iter()
-            .find_map(|field| text(&json, field)),
-        protection,
-    }
+/// What a panic said.
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&'static str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no text")
 }
 
 /// Those a plugin's row names; all of HTTP when that cannot be read.

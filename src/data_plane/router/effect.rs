@@ -1,7 +1,9 @@
 //! What is in effect: the snapshot under construction and the entities it was made of.
 
 use super::compile::{Compiled, Key};
+use super::identity::CompiledConsumer;
 use super::matcher::Matcher;
+use super::plugin_table::{PluginInstance, Scope};
 use super::service::CompiledUpstream;
 use super::snapshot::Snapshot;
 use crate::data_plane::balancer::Target;
@@ -34,6 +36,9 @@ impl AddAssign for Work {
 pub(super) struct Effect {
     pub snapshot: Snapshot,
     installed: HashMap<Key, Compiled, foldhash::fast::RandomState>,
+    /// Routes and consumers whose requests are found and refused.
+    closed: HashMap<Key, Compiled, foldhash::fast::RandomState>,
+    routes: usize,
     targets: HashMap<Uuid, BTreeMap<Uuid, Arc<Target>>, foldhash::fast::RandomState>,
     pub work: Work,
     // Collected until `settle`.
@@ -48,8 +53,101 @@ impl Effect {
         self.installed.get(&key)
     }
 
-    /// Takes an entity out of effect, if it is.
+    /// How many routes are in effect.
+    pub fn route_count(&self) -> usize {
+        self.routes
+    }
+
+    /// The routes in effect.
+    pub fn routes(&self) -> impl Iterator<Item = Uuid> {
+        let routes = self.installed.keys().filter(|key| key.0 == Kind::Routes);
+        routes.map(|(_, id)| *id)
+    }
+
+    pub fn is_closed(&self, key: Key) -> bool {
+        self.closed.contains_key(&key)
+    }
+
+    /// Lets the requests of a route or consumer that is not in effect be found and refused.
+    pub fn close(&mut self, key: Key, compiled: Compiled) {
+        let scope = match &compiled {
+            Compiled::Route(_, matchers) => {
+                self.new_matchers.extend(matchers.iter().cloned());
+                self.snapshot.closed_routes.insert(key.1, ());
+                Scope {
+                    route: Some(key.1),
+                    ..Scope::default()
+                }
+            }
+            Compiled::Consumer(consumer) => {
+                self.insert_consumer(consumer);
+                Scope {
+                    consumer: Some(key.1),
+                    ..Scope::default()
+                }
+            }
+            _ => return,
+        };
+        self.work.written += 1;
+        let closing = PluginInstance::closing(key.1, "", scope);
+        self.snapshot.plugins.insert(Arc::new(closing));
+        self.closed.insert(key, compiled);
+    }
+
+    fn open(&mut self, key: Key) {
+        let Some(compiled) = self.closed.remove(&key) else {
+            return;
+        };
+        self.work.written += 1;
+        let scope = match &compiled {
+            Compiled::Route(_, matchers) => {
+                for matcher in &**matchers {
+                    self.snapshot.routes.remove(matcher);
+                }
+                self.snapshot.closed_routes.remove(&key.1);
+                Scope {
+                    route: Some(key.1),
+                    ..Scope::default()
+                }
+            }
+            Compiled::Consumer(consumer) => {
+                self.remove_consumer(consumer);
+                Scope {
+                    consumer: Some(key.1),
+                    ..Scope::default()
+                }
+            }
+            _ => return,
+        };
+        let closing = PluginInstance::closing(key.1, "", scope);
+        self.snapshot.plugins.remove(&closing);
+    }
+
+    fn insert_consumer(&mut self, consumer: &Arc<CompiledConsumer>) {
+        let snapshot = &mut self.snapshot;
+        snapshot.consumers.insert(consumer.id, Arc::clone(consumer));
+        if let Some(username) = &consumer.username {
+            snapshot
+                .usernames
+                .insert(Arc::clone(username), Arc::clone(consumer));
+        }
+    }
+
+    fn remove_consumer(&mut self, consumer: &CompiledConsumer) {
+        let snapshot = &mut self.snapshot;
+        snapshot.consumers.remove(&consumer.id);
+        let Some(username) = &consumer.username else {
+            return;
+        };
+        let holder = snapshot.usernames.get(&**username);
+        if holder.is_some_and(|holder| holder.id == consumer.id) {
+            snapshot.usernames.remove(&**username);
+        }
+    }
+
+    /// Takes an entity out of effect, or what refuses its requests away.
     pub fn remove(&mut self, key: Key) {
+        self.open(key);
         let Some(compiled) = self.installed.remove(&key) else {
             return;
         };
@@ -71,8 +169,9 @@ impl Effect {
                     snis.remove(&*sni.name);
                 }
             }
-            Compiled::Service(service) => {
-                snapshot.services.remove(&service.id);
+            Compiled::Service(_) | Compiled::UnusableService(_) => {
+                snapshot.services.remove(&key.1);
+                snapshot.disabled_services.remove(&key.1);
             }
             Compiled::Upstream(upstream) => {
                 let holder = snapshot.upstreams.get(&*upstream.name);
@@ -94,20 +193,12 @@ impl Effect {
             }
             Compiled::Route(_, matchers) => {
                 self.work.written -= 1;
+                self.routes -= 1;
                 for matcher in &*matchers {
                     self.work.written += snapshot.routes.remove(matcher);
                 }
             }
-            Compiled::Consumer(consumer) => {
-                snapshot.consumers.remove(&consumer.id);
-                let Some(username) = &consumer.username else {
-                    return;
-                };
-                let holder = snapshot.usernames.get(&**username);
-                if holder.is_some_and(|holder| holder.id == consumer.id) {
-                    snapshot.usernames.remove(&**username);
-                }
-            }
+            Compiled::Consumer(consumer) => self.remove_consumer(&consumer),
             Compiled::Credential(credential) => {
                 let holder = snapshot.credentials.get(&*credential.key);
                 if holder.is_some_and(|holder| holder.id == credential.id) {
@@ -115,7 +206,7 @@ impl Effect {
                 }
             }
             Compiled::Plugin(plugin) => snapshot.plugins.remove(&plugin),
-            Compiled::DisabledPlugin(_) | Compiled::Held(_) => {}
+            Compiled::IdlePlugin(_) | Compiled::Kept(_) => {}
         }
     }
 
@@ -139,7 +230,10 @@ impl Effect {
             Compiled::Service(service) if service.enabled => {
                 snapshot.services.insert(service.id, Arc::clone(service));
             }
-            Compiled::Service(_) | Compiled::DisabledPlugin(_) | Compiled::Held(_) => {}
+            Compiled::Service(_) | Compiled::UnusableService(_) => {
+                snapshot.disabled_services.insert(key.1, ());
+            }
+            Compiled::IdlePlugin(_) | Compiled::Kept(_) => {}
             Compiled::Upstream(upstream) => {
                 self.changed_upstreams.insert(upstream.id);
             }
@@ -150,16 +244,10 @@ impl Effect {
             }
             Compiled::Route(_, matchers) => {
                 self.work.written -= 1;
+                self.routes += 1;
                 self.new_matchers.extend(matchers.iter().cloned());
             }
-            Compiled::Consumer(consumer) => {
-                snapshot.consumers.insert(consumer.id, Arc::clone(consumer));
-                if let Some(username) = &consumer.username {
-                    snapshot
-                        .usernames
-                        .insert(Arc::clone(username), Arc::clone(consumer));
-                }
-            }
+            Compiled::Consumer(consumer) => self.insert_consumer(consumer),
             Compiled::Credential(credential) => {
                 snapshot
                     .credentials

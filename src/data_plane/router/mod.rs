@@ -11,6 +11,7 @@
 //! protocols, which no HTTP listener serves.
 
 mod actor;
+mod as_it_was;
 mod certificates;
 mod compile;
 mod conditions;
@@ -50,7 +51,7 @@ pub use priority::MatchOrder;
 pub use protocols::{Protocol, Protocols};
 pub use service::{CompiledService, CompiledUpstream, Destination, UpstreamSpec};
 pub use snapshot::{Matched, Snapshot};
-pub use state::{LastGood, Options, Outcome, Quarantined, RouterState};
+pub use state::{Instead, LastGood, Options, Outcome, Quarantined, RouteCounts, RouterState};
 
 #[cfg(test)]
 mod cases_tests;

@@ -3,9 +3,15 @@
 //! Of each plugin one configuration applies: that of the most specific scope, in Kong's order
 //! (route+service+consumer, route+consumer, service+consumer, route+service, consumer, route,
 //! service, global).
+//!
+//! As in Kong, a configuration is chosen for a subsystem, not for a protocol: one with `https` or
+//! `grpc` alone runs for plain HTTP too. Those for stream protocols alone are not in the table,
+//! so that a more general one of the same plugin applies to HTTP.
+//!
+//! A configuration that *closes* stands where requests must not pass: at a route or consumer that
+//! this node cannot serve as it is configured, or in the place of a guard that cannot be built.
 
 use super::persistent_map::PersistentMap;
-use super::protocols::{Protocol, Protocols};
 use crate::plugins::Handler;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -24,12 +30,36 @@ pub struct PluginInstance {
     pub id: Uuid,
     pub name: Arc<str>,
     pub scope: Scope,
-    /// The protocols of requests this configuration applies to.
-    pub protocols: Protocols,
+    /// Whether requests must not pass without it.
+    pub guards: bool,
+    /// Whether requests it applies to are refused; its handler is then never asked.
+    pub closes: bool,
     pub handler: Arc<dyn Handler>,
 }
 
+/// The handler of what refuses requests, which no phase reaches.
+struct Nothing;
+
+impl Handler for Nothing {
+    fn priority(&self) -> i32 {
+        i32::MAX
+    }
+}
+
 impl PluginInstance {
+    /// What refuses every request of a scope. `name`: the plugin in whose place it stands; a more
+    /// specific configuration of that one wins over it.
+    pub(super) fn closing(id: Uuid, name: &str, scope: Scope) -> PluginInstance {
+        PluginInstance {
+            id,
+            name: name.into(),
+            scope,
+            guards: true,
+            closes: true,
+            handler: Arc::new(Nothing),
+        }
+    }
+
     /// Larger first; ties by name in reverse alphabetical order.
     fn order(&self) -> (i32, &str) {
         (self.handler.priority(), &self.name)
@@ -38,10 +68,35 @@ impl PluginInstance {
 
 type Instances = Arc<[Arc<PluginInstance>]>;
 
+/// The instances of one scope.
+#[derive(Clone)]
+struct AtScope {
+    all: Instances,
+    /// One of each plugin. There are more while an older version of one stays where another
+    /// one has taken its place.
+    runs: Instances,
+}
+
+impl AtScope {
+    fn new(mut all: Vec<Arc<PluginInstance>>) -> AtScope {
+        all.sort_by(|a, b| b.order().cmp(&a.order()).then(a.id.cmp(&b.id)));
+        let mut runs = all.clone();
+        runs.dedup_by(|later, earlier| later.name == earlier.name);
+        let all: Instances = all.into();
+        AtScope {
+            runs: match runs.len() == all.len() {
+                true => Arc::clone(&all),
+                false => runs.into(),
+            },
+            all,
+        }
+    }
+}
+
 /// All plugin instances by scope, each list in the order in which they run.
 #[derive(Clone, Default)]
 pub struct PluginTable {
-    by_scope: PersistentMap<Scope, Instances>,
+    by_scope: PersistentMap<Scope, AtScope>,
     /// How many scopes of each shape exist, so that none is looked up in vain.
     shapes: [u32; 8],
 }
@@ -54,6 +109,13 @@ pub enum Plan {
     /// All of one scope, as the snapshot holds them.
     Shared(Instances),
     Merged(Vec<Arc<PluginInstance>>),
+}
+
+impl Plan {
+    /// Whether the request must be refused.
+    pub fn closes(&self) -> bool {
+        self.iter().any(|instance| instance.closes)
+    }
 }
 
 impl Deref for Plan {
@@ -69,9 +131,9 @@ impl Deref for Plan {
 }
 
 impl PluginTable {
-    /// What runs for a request of this protocol. `scope` is what the request has: without a
+    /// What runs for an HTTP request. `scope` is what the request has: without a
     /// consumer (before authentication) nothing that is attached to one is considered.
-    pub fn plan(&self, scope: Scope, protocol: Protocol) -> Plan {
+    pub fn plan(&self, scope: Scope) -> Plan {
         if self.by_scope.is_empty() {
             return Plan::Empty;
         }
@@ -84,37 +146,48 @@ impl PluginTable {
             let Some(masked) = scope.masked(shape) else {
                 continue;
             };
-            *slot = self.by_scope.get(&masked);
+            *slot = self.by_scope.get(&masked).map(|there| &there.runs);
             lists += usize::from(slot.is_some());
         }
-        let applies = |instance: &Arc<PluginInstance>| instance.protocols.contains(protocol);
         let mut in_precedence = found.into_iter().flatten();
         match (lists, in_precedence.next()) {
             (0, _) | (_, None) => return Plan::Empty,
-            (1, Some(only)) if only.iter().all(applies) => return Plan::Shared(Arc::clone(only)),
+            (1, Some(only)) => return Plan::Shared(Arc::clone(only)),
             _ => {}
         }
         let in_precedence = found.into_iter().flatten();
-        let mut merged: Vec<_> = in_precedence
+        let mut merged: Vec<Arc<PluginInstance>> = in_precedence
             .flat_map(|list| list.iter())
-            .filter(|instance| applies(instance))
             .cloned()
             .collect();
+        if merged.iter().any(|instance| instance.closes) {
+            // Its place in the order of execution is not that of the plugin it stands for.
+            let mut names: Vec<Arc<str>> = Vec::new();
+            merged.retain(|instance| {
+                let first = !names.contains(&instance.name);
+                names.push(Arc::clone(&instance.name));
+                first
+            });
+        }
         // Stable: of one plugin the most specific stays first.
         merged.sort_by(|a, b| b.order().cmp(&a.order()));
         merged.dedup_by(|later, earlier| later.name == earlier.name);
         Plan::Merged(merged)
     }
 
+    /// The instances of exactly this scope.
+    pub(super) fn at(&self, scope: Scope) -> &[Arc<PluginInstance>] {
+        self.by_scope.get(&scope).map_or(&[], |there| &there.all)
+    }
+
     pub fn insert(&mut self, instance: Arc<PluginInstance>) {
         let scope = instance.scope;
-        let old = self.by_scope.get(&scope).cloned();
-        let mut list: Vec<_> = old.as_deref().unwrap_or_default().to_vec();
+        let is_new = self.by_scope.get(&scope).is_none();
+        let mut list = self.at(scope).to_vec();
         list.retain(|other| other.id != instance.id);
         list.push(instance);
-        list.sort_by(|a, b| b.order().cmp(&a.order()));
-        self.by_scope.insert(scope, list.into());
-        self.shapes[scope.shape() as usize] += u32::from(old.is_none());
+        self.by_scope.insert(scope, AtScope::new(list));
+        self.shapes[scope.shape() as usize] += u32::from(is_new);
     }
 
     pub fn remove(&mut self, instance: &PluginInstance) {
@@ -123,12 +196,13 @@ impl PluginTable {
             return;
         };
         let list: Vec<_> = old
+            .all
             .iter()
             .filter(|other| other.id != instance.id)
             .cloned()
             .collect();
         if !list.is_empty() {
-            self.by_scope.insert(scope, list.into());
+            self.by_scope.insert(scope, AtScope::new(list));
         } else if self.by_scope.remove(&scope) {
             self.shapes[scope.shape() as usize] -= 1;
         }
@@ -186,18 +260,13 @@ mod tests {
         consumer: Some(Uuid::from_u128(3)),
     };
 
-    fn instance(
-        id: u128,
-        name: &str,
-        priority: i32,
-        shape: u8,
-        protocols: Protocols,
-    ) -> Arc<PluginInstance> {
+    fn instance(id: u128, name: &str, priority: i32, shape: u8) -> Arc<PluginInstance> {
         Arc::new(PluginInstance {
             id: Uuid::from_u128(id),
             name: name.into(),
             scope: GIVEN.masked(shape).expect("all parts are given"),
-            protocols,
+            guards: true,
+            closes: false,
             handler: Arc::new(Noop(priority)),
         })
     }
@@ -212,46 +281,42 @@ mod tests {
         let instances: Vec<_> = BY_PRECEDENCE
             .into_iter()
             .enumerate()
-            .map(|(at, shape)| instance(at as u128, "p", 1, shape, Protocols::HTTP))
+            .map(|(at, shape)| instance(at as u128, "p", 1, shape))
             .collect();
         for instance in instances.iter().rev() {
             table.insert(Arc::clone(instance));
         }
         for (at, instance) in instances.iter().enumerate() {
-            assert_eq!(ids(&table.plan(GIVEN, Protocol::Http)), [at as u128]);
+            assert_eq!(ids(&table.plan(GIVEN)), [at as u128]);
             table.remove(instance);
         }
-        assert!(matches!(table.plan(GIVEN, Protocol::Http), Plan::Empty));
+        assert!(matches!(table.plan(GIVEN), Plan::Empty));
         assert_eq!(table.shapes, [0; 8]);
     }
 
     #[test]
     fn plugins_run_by_priority_then_name_backwards() {
         let mut table = PluginTable::default();
-        table.insert(instance(1, "a", 5, 0, Protocols::HTTP));
-        table.insert(instance(2, "b", 5, 0, Protocols::HTTP));
-        table.insert(instance(3, "c", 9, 0, Protocols::HTTP));
-        let plan = table.plan(GIVEN, Protocol::Http);
+        table.insert(instance(1, "a", 5, 0));
+        table.insert(instance(2, "b", 5, 0));
+        table.insert(instance(3, "c", 9, 0));
+        let plan = table.plan(GIVEN);
         assert!(matches!(plan, Plan::Shared(_)));
         assert_eq!(ids(&plan), [3, 2, 1]);
-        table.insert(instance(4, "d", 7, ROUTE, Protocols::HTTP));
-        assert_eq!(ids(&table.plan(GIVEN, Protocol::Http)), [3, 4, 2, 1]);
+        table.insert(instance(4, "d", 7, ROUTE));
+        assert_eq!(ids(&table.plan(GIVEN)), [3, 4, 2, 1]);
     }
 
     #[test]
-    fn a_configuration_for_other_protocols_is_passed_over() {
+    fn what_closes_is_seen_in_the_plan() {
         let mut table = PluginTable::default();
-        table.insert(instance(
-            1,
-            "a",
-            5,
-            ROUTE,
-            Protocols::default().with(Protocol::Https),
-        ));
-        table.insert(instance(2, "a", 5, 0, Protocols::HTTP));
-        assert_eq!(ids(&table.plan(GIVEN, Protocol::Https)), [1]);
-        assert_eq!(ids(&table.plan(GIVEN, Protocol::Http)), [2]);
-        let anonymous = Scope::default();
-        assert_eq!(ids(&table.plan(anonymous, Protocol::Https)), [2]);
+        table.insert(instance(1, "a", 5, 0));
+        assert!(!table.plan(GIVEN).closes());
+        let closing = Arc::new(PluginInstance::closing(Uuid::from_u128(2), "a", GIVEN));
+        table.insert(Arc::clone(&closing));
+        assert!(table.plan(GIVEN).closes());
+        assert!(!table.plan(Scope::default()).closes());
+        table.remove(&closing);
+        assert!(!table.plan(GIVEN).closes());
     }
 }

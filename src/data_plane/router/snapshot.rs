@@ -9,7 +9,6 @@ use super::matcher::{CompiledRoute, PathMatch, Paths};
 use super::path;
 use super::persistent_map::PersistentMap;
 use super::plugin_table::{Plan, PluginTable, Scope};
-use super::protocols::Protocol;
 use super::service::{CompiledService, CompiledUpstream, Destination};
 use crate::model::{Digest, Revision};
 use std::ops::Range;
@@ -25,6 +24,9 @@ pub struct Snapshot {
     /// Enabled ones only.
     pub(super) services: PersistentMap<Uuid, Arc<CompiledService>>,
     pub(super) plugins: PluginTable,
+    /// Routes that are found and refused: they cannot be served as configured, nor as they were.
+    pub(super) closed_routes: PersistentMap<Uuid, ()>,
+    pub(super) disabled_services: PersistentMap<Uuid, ()>,
     pub(super) consumers: PersistentMap<Uuid, Arc<CompiledConsumer>>,
     pub(super) usernames: PersistentMap<Arc<str>, Arc<CompiledConsumer>>,
     pub(super) credentials: PersistentMap<Arc<str>, Arc<KeyCredential>>,
@@ -107,9 +109,13 @@ impl Snapshot {
                     service = None;
                     true
                 }
-                // A service that is disabled or not in effect takes its routes with it.
+                // A service that is disabled takes its routes with it. One that is not in effect
+                // for another reason leaves them closed.
                 Some(id) => match self.services.get(id) {
-                    None => false,
+                    None => {
+                        service = None;
+                        self.is_closed(route.id) && self.disabled_services.get(id).is_none()
+                    }
                     found => {
                         service = found;
                         true
@@ -182,14 +188,18 @@ impl Snapshot {
         route: Option<Uuid>,
         service: Option<Uuid>,
         consumer: Option<Uuid>,
-        protocol: Protocol,
     ) -> Plan {
         let scope = Scope {
             route,
             service,
             consumer,
         };
-        self.plugins.plan(scope, protocol)
+        self.plugins.plan(scope)
+    }
+
+    /// Whether every request of a route is refused.
+    pub fn is_closed(&self, route: Uuid) -> bool {
+        !self.closed_routes.is_empty() && self.closed_routes.get(&route).is_some()
     }
 
     pub fn service(&self, id: Uuid) -> Option<&Arc<CompiledService>> {

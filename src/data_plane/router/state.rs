@@ -1,20 +1,23 @@
 //! From one configuration to the next: what changed is compiled, what is good takes effect, what
 //! is not waits in quarantine.
 
-use super::compile::{Compiled, Compiler, Key, PluginFactory, Wanted};
+use super::compile::{Compiled, Compiler, Guard, Key, PluginFactory, Wanted};
 use super::effect::{Effect, Work};
 use super::priority::MatchOrder;
-use super::quarantine::{Cause, Judge};
+use super::quarantine::{Cause, Decision, Situation};
 use super::snapshot::Snapshot;
 use crate::model::{ApplyError, Change, Config, Kind, Op, Row};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// How routes are compiled.
+/// How a configuration is compiled.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
     pub order: MatchOrder,
+    /// Whether a guard that cannot be built refuses what it was to guard, also where that was
+    /// served before.
+    pub close_unguarded: bool,
 }
 
 /// An entity whose wanted version is not in effect.
@@ -26,6 +29,24 @@ pub struct Quarantined {
     pub reason: String,
     /// When it began, as given to the call that found it.
     pub since: f64,
+    pub instead: Instead,
+}
+
+/// What of a quarantined entity is in effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Instead {
+    /// Its last good version.
+    LastGood,
+    /// Nothing, and its requests are refused with 503.
+    Closed,
+    Nothing,
+}
+
+/// How many routes are configured, and how many of them are served in some version.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RouteCounts {
+    pub configured: usize,
+    pub served: usize,
 }
 
 /// A quarantined entity as it was when it was last good; no row when it never was. What the
@@ -42,6 +63,7 @@ pub struct Outcome {
     pub snapshot: Arc<Snapshot>,
     /// All of them, not only those of this change.
     pub quarantined: Vec<Quarantined>,
+    pub routes: RouteCounts,
     /// What this change cost.
     pub work: Work,
 }
@@ -54,11 +76,14 @@ pub struct RouterState {
     held: BTreeMap<Key, Held>,
     /// (parent, child) for every reference in the wanted configuration.
     children: BTreeSet<(Key, Key)>,
+    /// The guards that should run and do not.
+    missing: BTreeMap<Key, Guard>,
 }
 
 struct Held {
+    /// The row that is in effect.
     good: Option<Row>,
-    /// `None`: the entity is to be removed.
+    /// What it should be.
     wanted: Option<Wanted>,
     cause: Cause,
     since: f64,
@@ -71,11 +96,13 @@ impl RouterState {
             compiler: Compiler {
                 factory,
                 order: options.order,
+                close_unguarded: options.close_unguarded,
             },
             config: Config::default(),
             effect: Effect::default(),
             held: BTreeMap::new(),
             children: BTreeSet::new(),
+            missing: BTreeMap::new(),
         }
     }
 
@@ -100,7 +127,7 @@ impl RouterState {
         });
         let before: Vec<_> = before.collect();
         self.config.apply(change)?;
-        Ok(self.advance(before, now))
+        Ok(self.advance(before, &[], now))
     }
 
     /// Takes over a whole configuration: compiles what differs from the present one. `now` is
@@ -113,7 +140,7 @@ impl RouterState {
         });
         let before: Vec<_> = before.collect();
         self.config = config;
-        self.advance(before, now)
+        self.advance(before, &[], now)
     }
 
     /// Takes over a configuration and what [`RouterState::last_good`] said about it, on a state
@@ -125,27 +152,55 @@ impl RouterState {
         last_good: impl IntoIterator<Item = LastGood>,
         now: f64,
     ) -> Outcome {
-        let mut last_good = last_good.into_iter().peekable();
-        if last_good.peek().is_none() {
+        let held: BTreeMap<Key, Option<Row>> = last_good
+            .into_iter()
+            .map(|good| ((good.kind, good.id), good.row))
+            .collect();
+        if held.is_empty() {
             return self.replace(config, now);
         }
-        // First what was in effect, as if it had been the configuration; then the step that
-        // leads from there to what is wanted.
-        let mut rows: BTreeMap<Key, Row> = config
+        // First what was in effect, as it was and without a judgement; then the step from there to
+        // what is wanted.
+        let mut rows: BTreeMap<Key, &Row> = config
             .iter()
-            .map(|(kind, id, row)| ((kind, id), row.clone()))
+            .map(|(kind, id, row)| ((kind, id), row))
+            .filter(|(key, _)| !held.contains_key(key))
             .collect();
-        for LastGood { kind, id, row } in last_good {
-            match row {
-                Some(row) => rows.insert((kind, id), row),
-                None => rows.remove(&(kind, id)),
-            };
+        rows.extend(
+            held.iter()
+                .filter_map(|(key, row)| Some((*key, row.as_ref()?))),
+        );
+        self.effect.work = Work::default();
+        let mut before = held.clone();
+        let mut lost = Vec::new();
+        // In the order of kinds, which has what is pointed to first.
+        for ((kind, id), row) in rows {
+            let key = (kind, id);
+            self.effect.work.compiled += 1;
+            let wanted = self.compiler.compile(kind, id, row);
+            let stands_alone = kind == Kind::Plugins || kind.is_credential();
+            let mut parents = wanted.parents.iter();
+            let usable = wanted.closes_because.is_none()
+                && (stands_alone || parents.all(|parent| self.effect.get(*parent).is_some()));
+            match wanted.compiled {
+                Ok(compiled) if usable => {
+                    if !held.contains_key(&key) {
+                        let links = wanted.parents.iter().map(|parent| (*parent, key));
+                        self.children.extend(links);
+                    }
+                    self.effect.insert(key, compiled);
+                }
+                _ => {
+                    lost.extend(wanted.guard);
+                    before.insert(key, None);
+                }
+            }
         }
-        let rows = rows.into_iter().map(|((kind, id), row)| (kind, id, row));
-        let in_effect = Config::from_rows(config.revision(), rows);
-        let first = self.replace(in_effect, now);
-        let mut outcome = self.replace(config, now);
-        outcome.work += first.work;
+        self.effect.settle();
+        let first = self.effect.work;
+        self.config = config;
+        let mut outcome = self.advance(before.into_iter().collect(), &lost, now);
+        outcome.work += first;
         outcome
     }
 
@@ -160,25 +215,136 @@ impl RouterState {
 
     /// The quarantined entities.
     pub fn quarantined(&self) -> Vec<Quarantined> {
-        let listed = self.held.iter().map(|((kind, id), held)| Quarantined {
-            kind: *kind,
-            id: *id,
+        let listed = self.held.iter().map(|(key, held)| Quarantined {
+            kind: key.0,
+            id: key.1,
             name: held.wanted.as_ref().and_then(|wanted| wanted.name.clone()),
             reason: held.cause.text().to_owned(),
             since: held.since,
+            instead: match held.wanted.as_ref() {
+                Some(wanted) if wanted.closes_because.is_some() => Instead::Closed,
+                _ if self.effect.is_closed(*key) => Instead::Closed,
+                _ if held.good.is_some() => Instead::LastGood,
+                _ => Instead::Nothing,
+            },
         });
         listed.collect()
     }
 
-    /// `self.config` is as wanted; `before` has the rows that changed as they were.
-    fn advance(&mut self, before: Vec<(Key, Option<Row>)>, now: f64) -> Outcome {
+    /// `self.config` is as wanted; `before` has the rows that changed as they were, `lost` the
+    /// guards that ran before a restart and cannot be built now.
+    fn advance(&mut self, before: Vec<(Key, Option<Row>)>, lost: &[Guard], now: f64) -> Outcome {
         self.effect.work = Work::default();
         let mut before: BTreeMap<Key, Option<Row>> = before.into_iter().collect();
         // Written as it was: no change, so that nothing else has to wait for it.
         before.retain(|(kind, id), old| old.as_ref() != self.config.get(*kind, *id));
         let mut earlier = std::mem::take(&mut self.held);
-        let mut pending: BTreeMap<Key, Option<Wanted>> = BTreeMap::new();
+        let mut pending = self.pending(&before, &mut earlier);
+        pending.retain(|key, wanted| {
+            let back = earlier
+                .get(key)
+                .is_some_and(|held| self.is_back(*key, held, wanted.as_ref()));
+            if back {
+                earlier.remove(key);
+                tracing::info!(kind = %key.0, id = %key.1, "entity left quarantine");
+            }
+            !back
+        });
+        let Decision {
+            held,
+            dropped,
+            missing,
+        } = Situation {
+            config: &self.config,
+            effect: &self.effect,
+            pending: &pending,
+            children: &self.children,
+            missing: &self.missing,
+            lost,
+            close_unguarded: self.compiler.close_unguarded,
+        }
+        .decide();
+        self.missing = missing;
+        for key in dropped.keys() {
+            if !pending.contains_key(key) {
+                let wanted = self.compile(*key);
+                pending.insert(*key, wanted);
+            }
+        }
 
+        let mut taking_effect = Vec::new();
+        let mut closing = Vec::new();
+        for (key, wanted) in pending {
+            let was = earlier.remove(&key);
+            let changed = before.remove(&key);
+            let unchanged = was.is_some() && changed.is_none();
+            let since = was.as_ref().map_or(now, |held| held.since);
+            let was_held = was.is_some();
+            let mut good = match was {
+                Some(was) => was.good,
+                None => changed.unwrap_or_else(|| self.config.get(key.0, key.1).cloned()),
+            };
+            let cause = held.get(&key).cloned();
+            let cause = cause.or_else(|| Some(Cause::Other(dropped.get(&key)?.clone())));
+            let Some(cause) = cause else {
+                let Some(reason) = wanted.as_ref().and_then(|it| it.closes_because.clone()) else {
+                    if was_held {
+                        tracing::info!(kind = %key.0, id = %key.1, "entity left quarantine");
+                    }
+                    taking_effect.push((key, wanted.map(|wanted| wanted.compiled)));
+                    continue;
+                };
+                // In effect, as something that refuses; what it should be waits.
+                if !unchanged {
+                    let compiled = wanted.as_ref().map(|wanted| wanted.compiled.clone());
+                    taking_effect.push((key, compiled));
+                }
+                good = self.config.get(key.0, key.1).cloned();
+                self.hold(key, good, wanted, Cause::Own(reason), since, was_held);
+                continue;
+            };
+            if dropped.contains_key(&key) {
+                self.effect.remove(key);
+            }
+            if self.effect.get(key).is_none() {
+                good = None;
+                let compiled = wanted.as_ref().and_then(|it| it.compiled.as_ref().ok());
+                let closable =
+                    compiled.filter(|it| matches!(it, Compiled::Route(..) | Compiled::Consumer(_)));
+                if !(unchanged && self.effect.is_closed(key)) {
+                    self.effect.remove(key);
+                    closing.extend(closable.map(|compiled| (key, compiled.clone())));
+                }
+            }
+            let nothing_waits = good.as_ref() == self.config.get(key.0, key.1);
+            if nothing_waits && matches!(cause, Cause::Other(_)) {
+                continue;
+            }
+            self.hold(key, good, wanted, cause, since, was_held);
+        }
+
+        for (key, _) in taking_effect.iter().rev() {
+            self.effect.remove(*key);
+        }
+        for (key, compiled) in taking_effect {
+            if let Some(Ok(compiled)) = compiled {
+                self.effect.insert(key, compiled);
+            }
+        }
+        for (key, compiled) in closing {
+            self.effect.close(key, compiled);
+        }
+        self.effect.settle();
+        self.outcome()
+    }
+
+    /// What has to be decided: what changed, what is held, and what points to something removed.
+    fn pending(
+        &mut self,
+        before: &BTreeMap<Key, Option<Row>>,
+        earlier: &mut BTreeMap<Key, Held>,
+    ) -> BTreeMap<Key, Option<Wanted>> {
+        let mut pending: BTreeMap<Key, Option<Wanted>> = BTreeMap::new();
         let mut orphans = BTreeSet::new();
         for key in before.keys() {
             let wanted = self.compile(*key);
@@ -188,7 +354,7 @@ impl RouterState {
             }
             pending.insert(*key, wanted);
         }
-        for (key, held) in &mut earlier {
+        for (key, held) in earlier {
             pending.entry(*key).or_insert_with(|| held.wanted.take());
         }
         for key in orphans {
@@ -198,70 +364,54 @@ impl RouterState {
                 pending.insert(key, wanted);
             }
         }
+        pending
+    }
 
-        let quarantined = Judge::decide(&self.config, &self.effect, &pending);
-        let mut taking_effect = Vec::new();
-        for (key, wanted) in pending {
-            let held = earlier.remove(&key);
-            let was_held = held.is_some();
-            let since = held.as_ref().map_or(now, |held| held.since);
-            let changed = before.remove(&key);
-            let mut good = match held {
-                Some(held) => held.good,
-                None => changed.unwrap_or_else(|| self.config.get(key.0, key.1).cloned()),
-            };
-            let Some(cause) = quarantined.get(&key).cloned() else {
-                if was_held {
-                    tracing::info!(kind = %key.0, id = %key.1, "entity left quarantine");
-                }
-                taking_effect.push((key, wanted));
-                continue;
-            };
-            let in_effect = self.effect.get(key).map(Compiled::parents);
-            let stays = |(kind, id): &Key| {
-                self.config.get(*kind, *id).is_some() || quarantined.contains_key(&(*kind, *id))
-            };
-            if !in_effect.is_some_and(|parents| parents.iter().all(stays)) {
-                self.effect.remove(key);
-                good = None;
-            }
-            let nothing_waits = good.as_ref() == self.config.get(key.0, key.1);
-            if nothing_waits && matches!(cause, Cause::Other(_)) {
-                continue;
-            }
-            if !was_held {
-                tracing::warn!(
-                    kind = %key.0, id = %key.1, reason = cause.text(),
-                    "entity quarantined"
-                );
-            }
-            let held = Held {
-                good,
-                wanted,
-                cause,
-                since,
-            };
-            self.held.insert(key, held);
-        }
+    /// Whether what is wanted is again what is in effect.
+    fn is_back(&self, key: Key, held: &Held, wanted: Option<&Wanted>) -> bool {
+        let exists = |(kind, id): &Key| self.config.get(*kind, *id).is_some();
+        held.good.is_some()
+            && held.good.as_ref() == self.config.get(key.0, key.1)
+            && wanted.is_some_and(|wanted| {
+                wanted.closes_because.is_none() && wanted.parents.iter().all(exists)
+            })
+    }
 
-        for (key, _) in taking_effect.iter().rev() {
-            self.effect.remove(*key);
+    fn hold(
+        &mut self,
+        key: Key,
+        good: Option<Row>,
+        wanted: Option<Wanted>,
+        cause: Cause,
+        since: f64,
+        was_held: bool,
+    ) {
+        if !was_held {
+            tracing::warn!(
+                kind = %key.0, id = %key.1, reason = cause.text(),
+                "entity quarantined"
+            );
         }
-        for (key, wanted) in taking_effect {
-            if let Some(Ok(compiled)) = wanted.map(|wanted| wanted.compiled) {
-                self.effect.insert(key, compiled);
-            }
-        }
-        self.effect.settle();
-        self.outcome()
+        let held = Held {
+            good,
+            wanted,
+            cause,
+            since,
+        };
+        self.held.insert(key, held);
     }
 
     fn outcome(&mut self) -> Outcome {
         self.effect.snapshot.revision = self.config.revision();
         self.effect.snapshot.digest = self.config.digest();
+        let served = self.effect.route_count();
+        let mut held = self.held.keys().filter(|key| key.0 == Kind::Routes);
+        let unserved = held.by_ref().filter(|key| self.effect.get(**key).is_none());
+        let configured = served + unserved.count();
         Outcome {
             snapshot: Arc::new(self.effect.snapshot.clone()),
             quarantined: self.quarantined(),
+            routes: RouteCounts { configured, served },
             work: self.effect.work,
         }
     }
@@ -276,6 +426,7 @@ impl RouterState {
     fn relink(&mut self, key: Key, held: Option<&Held>, wanted: Option<&Wanted>) {
         let old = match held {
             Some(held) => held.wanted.as_ref().map(|wanted| wanted.parents.clone()),
+            // In effect as it was wanted, or else it were held.
             None => self.effect.get(key).map(Compiled::parents),
         };
         for parent in old.unwrap_or_default() {

@@ -8,7 +8,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Knows every plugin but `unknown`, and refuses a configuration with `bad`.
+/// Knows every plugin but `unknown`, refuses a configuration with `bad` and panics at one with
+/// `panic`. `log` guards nothing.
 pub struct TestFactory;
 
 struct Nothing;
@@ -24,15 +25,29 @@ impl PluginFactory for TestFactory {
         if plugin.name == "unknown" {
             return Err("name: no plugin unknown in this build".into());
         }
+        assert!(!plugin.config.contains_key("panic"), "no such luck");
         match plugin.config.contains_key("bad") {
             true => Err("config.bad: is bad".into()),
             false => Ok(Arc::new(Nothing)),
         }
     }
+
+    fn guards(&self, name: &str) -> bool {
+        name != "log"
+    }
 }
 
 pub fn state() -> RouterState {
     RouterState::new(Arc::new(TestFactory), Options::default())
+}
+
+/// A state with `quarantined_guards = close`.
+pub fn closing_state() -> RouterState {
+    let options = Options {
+        close_unguarded: true,
+        ..Options::default()
+    };
+    RouterState::new(Arc::new(TestFactory), options)
 }
 
 pub fn id(n: u128) -> Uuid {
@@ -115,9 +130,20 @@ pub fn get<'a>(host: &'a str, path: &'a str, headers: &'a dyn HeaderLookup) -> F
     }
 }
 
-/// The route of a plain GET, as the number its id was made of.
+/// The route that serves a plain GET, as the number its id was made of.
 pub fn routed(snapshot: &Snapshot, host: &str, path: &str) -> Option<u128> {
+    found(snapshot, host, path, false)
+}
+
+/// The route that refuses a plain GET, as the number its id was made of.
+pub fn refused(snapshot: &Snapshot, host: &str, path: &str) -> Option<u128> {
+    found(snapshot, host, path, true)
+}
+
+fn found(snapshot: &Snapshot, host: &str, path: &str, closes: bool) -> Option<u128> {
     let headers: Vec<(&str, &str)> = Vec::new();
-    let found = snapshot.find_route(&get(host, path, &headers), &mut Scratch::default());
-    found.map(|matched| matched.route.id.as_u128())
+    let matched = snapshot.find_route(&get(host, path, &headers), &mut Scratch::default())?;
+    let service = matched.service.as_ref().map(|service| service.id);
+    let plan = snapshot.plugins_for(Some(matched.route.id), service, None);
+    (plan.closes() == closes).then(|| matched.route.id.as_u128())
 }

@@ -9,6 +9,7 @@ pub const PLUGIN: Implemented = Implemented {
     name: "correlation-id",
     version: VERSION,
     priority: PRIORITY,
+    guards: false,
     build: |_, plugin| handler::build(plugin),
 };
 

@@ -11,6 +11,7 @@ pub const PLUGIN: Implemented = Implemented {
     name: "key-auth",
     version: VERSION,
     priority: PRIORITY,
+    guards: true,
     build: |_, plugin| handler::build(plugin),
 };
 

@@ -11,6 +11,7 @@ pub const PLUGIN: Implemented = Implemented {
     name: "rate-limiting",
     version: VERSION,
     priority: PRIORITY,
+    guards: true,
     build: |factory, plugin| handler::build(plugin, factory.counters()),
 };
 

@@ -10,6 +10,7 @@ pub const PLUGIN: Implemented = Implemented {
     name: "request-termination",
     version: VERSION,
     priority: PRIORITY,
+    guards: true,
     build: |factory, plugin| handler::build(plugin, factory.node()),
 };
 

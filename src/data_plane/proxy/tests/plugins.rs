@@ -409,3 +409,99 @@ fn a_body_is_read_when_a_plugin_asks() {
     assert_eq!(reply.status, 401);
     assert_eq!(proxy.proxy.new_body(&mut proxy.exchange), None);
 }
+
+/// Kong chooses plugins by subsystem, not by protocol.
+#[test]
+fn beside_01_plugins_for_other_http_protocols_run_for_plain_http() {
+    let keyed = |n, protocols: Value, scope: Value| {
+        let mut fields = json!({"name": "key-auth", "protocols": protocols});
+        let scope = scope.as_object().expect("an object").clone();
+        fields.as_object_mut().expect("an object").extend(scope);
+        entity(Kind::Plugins, n, fields)
+    };
+    let check = |plugins: Vec<(Kind, Uuid, Row)>, expected: Result<(), u16>| {
+        let mut entities = vec![
+            entity(Kind::Services, 1, json!({"host": "svc.test"})),
+            entity(
+                Kind::Routes,
+                2,
+                json!({"paths": ["/r"], "service": reference(1)}),
+            ),
+            entity(Kind::Consumers, 3, json!({"username": "anonymous"})),
+        ];
+        entities.extend(plugins);
+        let mut proxy = Harness::new(entities);
+        let found = proxy.access(REQUEST).map_err(|reply| reply.status);
+        assert_eq!(found, expected);
+    };
+    check(vec![keyed(10, json!(["http"]), json!({}))], Err(401));
+    check(vec![keyed(10, json!(["https"]), json!({}))], Err(401));
+    check(vec![keyed(10, json!(["grpc"]), json!({}))], Err(401));
+    check(
+        vec![keyed(10, json!(["grpcs", "https"]), json!({}))],
+        Err(401),
+    );
+    check(vec![keyed(10, json!(["tcp", "tls"]), json!({}))], Ok(()));
+    // A route's own plugin for other protocols wins over the global one of its name.
+    let lenient = |protocols| {
+        let scope = json!({"route": reference(2), "config": {"anonymous": "anonymous"}});
+        keyed(11, protocols, scope)
+    };
+    let global = || keyed(10, json!(["http"]), json!({}));
+    check(vec![global(), lenient(json!(["grpc"]))], Ok(()));
+    check(vec![global(), lenient(json!(["https"]))], Ok(()));
+    // Of the stream subsystem it does not.
+    check(vec![global(), lenient(json!(["tcp"]))], Err(401));
+}
+
+#[test]
+fn trial_03_a_closed_route_answers_503_and_runs_no_plugin() {
+    /// As [`Notes`], without `unknown`.
+    struct Some(Notes);
+    impl PluginFactory for Some {
+        fn build(&self, plugin: &Plugin) -> Result<Arc<dyn Handler>, String> {
+            match plugin.name.as_str() {
+                "unknown" => Err("not here".to_owned()),
+                _ => self.0.build(plugin),
+            }
+        }
+    }
+    let log = Log::default();
+    let entities = vec![
+        entity(Kind::Services, 1, json!({"host": "svc.test"})),
+        entity(
+            Kind::Routes,
+            2,
+            json!({"paths": ["/r"], "service": reference(1)}),
+        ),
+        entity(Kind::Routes, 3, json!({"paths": ["/"]})),
+        entity(
+            Kind::Routes,
+            4,
+            json!({"paths": ["/s"], "service": reference(1)}),
+        ),
+        entity(Kind::Consumers, 5, json!({"username": "alice"})),
+        note(10, "a", 9, "identify", json!({})),
+        note(11, "unknown", 0, "", json!({"route": reference(2)})),
+        note(12, "unknown", 0, "", json!({"consumer": reference(5)})),
+    ];
+    let factory = Arc::new(Some(Notes(Arc::clone(&log))));
+    let (mut proxy, quarantined) =
+        Harness::with_quarantine(entities, ProxySettings::default(), factory);
+    let held: Vec<_> = quarantined.iter().map(|it| it.id.as_u128()).collect();
+    assert_eq!(held, [2, 5, 11, 12]);
+    let reply = proxy.access(REQUEST).expect_err("an answer");
+    assert_eq!(reply.status, 503);
+    assert!(
+        body(&reply).contains("This route is closed"),
+        "{}",
+        body(&reply)
+    );
+    proxy.finish();
+    assert_eq!(*log.lock().expect("no panic"), Vec::<String>::new());
+    // A closed consumer is known once somebody has found out who it is.
+    let other = "GET /s HTTP/1.1\r\nHost: a\r\n";
+    let reply = proxy.access(other).expect_err("an answer");
+    assert_eq!(reply.status, 503);
+    assert_eq!(log.lock().expect("no panic")[0], "access a10");
+}

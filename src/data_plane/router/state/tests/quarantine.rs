@@ -78,6 +78,7 @@ fn quarantine_spreads_to_changed_children_only() {
     let answers =
         ["/a", "/b", "/new", "/fresh", "/other"].map(|path| routed(&outcome.snapshot, "h", path));
     assert_eq!(answers, [Some(3), Some(4), None, None, Some(6)]);
+    assert_eq!(refused(&outcome.snapshot, "h", "/fresh"), Some(5));
 
     let outcome = apply(&mut state, vec![service(1, json!({ "port": 81 }))]);
     assert_eq!(held(&outcome), []);
@@ -159,8 +160,8 @@ fn a_dangling_reference_is_named_and_heals() {
     assert_eq!(held(&outcome), []);
     assert_eq!(routed(&outcome.snapshot, "h", "/a"), Some(2));
     let outcome = apply(&mut state, vec![delete(Kind::Services, 1)]);
-    assert_eq!(held(&outcome), [(Kind::Services, 1), (Kind::Routes, 2)]);
-    assert_eq!(routed(&outcome.snapshot, "h", "/a"), Some(2));
+    assert_eq!(held(&outcome), [(Kind::Routes, 2)]);
+    assert_eq!(refused(&outcome.snapshot, "h", "/a"), Some(2));
     let outcome = apply(&mut state, vec![service(1, json!({}))]);
     assert_eq!(held(&outcome), []);
     assert_eq!(routed(&outcome.snapshot, "h", "/a"), Some(2));
