@@ -3,7 +3,9 @@
 
 use super::compile::{Compiled, Guard, Key, Wanted};
 use super::plugin_table::{PluginTable, Scope};
-use super::quarantine::{Cause, Situation, depends_on, describe, service_of, unguarded, within};
+use super::quarantine::{
+    Cause, Situation, depends_on, describe, service_in, service_of, unguarded, within,
+};
 use crate::model::Kind;
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
@@ -290,11 +292,21 @@ impl<'a> Outlook<'a> {
             service,
             consumer: None,
         };
+        let without = missing.is_some() || self.new_version_lacks_a_guard(route);
         // What reaches further than an older version was removed for more than its sake.
         let fewer = self.has_fewer_guards(here, |lost| {
-            missing.is_some() || lost.route.is_some() || lost.service.is_some()
+            without || lost.route.is_some() || lost.service.is_some()
         });
         fewer.then_some(reason)
+    }
+
+    fn new_version_lacks_a_guard(&self, route: Uuid) -> bool {
+        let wanted = self.situation.pending.get(&(Kind::Routes, route));
+        let wanted = wanted.and_then(|wanted| wanted.as_ref());
+        wanted.is_some_and(|wanted| {
+            self.missing_on(route, service_in(&wanted.parents))
+                .is_some()
+        })
     }
 
     /// Whether a guard that requests of this route were stopped by would not run any more.

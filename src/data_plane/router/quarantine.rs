@@ -24,7 +24,7 @@
 //!    be open otherwise in a way that nobody asked for: replacing one guard by another that cannot
 //!    be built closes the route, it does not open it. The same holds for consumers, and for a route
 //!    of which (or of whose service) an older version is in effect, when a guard of that route or
-//!    service itself goes. When the service of a route without its guard is disabled, the route
+//!    service itself goes, or any guard while the new version lacks one. When the service of a route without its guard is disabled, the route
 //!    is no longer served, and it is closed from then on.
 //! 5. **What is not in effect is closed** where it can be found: a route or consumer whose row
 //!    compiles and that cannot take effect answers 503, not 404, and no broader route takes

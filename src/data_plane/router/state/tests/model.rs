@@ -207,6 +207,9 @@ impl Next<'_> {
             if key.0 == Kind::Routes && self.stays(*key) {
                 let service = reference(row, "service");
                 let missing = self.missing_on(key.1, service);
+                let next_service = reference(&self.wanted[key], "service");
+                let next_lacks =
+                    self.held.contains(key) && !self.missing_on(key.1, next_service).is_empty();
                 let older = self.held.contains(key)
                     || service.is_some_and(|id| self.held.contains(&(Kind::Services, id)));
                 let unserved =
@@ -226,7 +229,7 @@ impl Next<'_> {
                         here && counts && (consumer.is_some() || !names.contains(&&lost["name"]))
                     })
                 };
-                if !missing.is_empty() && (unserved || fewer(true)) || older && fewer(false) {
+                if !missing.is_empty() && (unserved || fewer(true)) || older && fewer(next_lacks) {
                     closed.push(*key);
                 }
             }
