@@ -14,6 +14,8 @@ use crate::telemetry::status::{self, NodeState, NodeStatus, StatusContext, Upstr
 use crate::tls::{self, TlsError};
 use crate::wire::NodeSecret;
 use actix_web::web::Data;
+use serde_json::Value;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use uuid::Uuid;
@@ -226,6 +228,23 @@ impl NodeStatus for Parts {
             let mut whole = NodeState::default();
             for part in &self.0 {
                 whole = whole.or(part.state().await);
+            }
+            whole
+        })
+    }
+
+    fn quarantine(&self) -> LocalFuture<'_, Vec<Value>> {
+        Box::pin(async {
+            let mut whole: Vec<Value> = Vec::new();
+            // A node of both planes may be a row of its own fleet; what it says itself counts.
+            for part in self.0.iter().rev() {
+                let listed = part.quarantine().await;
+                let known: HashSet<String> = whole
+                    .iter()
+                    .map(|entry| entry["node"]["id"].to_string())
+                    .collect();
+                let others = listed.into_iter();
+                whole.extend(others.filter(|it| !known.contains(&it["node"]["id"].to_string())));
             }
             whole
         })

@@ -2,7 +2,10 @@
 
 use super::CliError;
 use super::args::SettingsArgs;
-use crate::settings::SettingsError;
+#[cfg(feature = "data-plane")]
+use crate::cli::start::StartError;
+use crate::plugins::Implemented;
+use crate::settings::{Settings, SettingsError};
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
@@ -18,8 +21,24 @@ pub struct Args {
     pub settings: SettingsArgs,
 }
 
+/// What of `declarative_config` this build would not put into effect.
+#[cfg(feature = "data-plane")]
+fn quarantined(
+    settings: &Settings,
+    build: &'static [Implemented],
+) -> Result<Vec<String>, CliError> {
+    crate::data_plane::preview_declared(settings, build)
+        .map_err(|error| StartError::from(error).into())
+}
+
+/// What data planes make of it, only a build with one knows.
+#[cfg(not(feature = "data-plane"))]
+fn quarantined(_: &Settings, _: &'static [Implemented]) -> Result<Vec<String>, CliError> {
+    Ok(Vec::new())
+}
+
 /// Checks the file together with the environment, certificates included.
-pub fn command(args: &Args) -> Result<(), CliError> {
+pub fn command(args: &Args, build: &'static [Implemented]) -> Result<(), CliError> {
     let mut from = args.settings.clone();
     from.conf = args.file.clone().or(from.conf);
     let loaded = from.load();
@@ -41,7 +60,11 @@ pub fn command(args: &Args) -> Result<(), CliError> {
     if let Some(warning) = &soon {
         eprintln!("langur: {severity}: {warning}");
     }
-    let warnings = warnings.len() + usize::from(soon.is_some());
+    let quarantined = quarantined(&settings, build)?;
+    for line in &quarantined {
+        eprintln!("langur: {severity}: declarative_config: {line}");
+    }
+    let warnings = warnings.len() + usize::from(soon.is_some()) + quarantined.len();
     if args.strict && warnings > 0 {
         return Err(CliError::Strict(warnings));
     }

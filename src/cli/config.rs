@@ -4,6 +4,8 @@ use super::CliError;
 use super::args::SettingsArgs;
 use crate::declared::{self, Rules};
 use crate::model::declarative::{self, Declared};
+use crate::plugins::Implemented;
+use crate::settings::Settings;
 use clap::Subcommand;
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
@@ -54,7 +56,7 @@ pub enum Action {
 }
 
 /// Runs the subcommand.
-pub fn command(args: &Args) -> Result<(), CliError> {
+pub fn command(args: &Args, build: &'static [Implemented]) -> Result<(), CliError> {
     match &args.action {
         Action::Parse {
             file,
@@ -70,11 +72,12 @@ pub fn command(args: &Args) -> Result<(), CliError> {
                     file.display()
                 )));
             }
+            warn_of_quarantine(&declared, &settings, build);
             println!("parse successful");
             Ok(())
         }
         Action::Init { file, .. } => init(file),
-        Action::Import { file, settings } => database::import(file, settings),
+        Action::Import { file, settings } => database::import(file, settings, build),
         Action::Export { file, settings } => database::export(file, settings),
     }
 }
@@ -110,6 +113,18 @@ fn of_new_file(path: &Path, source: io::Error) -> CliError {
     }
 }
 
+/// Says what of a file this build would not put into effect, and what answers 503 because of it.
+#[cfg(feature = "data-plane")]
+fn warn_of_quarantine(declared: &Declared, settings: &Settings, build: &'static [Implemented]) {
+    for line in crate::data_plane::preview(settings, build, declared.rows()) {
+        eprintln!("langur: warning: {line}");
+    }
+}
+
+/// What data planes make of it, only a build with one knows.
+#[cfg(not(feature = "data-plane"))]
+fn warn_of_quarantine(_: &Declared, _: &Settings, _: &'static [Implemented]) {}
+
 /// What a file declares.
 fn parse(file: &Path, rules: &Rules) -> Result<Declared, CliError> {
     let text = declared::read_file(file).map_err(|source| CliError::Read {
@@ -135,14 +150,19 @@ mod database {
     use crate::model::declarative::Dump;
     use crate::node::NodeError;
     use crate::schema;
-    use crate::settings::{Database, Settings};
+    use crate::settings::Database;
     use std::fs::{self, File};
     use std::io::BufWriter;
     use std::os::unix::fs::OpenOptionsExt;
 
-    pub fn import(file: &Path, from: &SettingsArgs) -> Result<(), CliError> {
+    pub fn import(
+        file: &Path,
+        from: &SettingsArgs,
+        build: &'static [Implemented],
+    ) -> Result<(), CliError> {
         let settings = settings_of(from)?;
         let declared = parse(file, &Rules::of(&settings))?;
+        warn_of_quarantine(&declared, &settings, build);
         let all = declared.entities.len();
         let declaration = Declaration::new(Extent::Part, declared.entities);
         let done = start::block_on(async {
@@ -271,7 +291,11 @@ mod database {
     use super::*;
     use crate::cli::start::StartError;
 
-    pub fn import(_: &Path, from: &SettingsArgs) -> Result<(), CliError> {
+    pub fn import(
+        _: &Path,
+        from: &SettingsArgs,
+        _: &'static [Implemented],
+    ) -> Result<(), CliError> {
         no_database(from)
     }
 

@@ -5,9 +5,10 @@ use super::config_store::{ConfigStoreHandle, DataPlanePresence, Store, StoreErro
 use super::session::Feed;
 use crate::actor::Slot;
 use crate::link::LocalFuture;
-use crate::telemetry::status::{ControlPlaneState, DataPlaneState, NodeState, NodeStatus};
+use crate::telemetry::status::{ControlPlaneState, DataPlaneState, NodeState, NodeStatus, on_node};
 use futures_util::future::join4;
 use metrics::Counter;
+use serde_json::Value;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,6 +66,18 @@ impl NodeStatus for Status {
                 }),
                 ..NodeState::default()
             }
+        })
+    }
+
+    fn quarantine(&self) -> LocalFuture<'_, Vec<Value>> {
+        Box::pin(async {
+            let rows = answer(self.store().data_planes()).await;
+            let mut listed = Vec::new();
+            for row in rows.into_iter().flatten() {
+                let entries = row.quarantined.as_array().into_iter().flatten();
+                listed.extend(entries.map(|entry| on_node(entry.clone(), row.id, &row.hostname)));
+            }
+            listed
         })
     }
 

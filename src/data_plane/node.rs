@@ -9,11 +9,10 @@ use super::health::{self, HealthChecker, HealthOptions};
 use super::heartbeat_client::{Disconnect, HeartbeatClient, Origin, State};
 use super::links::Links;
 use super::listener::{CertificateResolver, DrainConnections, Listener, Server, StopAccepting};
+use super::preview;
 use super::proxy::{PluginPanics, Proxy, ProxySettings};
 use super::proxy_settings;
-use super::router::{
-    EffectCell, Kept, MatchOrder, Options, Published, Router, RouterOptions, SnapshotCell,
-};
+use super::router::{EffectCell, Kept, Published, Router, RouterOptions, SnapshotCell};
 use super::status::Status;
 use super::telemetry_buffer::{
     BufferOptions, Finish, Rings, SharedBuffer, TelemetryBuffer, TelemetryOptions,
@@ -22,7 +21,7 @@ use crate::actor::{RestartPolicy, Slot, guard, guard_on};
 use crate::model::KindSet;
 use crate::node::{Node, NodeError};
 use crate::plugins::{EnabledPlugins, Factory, NodeName};
-use crate::settings::{KONG_VERSION, RouteMatchCalculation};
+use crate::settings::KONG_VERSION;
 use crate::telemetry::metrics::RequestMetrics;
 use crate::telemetry::status::{NodeStatus, Upstreams};
 use crate::tls::resolving_config;
@@ -86,15 +85,8 @@ impl DataPlane {
         let snapshots = SnapshotCell::default();
         let effect = EffectCell::default();
         let published = Published::default();
-        let order = Options {
-            order: match settings.proxy.route_match_calculation {
-                RouteMatchCalculation::Original => MatchOrder::Original,
-                RouteMatchCalculation::Strict => MatchOrder::Strict,
-            },
-            close_unguarded: false,
-        };
         let options = RouterOptions {
-            kept: Kept::new(factory.clone(), order),
+            kept: Kept::new(factory.clone(), preview::options(settings)),
             limits,
             published: Arc::clone(&published),
         };
@@ -261,6 +253,8 @@ impl DataPlane {
             effect: self.effect.clone(),
             buffer: self.buffer.clone(),
             workers: self.workers,
+            node: self.node.id,
+            hostname: self.node.hostname.clone(),
             cluster_cert_expiry: self.cluster_cert_expiry,
         })
     }

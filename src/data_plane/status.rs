@@ -6,8 +6,10 @@ use super::router::{EffectCell, Snapshot, SnapshotCell};
 use super::telemetry_buffer::{Drain, SharedBuffer, TelemetryBuffer};
 use crate::actor::Slot;
 use crate::link::LocalFuture;
-use crate::telemetry::status::{NodeState, NodeStatus, TargetHealth, WorkerReadiness};
+use crate::telemetry::status::{NodeState, NodeStatus, TargetHealth, WorkerReadiness, on_node};
+use serde_json::Value;
 use std::time::UNIX_EPOCH;
+use uuid::Uuid;
 
 /// The data plane's part of a node's state.
 pub(super) struct Status {
@@ -17,6 +19,9 @@ pub(super) struct Status {
     pub effect: EffectCell,
     pub buffer: SharedBuffer,
     pub workers: usize,
+    /// The id of this node.
+    pub node: Uuid,
+    pub hostname: String,
     /// Epoch seconds.
     pub cluster_cert_expiry: Option<i64>,
 }
@@ -44,7 +49,8 @@ impl NodeStatus for Status {
                 control_plane_connected: Some(link.is_some_and(|link| link.phase == Phase::Live)),
                 cluster_cert_expiry: self.cluster_cert_expiry,
                 revision_in_effect: live.as_ref().map(|live| live.position.revision.0),
-                quarantined: live.map(|live| live.quarantined.len() as u64),
+                quarantined: live.as_ref().map(|live| live.quarantined.len() as u64),
+                routes: live.map(|live| live.routes),
                 telemetry_held: Some(self.buffer.totals().held as u64),
                 telemetry_connected: Some(self.buffer.totals().link_up),
                 telemetry_trouble: self.buffer.trouble(),
@@ -52,6 +58,15 @@ impl NodeStatus for Status {
                 ..NodeState::default()
             }
         })
+    }
+
+    fn quarantine(&self) -> LocalFuture<'_, Vec<Value>> {
+        let live = self.effect.load_full();
+        let entries = live.iter().flat_map(|live| live.quarantined.iter());
+        let listed: Vec<Value> = entries
+            .map(|entry| on_node(entry.document(), self.node, &self.hostname))
+            .collect();
+        Box::pin(std::future::ready(listed))
     }
 
     fn before_scrape(&self) -> LocalFuture<'_, ()> {

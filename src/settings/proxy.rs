@@ -41,6 +41,8 @@ pub struct Proxy {
     /// How routes may be written.
     pub router_flavor: RouterFlavor,
     pub route_match_calculation: RouteMatchCalculation,
+    /// Refuse what a guard that cannot be put into effect was to guard (`quarantined_guards`).
+    pub close_unguarded: bool,
     pub error_default_type: ErrorType,
     pub headers: ResponseHeaders,
     /// Send `X-Kong-Request-Id` to upstreams.
@@ -115,6 +117,7 @@ impl Proxy {
                 Some("strict") => RouteMatchCalculation::Strict,
                 _ => RouteMatchCalculation::Original,
             },
+            close_unguarded: values.text("quarantined_guards") == Some("close"),
             error_default_type: match values.text("error_default_type") {
                 Some("application/json") => ErrorType::Json,
                 Some("application/xml") => ErrorType::Xml,

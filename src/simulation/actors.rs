@@ -59,6 +59,7 @@ impl Router {
             position: Position::of(*epoch, config),
             at: 1,
             quarantined: Arc::default(),
+            routes: Default::default(),
             last_good: Arc::default(),
         }
     }

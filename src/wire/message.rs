@@ -5,6 +5,7 @@ use super::{Blob, EncodeError, Hello, Limits, bounded};
 use crate::model::{Cause, Change, Config, Digest, Kind, KindSet, Revision};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// A place in the history of configurations. Ordered by epoch, then revision.
@@ -61,6 +62,32 @@ pub struct Quarantined {
     pub reason: String,
     /// Milliseconds since the epoch.
     pub since: u64,
+    /// What of it is in effect: [`Quarantined::PREVIOUS`], [`Quarantined::CLOSED`] or
+    /// [`Quarantined::NOTHING`]; empty when the peer does not say.
+    #[serde(default)]
+    pub in_effect: String,
+}
+
+impl Quarantined {
+    /// The last good version.
+    pub const PREVIOUS: &'static str = "previous";
+    /// Nothing, and its requests are answered with 503.
+    pub const CLOSED: &'static str = "closed";
+    pub const NOTHING: &'static str = "nothing";
+
+    /// The entry as pages show it.
+    #[must_use]
+    pub fn document(&self) -> Value {
+        let in_effect = Some(&self.in_effect).filter(|text| !text.is_empty());
+        json!({
+            "entity": self.entity,
+            "id": self.id,
+            "name": self.name,
+            "reason": self.reason,
+            "since": self.since as f64 / 1000.0,
+            "in_effect": in_effect,
+        })
+    }
 }
 
 /// The snapshot of this position is live and persisted. Speaks for earlier ones too.
@@ -311,7 +338,6 @@ mod tests {
     use super::*;
     use crate::model::{Op, Row};
     use crate::wire::{Incoming, Message, decode, encode};
-    use serde_json::json;
 
     fn position() -> Position {
         Position {
@@ -381,6 +407,7 @@ mod tests {
                 name: None,
                 reason: "no such plugin".into(),
                 since: 5,
+                in_effect: Quarantined::NOTHING.into(),
             }],
         )));
         survives(FromDataPlane::from(Unpersisted {
@@ -504,6 +531,7 @@ mod tests {
             name: None,
             reason: "ü".repeat(600),
             since: 0,
+            in_effect: String::new(),
         };
         let short = Quarantined {
             reason: "short".into(),
@@ -533,6 +561,7 @@ mod tests {
             name: Some(noise(n + 7)),
             reason: noise(n),
             since: n,
+            in_effect: Quarantined::NOTHING.into(),
         };
         let entries: Vec<_> = (0..1500).map(entry).collect();
         let limits = Limits::of_data_plane();
@@ -565,6 +594,7 @@ mod tests {
             name: None,
             reason: "r".into(),
             since: 0,
+            in_effect: Quarantined::NOTHING.into(),
         };
         let many = Applied {
             position: position(),

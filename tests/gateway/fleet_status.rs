@@ -70,8 +70,8 @@ fn the_fleet_and_what_is_wrong_with_it() {
     });
     let (code, own, complaint) = status(&cluster.data_planes[0], &[]);
     assert_eq!(
-        (code, &own["quarantined"]),
-        (Some(1), &json!(1)),
+        (code, own["quarantined"].as_array().map(Vec::len)),
+        (Some(1), Some(1)),
         "{complaint}"
     );
 

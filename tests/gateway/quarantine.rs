@@ -1,7 +1,7 @@
 //! A broken entity never takes the rest down.
 
-use crate::harness::{Cluster, Database, delete, eventually, example, get, post};
-use serde_json::json;
+use crate::harness::{Both, Cluster, Database, Upstream, delete, eventually, example, get, post};
+use serde_json::{Value, json};
 
 #[test]
 fn a_plugin_that_a_data_plane_lacks_is_quarantined_with_its_dependants() {
@@ -91,4 +91,224 @@ fn a_plugin_that_a_data_plane_lacks_is_quarantined_with_its_dependants() {
             Err(row.to_string())
         }
     });
+}
+
+/// A node of both planes with routes /a and /b, and a plugin on /a that it cannot run.
+fn trial(extra: &[(&str, &str)]) -> (Both, Upstream, Value) {
+    let upstream = Upstream::start("echo");
+    let extra = extra.iter();
+    let extra = extra.map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    let both = Both::start_with(|_| extra.collect());
+    let made = |path: &str, body: Value| {
+        let reply = post(&both.admin(path), &body).expect("an answer");
+        reply.expect(201)
+    };
+    made(
+        "/services",
+        json!({"name": "s", "url": format!("http://{}", upstream.address)}),
+    );
+    for name in ["a", "b"] {
+        made(
+            "/services/s/routes",
+            json!({"name": name, "paths": [format!("/{name}")]}),
+        );
+    }
+    both.settle();
+    let broken = made("/routes/a/plugins", json!({"name": "jwt"}));
+    both.settle();
+    (both, upstream, broken)
+}
+
+#[test]
+fn trial_01_a_deletion_takes_effect_at_once_also_after_a_restart() {
+    let (mut both, _upstream, _) = trial(&[]);
+    let guard = post(&both.admin("/plugins"), &json!({"name": "key-auth"}));
+    let guard = guard.expect("an answer").expect(201);
+    both.settle();
+    assert_eq!(both.proxy("/b").0, 401);
+    assert_eq!(
+        both.proxy("/a").0,
+        401,
+        "a new guard for all is in effect for all"
+    );
+    let id = guard["id"].as_str().expect("an id");
+    delete(&both.admin(&format!("/plugins/{id}")))
+        .expect("an answer")
+        .expect(204);
+    both.settle();
+    let check = |both: &Both| {
+        assert_eq!(both.proxy("/b").0, 200);
+        // Neither guard is there any more: open to nobody rather than to everybody.
+        let (status, text) = both.proxy("/a");
+        assert_eq!(status, 503, "{text}");
+        assert!(text.contains("This route is closed"), "{text}");
+    };
+    check(&both);
+    both.node.kill();
+    both.node.restart();
+    eventually("it serves again", || {
+        let reply = get(&both.url("proxy_listen", "/b"))?;
+        (reply.status == 200).then_some(()).ok_or(reply.text)
+    });
+    check(&both);
+}
+
+#[test]
+fn trial_03_a_node_that_serves_nothing_says_so_everywhere() {
+    let upstream = Upstream::start("echo");
+    let url = format!("http://{}", upstream.address);
+    let route = json!({"name": "r", "paths": ["/r"]});
+    let document = |plugin: &str| {
+        json!({
+            "_format_version": "3.0",
+            "services": [{"name": "s", "url": url, "routes": [route]}],
+            "plugins": [{"name": plugin}],
+        })
+    };
+    let mut both = Both::start_with(|folder| {
+        let file = folder.join("kong.json");
+        std::fs::write(&file, document("prometheus").to_string()).expect("a file");
+        let file = file.to_string_lossy().into_owned();
+        [
+            ("database".to_owned(), "off".to_owned()),
+            ("declarative_config".to_owned(), file),
+        ]
+        .into()
+    });
+    // What guards nothing takes nothing down.
+    assert_eq!(both.proxy("/r").0, 200);
+    let listed = get(&both.admin("/quarantine"))
+        .expect("an answer")
+        .expect(200);
+    assert_eq!(
+        (&listed["total"], &listed["data"][0]["name"]),
+        (&json!(1), &json!("prometheus"))
+    );
+
+    let file = both.node.setting("declarative_config").to_owned();
+    std::fs::write(&file, document("jwt").to_string()).expect("a file");
+    let parsed = both.node.run(&["config", "parse", &file]);
+    let said = String::from_utf8_lossy(&parsed.stderr).into_owned();
+    assert!(parsed.status.success(), "{said}");
+    for text in ["plugin 'jwt' is not part of this build", "routes r: closed"] {
+        assert!(said.contains(text), "{said}");
+    }
+    both.node.kill();
+    let _ = std::fs::remove_dir_all(both.node.prefix().join("dbless.lmdb"));
+    both.node.restart();
+    eventually("it answers", || get(&both.url("status_listen", "/status")));
+    eventually("the route is closed", || {
+        let reply = get(&both.url("proxy_listen", "/r"))?;
+        (reply.status == 503).then_some(()).ok_or(reply.text)
+    });
+    let ready = get(&both.url("status_listen", "/status/ready")).expect("an answer");
+    assert_eq!(ready.status, 503);
+    assert!(ready.text.contains("no route is served"), "{}", ready.text);
+    let health = both.node.run(&["health"]);
+    assert!(!health.status.success());
+    let said = String::from_utf8_lossy(&health.stderr).into_owned();
+    assert!(said.contains("no route is served"), "{said}");
+    for listen in ["admin_listen", "status_listen"] {
+        let listed = get(&both.url(listen, "/quarantine"))
+            .expect("an answer")
+            .expect(200);
+        let kinds: Vec<_> = listed["data"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|it| (&it["entity"], &it["in_effect"]))
+            .collect();
+        assert_eq!(
+            kinds,
+            [
+                (&json!("routes"), &json!("closed")),
+                (&json!("plugins"), &json!("nothing"))
+            ],
+            "{listed}"
+        );
+    }
+}
+
+#[test]
+fn trial_04_a_guard_that_is_not_enforced_is_listed_in_every_role() {
+    let (both, _upstream, broken) = trial(&[]);
+    assert_eq!(
+        both.proxy("/a").0,
+        200,
+        "served before, so it goes on as it was"
+    );
+    let id = broken["id"].as_str().expect("an id");
+    let check = |url: String| {
+        let listed = get(&url).expect("an answer").expect(200);
+        assert_eq!(listed["total"], 1, "{listed}");
+        let entry = &listed["data"][0];
+        assert_eq!(
+            (&entry["entity"], &entry["id"]),
+            (&json!("plugins"), &json!(id))
+        );
+        assert_eq!(entry["reason"], "plugin 'jwt' is not part of this build");
+        assert_eq!(entry["in_effect"], "nothing");
+        assert!(
+            entry["since"].is_number() && entry["node"]["hostname"].is_string(),
+            "{entry}"
+        );
+    };
+    check(both.admin("/quarantine"));
+    check(both.url("status_listen", "/quarantine"));
+    let page = get(&both.admin(&format!("/plugins/{id}?status=true")));
+    let page = page.expect("an answer").expect(200);
+    assert_eq!(page["status"]["in_effect"], false, "{page}");
+    assert_eq!(page["status"]["quarantined"][0]["id"], json!(id));
+    let page = get(&both.admin("/routes/b?status=true"))
+        .expect("an answer")
+        .expect(200);
+    assert_eq!(
+        page["status"],
+        json!({"in_effect": true, "quarantined": []})
+    );
+    let page = get(&both.admin("/routes/b"))
+        .expect("an answer")
+        .expect(200);
+    assert!(page.get("status").is_none());
+    // Disabling it ends it.
+    let off = json!({"enabled": false});
+    both.patch(&format!("/plugins/{id}"), &off);
+    both.settle();
+    let listed = get(&both.admin("/quarantine"))
+        .expect("an answer")
+        .expect(200);
+    assert_eq!(listed, json!({"total": 0, "data": []}));
+
+    // A control plane lists it for each of its data planes.
+    let cluster = Cluster::start(Database::Sqlite, 1);
+    cluster.add_route("a", "/a");
+    cluster.wait_for_status(0, "/a", 200);
+    post(
+        &cluster.admin(0, "/routes/a/plugins"),
+        &json!({"name": "jwt"}),
+    )
+    .expect("an answer")
+    .expect(201);
+    let row = cluster.wait_until_in_sync(0, 0);
+    let listed = eventually("the control plane lists it", || {
+        let listed = get(&cluster.admin(0, "/quarantine"))?.json();
+        (listed["total"] == 1)
+            .then_some(listed.clone())
+            .ok_or(listed.to_string())
+    });
+    assert_eq!(listed["data"][0]["node"]["id"], row["id"], "{listed}");
+    assert_eq!(listed["data"][0]["name"], "jwt");
+}
+
+#[test]
+fn trial_04_with_close_a_guard_that_cannot_be_built_closes_what_was_served() {
+    let (both, _upstream, broken) = trial(&[("quarantined_guards", "close")]);
+    assert_eq!(both.proxy("/a").0, 503);
+    assert_eq!(both.proxy("/b").0, 200);
+    let id = broken["id"].as_str().expect("an id");
+    delete(&both.admin(&format!("/plugins/{id}")))
+        .expect("an answer")
+        .expect(204);
+    both.settle();
+    assert_eq!(both.proxy("/a").0, 200);
 }

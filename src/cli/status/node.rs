@@ -15,7 +15,8 @@ pub struct DataPlane {
     live: Option<String>,
     persisted: Option<String>,
     config_hash: Option<String>,
-    quarantined: u64,
+    /// As `GET /quarantine` lists it.
+    quarantined: Vec<Value>,
 }
 
 impl DataPlane {
@@ -26,6 +27,7 @@ impl DataPlane {
     pub fn ask(status: &Listener, deadline: Instant) -> Result<DataPlane, CliError> {
         let ready = status.ask("/status/ready", deadline)?;
         let actors = status.ask("/debug/actors", deadline)?;
+        let quarantine = status.ask("/quarantine", deadline)?;
         let message = ready.message().unwrap_or_else(|| "no message".to_owned());
         Ok(DataPlane::of(
             match ready.status {
@@ -33,10 +35,11 @@ impl DataPlane {
                 _ => Err(message),
             },
             &actors.json(),
+            &quarantine.json(),
         ))
     }
 
-    fn of(ready: Result<(), String>, actors: &Value) -> DataPlane {
+    fn of(ready: Result<(), String>, actors: &Value, quarantine: &Value) -> DataPlane {
         let list = actors["actors"].as_array();
         let state = |name: &str| {
             let found = list
@@ -53,7 +56,7 @@ impl DataPlane {
             live: text(&link["live"]),
             persisted: text(&link["persisted"]),
             config_hash: text(&router["config_hash"]),
-            quarantined: router["quarantined"].as_u64().unwrap_or_default(),
+            quarantined: quarantine["data"].as_array().cloned().unwrap_or_default(),
         }
     }
 
@@ -66,8 +69,8 @@ impl DataPlane {
         if !self.connected {
             parts.push("not connected to a control plane".to_owned());
         }
-        if self.quarantined > 0 {
-            parts.push(format!("{} entities quarantined", self.quarantined));
+        if !self.quarantined.is_empty() {
+            parts.push(format!("{} entities quarantined", self.quarantined.len()));
         }
         (!parts.is_empty()).then(|| parts.join(", "))
     }
@@ -94,7 +97,7 @@ impl DataPlane {
             true => "connected",
             false => "not connected",
         };
-        format!(
+        let mut text = format!(
             "data plane     {ready}\n\
              control plane  {link}\n\
              in effect      {}\n\
@@ -104,8 +107,25 @@ impl DataPlane {
             or_dash(&self.live),
             or_dash(&self.persisted),
             or_dash(&self.config_hash),
-            self.quarantined,
-        )
+            self.quarantined.len(),
+        );
+        for entry in &self.quarantined {
+            let text_of = |key: &str| entry[key].as_str().unwrap_or("-").to_owned();
+            let name = entry["name"].as_str().unwrap_or_default();
+            let name = if name.is_empty() {
+                String::new()
+            } else {
+                format!(" ({name})")
+            };
+            text.push_str(&format!(
+                "\nquarantined: {}/{}{name}: {}; in effect: {}\n",
+                text_of("entity"),
+                text_of("id"),
+                text_of("reason"),
+                text_of("in_effect"),
+            ));
+        }
+        text
     }
 }
 
@@ -116,10 +136,14 @@ mod tests {
     #[test]
     fn what_it_says_and_what_is_wrong() {
         let actors = json!({"actors": [
-            {"name": "Router", "state": {"config_hash": "abc", "quarantined": 2}},
+            {"name": "Router", "state": {"config_hash": "abc"}},
             {"name": "HeartbeatClient", "state": {"phase": "waiting", "live": "1.7", "persisted": "1.6"}},
         ]});
-        let node = DataPlane::of(Err("no configuration".to_owned()), &actors);
+        let quarantine = json!({"total": 2, "data": [
+            {"entity": "plugins", "id": "p", "name": "jwt", "reason": "not here", "in_effect": "nothing"},
+            {"entity": "routes", "id": "r", "name": null, "reason": "unguarded", "in_effect": "closed"},
+        ]});
+        let node = DataPlane::of(Err("no configuration".to_owned()), &actors, &quarantine);
         assert_eq!(
             node.trouble().as_deref(),
             Some(
@@ -133,10 +157,12 @@ mod tests {
              in effect      1.7\n\
              on disk        1.6\n\
              config hash    abc\n\
-             quarantined    2\n"
+             quarantined    2\n\
+             \nquarantined: plugins/p (jwt): not here; in effect: nothing\n\
+             \nquarantined: routes/r: unguarded; in effect: closed\n"
         );
         let well = json!({"actors": [{"name": "HeartbeatClient", "state": {"phase": "live"}}]});
-        let node = DataPlane::of(Ok(()), &well);
+        let node = DataPlane::of(Ok(()), &well, &json!({"total": 0, "data": []}));
         assert_eq!(node.trouble(), None);
         assert_eq!(node.json()["connected"], true);
         assert_eq!(node.json()["live"], Value::Null);

@@ -15,6 +15,8 @@ pub enum Endpoint {
     Timers,
     Metrics,
     DebugActors,
+    /// `/quarantine`: what is not in effect as configured, and where.
+    Quarantine,
     /// `/config`, of nodes without a database.
     Config,
     /// `/status/dns`.
@@ -179,6 +181,7 @@ fn literal(parts: &[&str]) -> Option<Endpoint> {
         | ["routes", _, "filters", "all" | "disabled" | "enabled"] => Endpoint::Wasm,
         ["cache", _] => Endpoint::CacheEntry,
         ["metrics"] => Endpoint::Metrics,
+        ["quarantine"] => Endpoint::Quarantine,
         ["debug", "actors"] => Endpoint::DebugActors,
         ["debug", "node", "log-level"] => Endpoint::LogLevel,
         ["debug", "node", "log-level", level] => Endpoint::SetLogLevel((*level).into()),
@@ -334,6 +337,7 @@ pub fn all_paths(hybrid: bool) -> Vec<String> {
         "/proxy-cache",
         "/proxy-cache/{cache_key}",
         "/proxy-cache/{plugin_id}/caches/{cache_key}",
+        "/quarantine",
         "/revisions",
         "/revisions/{revision}",
         "/revisions/{revision}/rollback",

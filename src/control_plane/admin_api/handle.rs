@@ -187,6 +187,10 @@ async fn dispatch(
             })
         }
         Endpoint::DebugActors => Ok(Answer::Json(200, status::actors(&shared.status).await)),
+        Endpoint::Quarantine => Ok(Answer::Json(
+            200,
+            status::quarantine_document(&shared.status).await,
+        )),
         Endpoint::Endpoints => Ok(Api::endpoints(shared.hybrid)),
         Endpoint::OpenApi => {
             let text = shared.openapi.text(&api.env(), shared.hybrid);
@@ -226,6 +230,22 @@ async fn dispatch(
         Endpoint::SetClusterLogLevel { level, .. } => {
             let done = log_level::set(shared, &level, true, arguments, &body).await?;
             Ok(message(&done))
+        }
+        Endpoint::Entity(kind, _)
+            if matches!(method, "GET" | "HEAD")
+                && paging::argument(arguments, "status")? == Some("true") =>
+        {
+            let mut document = match api
+                .entity_endpoint(endpoint, method, arguments, body)
+                .await?
+            {
+                Answer::Json(200, document) => document,
+                other => return Ok(other),
+            };
+            let id = document["id"].as_str().unwrap_or_default();
+            let fares = status::entity_status(&shared.status, kind.as_str(), id).await;
+            document["status"] = fares;
+            Ok(Answer::Json(200, document))
         }
         Endpoint::Collection(_)
         | Endpoint::Entity(..)

@@ -185,16 +185,8 @@ impl Presence {
 }
 
 fn quarantined(applied: &Applied) -> Vec<Value> {
-    let entry = |entity: &crate::wire::Quarantined| {
-        json!({
-            "entity": entity.entity,
-            "id": entity.id,
-            "name": entity.name,
-            "reason": entity.reason,
-            "since": entity.since as f64 / 1000.0,
-        })
-    };
-    applied.quarantined.iter().map(entry).collect()
+    let entries = applied.quarantined.iter();
+    entries.map(crate::wire::Quarantined::document).collect()
 }
 
 /// What the data plane was not sent, because it does not know its kind.
@@ -208,6 +200,7 @@ fn not_sent(config: &Config, unknown: KindSet, since: i64) -> Vec<Value> {
                 "name": name,
                 "reason": format!("this version of the data plane does not know {kind}"),
                 "since": since as f64,
+                "in_effect": crate::wire::Quarantined::NOTHING,
             })
         })
     };
@@ -246,6 +239,7 @@ mod tests {
             listed[0],
             json!({
                 "entity": "vaults", "id": Uuid::from_u128(1), "name": "env", "since": 7.0,
+                "in_effect": "nothing",
                 "reason": "this version of the data plane does not know vaults",
             })
         );

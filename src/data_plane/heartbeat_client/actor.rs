@@ -5,6 +5,7 @@ use crate::actor::{Guarded, Observe, Slot};
 use crate::data_plane::cache_writer::{CacheError, CacheWriter, GetHolds, LastGood, Write};
 use crate::link::{Frame, FrameSink, Link, LinkError};
 use crate::model::Config;
+use crate::telemetry::status::RouteCounts;
 use crate::wire::{
     ChangeMessage, FromControlPlane, FromDataPlane, Incoming, Limits, Position, Quarantined,
     SnapshotParts, decode, encode,
@@ -34,6 +35,7 @@ pub struct InEffect {
     pub at: u64,
     /// The complete list.
     pub quarantined: Arc<[Quarantined]>,
+    pub routes: RouteCounts,
     /// The rows that are in effect instead of the quarantined ones.
     pub last_good: LastGood,
 }

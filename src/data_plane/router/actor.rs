@@ -6,7 +6,7 @@
 
 use super::documents::target_documents;
 use super::kept::{Inner, Kept};
-use super::{LastGood, Outcome, Quarantined, Snapshot};
+use super::{Instead, LastGood, Outcome, Quarantined, Snapshot};
 use crate::actor::{Guarded, Observe, Slot};
 use crate::data_plane::cache_writer::Cached;
 use crate::data_plane::heartbeat_client::{ApplyConfig, InEffect, LiveConfig};
@@ -120,6 +120,7 @@ impl Router {
         let Outcome {
             snapshot,
             quarantined,
+            routes,
             ..
         } = change(&mut kept, now)?;
         let position = Position::of(kept.epoch(), kept.state().config());
@@ -137,6 +138,7 @@ impl Router {
             position,
             at: epoch_milliseconds(),
             quarantined: quarantined.into_iter().map(for_the_wire).collect(),
+            routes,
             last_good: kept.last_good(),
         };
         self.effect.store(Some(Arc::new(effect.clone())));
@@ -151,6 +153,12 @@ fn for_the_wire(quarantined: Quarantined) -> wire::Quarantined {
         name: quarantined.name,
         reason: quarantined.reason,
         since: (quarantined.since * 1000.0) as u64,
+        in_effect: match quarantined.instead {
+            Instead::LastGood => wire::Quarantined::PREVIOUS,
+            Instead::Closed => wire::Quarantined::CLOSED,
+            Instead::Nothing => wire::Quarantined::NOTHING,
+        }
+        .to_owned(),
     }
 }
 

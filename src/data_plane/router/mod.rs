@@ -51,7 +51,7 @@ pub use priority::MatchOrder;
 pub use protocols::{Protocol, Protocols};
 pub use service::{CompiledService, CompiledUpstream, Destination, UpstreamSpec};
 pub use snapshot::{Matched, Snapshot};
-pub use state::{Instead, LastGood, Options, Outcome, Quarantined, RouteCounts, RouterState};
+pub use state::{Instead, LastGood, Options, Outcome, Quarantined, RouterState};
 
 #[cfg(test)]
 mod cases_tests;

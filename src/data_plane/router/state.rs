@@ -7,6 +7,7 @@ use super::priority::MatchOrder;
 use super::quarantine::{Cause, Decision, Situation};
 use super::snapshot::Snapshot;
 use crate::model::{ApplyError, Change, Config, Kind, Op, Row};
+use crate::telemetry::status::RouteCounts;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -40,13 +41,6 @@ pub enum Instead {
     /// Nothing, and its requests are refused with 503.
     Closed,
     Nothing,
-}
-
-/// How many routes are configured, and how many of them are served in some version.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RouteCounts {
-    pub configured: usize,
-    pub served: usize,
 }
 
 /// A quarantined entity as it was when it was last good; no row when it never was. What the

@@ -8,6 +8,8 @@ pub static KEYS: &[Key] = &[
         "How routes may be written, which the Admin API checks. Data planes match all as traditional_compatible, and do not put routes with an expression into effect."),
     one_of("route_match_calculation", &["original", "strict"], "original",
         "Order among routes that match: original is what Kong 3.9 computes, strict is the order Kong documents."),
+    one_of("quarantined_guards", &["keep", "close"], "keep",
+        "Where a plugin that guards cannot be put into effect: keep serves what was served before as it was, close answers it with 503. What was never served answers 503 either way."),
     list("headers", "server_tokens, latency_tokens, x-kong-request-id",
         "Headers added to responses: server_tokens, latency_tokens, single names, or off."),
     list("headers_upstream", "x-kong-request-id",

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use uuid::Uuid;
 
 /// How long one actor may take to answer `/debug/actors`.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -71,6 +72,12 @@ pub fn configure(context: Data<StatusContext>) -> impl FnOnce(&mut ServiceConfig
                 web::resource("/debug/actors")
                     .get(debug_actors)
                     .route(web::head().to(debug_actors))
+                    .default_service(web::to(|req| other_method(req, "GET, HEAD, OPTIONS"))),
+            )
+            .service(
+                web::resource("/quarantine")
+                    .get(quarantine)
+                    .route(web::head().to(quarantine))
                     .default_service(web::to(|req| other_method(req, "GET, HEAD, OPTIONS"))),
             )
             .configure(upstream_pages::configure)
@@ -148,6 +155,28 @@ pub async fn metrics_text(context: &Data<StatusContext>) -> Result<String, Block
     .await
 }
 
+/// The document of `GET /quarantine`: what is not in effect as configured, on which node, and
+/// why.
+pub async fn quarantine_document(context: &StatusContext) -> Value {
+    let data = context.node.quarantine().await;
+    json!({ "total": data.len(), "data": data })
+}
+
+/// An entry of that document: what is quarantined, and where.
+#[must_use]
+pub fn on_node(mut entry: Value, id: Uuid, hostname: &str) -> Value {
+    entry["node"] = json!({ "id": id, "hostname": hostname });
+    entry
+}
+
+/// How one entity fares, for its own page: whether it is in effect as configured on every node
+/// that this one knows of, and where not, and why.
+pub async fn entity_status(context: &StatusContext, entity: &str, id: &str) -> Value {
+    let mut held = context.node.quarantine().await;
+    held.retain(|entry| entry["entity"] == entity && entry["id"] == id);
+    json!({ "in_effect": held.is_empty(), "quarantined": held })
+}
+
 /// The document of `GET /debug/actors`.
 pub async fn actors(context: &StatusContext) -> Value {
     context.actors.observe(PATIENCE).await
@@ -220,6 +249,10 @@ async fn metrics(context: Data<StatusContext>) -> HttpResponse {
         Ok(text) => HttpResponse::Ok().content_type(CONTENT_TYPE).body(text),
         Err(err) => message(HttpResponse::ServiceUnavailable(), &err.to_string()),
     }
+}
+
+async fn quarantine(context: Data<StatusContext>) -> HttpResponse {
+    json_response(HttpResponse::Ok(), &quarantine_document(&context).await)
 }
 
 async fn debug_actors(context: Data<StatusContext>) -> HttpResponse {

@@ -1,5 +1,5 @@
-//! The status API of both roles: `/status`, `/status/ready`, `/metrics`, `/debug/actors`, and
-//! `/upstreams/…` of nodes that serve traffic.
+//! The status API of both roles: `/status`, `/status/ready`, `/metrics`, `/debug/actors`,
+//! `/quarantine`, and `/upstreams/…` of nodes that serve traffic.
 //!
 //! The shapes and messages are Kong's. What a node knows about itself comes through
 //! [`NodeStatus`], which the role implements.
@@ -11,12 +11,13 @@ mod upstream_pages;
 mod upstreams;
 
 pub use api::{
-    StatusContext, actors, configure, memory_and_connections, metrics_text, status_document,
+    StatusContext, actors, configure, entity_status, memory_and_connections, metrics_text, on_node,
+    quarantine_document, status_document,
 };
 pub use memory::{Scale, ScaleError};
 pub use state::{
-    ControlPlaneState, DataPlaneState, NodeState, NodeStatus, TargetHealth, TargetState,
-    WorkerReadiness,
+    ControlPlaneState, DataPlaneState, NodeState, NodeStatus, RouteCounts, TargetHealth,
+    TargetState, WorkerReadiness,
 };
 pub use upstreams::{
     AddressHealth, HostHealth, SetHealth, SetHealthError, TargetDocuments, UpstreamHealth,

@@ -1,6 +1,7 @@
 //! What a node says about itself, and when it is ready.
 
 use crate::link::LocalFuture;
+use serde_json::Value;
 use uuid::Uuid;
 
 /// Kong's hash of an empty configuration.
@@ -11,6 +12,12 @@ pub trait NodeStatus: Send + Sync {
     /// Everything about the node now. Asked on every request to the status API; may ask a
     /// database, with a timeout of its own.
     fn state(&self) -> LocalFuture<'_, NodeState>;
+
+    /// The entities that are not in effect as configured, as `GET /quarantine` lists them: each
+    /// with the node where that is so.
+    fn quarantine(&self) -> LocalFuture<'_, Vec<Value>> {
+        Box::pin(std::future::ready(Vec::new()))
+    }
 
     /// Called before a scrape: brings counters up to date, such as by draining records.
     fn before_scrape(&self) -> LocalFuture<'_, ()> {
@@ -34,6 +41,8 @@ pub struct NodeState {
     pub cluster_cert_expiry: Option<i64>,
     /// Entities that are not in effect as configured; on data planes.
     pub quarantined: Option<u64>,
+    /// On data planes.
+    pub routes: Option<RouteCounts>,
     /// Request records waiting for the control plane; on data planes.
     pub telemetry_held: Option<u64>,
     /// Whether there is a telemetry link; on data planes.
@@ -68,6 +77,13 @@ pub struct ControlPlaneState {
     pub sessions: Option<Vec<(&'static str, u64)>>,
     /// Epoch seconds; `None` without a cluster certificate.
     pub cluster_cert_expiry: Option<i64>,
+}
+
+/// How many routes are configured, and how many of them are served in some version.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RouteCounts {
+    pub configured: usize,
+    pub served: usize,
 }
 
 /// How many workers have a router and their plugins.
@@ -131,6 +147,7 @@ impl NodeState {
                 .or(other.control_plane_connected),
             cluster_cert_expiry: self.cluster_cert_expiry.or(other.cluster_cert_expiry),
             quarantined: self.quarantined.or(other.quarantined),
+            routes: self.routes.or(other.routes),
             telemetry_held: self.telemetry_held.or(other.telemetry_held),
             telemetry_connected: self.telemetry_connected.or(other.telemetry_connected),
             telemetry_trouble: self.telemetry_trouble.or(other.telemetry_trouble),
@@ -168,6 +185,15 @@ impl NodeState {
                 "plugins iterator builds not yet complete, plugins iterator ready in {workers}"
             ));
         }
+        if let Some(routes) = self.routes
+            && routes.configured > 0
+            && routes.served == 0
+        {
+            return Err(format!(
+                "no route is served: all {} that are configured are quarantined (see /quarantine)",
+                routes.configured
+            ));
+        }
         // A node with a database is complete with an empty configuration, too.
         if self.database_reachable.is_some() {
             return Ok(());
@@ -198,6 +224,22 @@ mod tests {
                 with_plugins,
             }),
             ..NodeState::default()
+        }
+    }
+
+    #[test]
+    fn trial_03_a_node_that_serves_none_of_its_routes_is_not_ready() {
+        let check = |database: Option<bool>, configured, served, expected: &str| {
+            let mut state = state(database, Some((2, 2)), "405770f4fb29f7a097fd0c7888d990ea");
+            state.routes = Some(RouteCounts { configured, served });
+            let found = state.readiness().err().unwrap_or_else(|| "ready".into());
+            assert_eq!(found, expected, "{database:?} {configured} {served}");
+        };
+        let why = "no route is served: all 3 that are configured are quarantined (see /quarantine)";
+        for database in [None, Some(true)] {
+            check(database, 3, 0, why);
+            check(database, 3, 1, "ready");
+            check(database, 0, 0, "ready");
         }
     }
 

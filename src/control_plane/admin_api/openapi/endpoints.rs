@@ -107,6 +107,7 @@ fn tag(endpoint: &Endpoint) -> &'static str {
         | Endpoint::OpenApi
         | Endpoint::Timers
         | Endpoint::Metrics
+        | Endpoint::Quarantine
         | Endpoint::EnabledPlugins => "information",
         Endpoint::Config
         | Endpoint::DnsStatus
@@ -136,6 +137,8 @@ fn answering(endpoint: &Endpoint, method: &str) -> Operation {
         Endpoint::Metrics => new("Metrics for Prometheus")
             .reading()
             .answer(200, Content::Text),
+        Endpoint::Quarantine => new("What is not in effect as configured, on which node, and why")
+            .json(200, "quarantine"),
         Endpoint::DebugActors => new("The state of each actor").json(200, "actors"),
         Endpoint::EnabledPlugins => {
             new("The names of enabled plugins").json(200, "enabled-plugins")

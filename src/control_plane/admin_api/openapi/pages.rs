@@ -26,6 +26,8 @@ pub fn schemas(without_database: bool) -> Map<String, Value> {
     put("check", check());
     put("tags-page", page(tagged()));
     put("quarantined", quarantined());
+    put("quarantined-on", quarantined_on());
+    put("quarantine", quarantine());
     put("data-planes-page", page(data_plane()));
     put(
         "cluster-status",
@@ -338,12 +340,41 @@ fn data_plane() -> Value {
 
 /// An entity that a data plane could not apply, or was not sent.
 fn quarantined() -> Value {
-    closed(json!({
+    let mut schema = closed(quarantined_properties());
+    // An older data plane does not say what is in effect instead.
+    let required = ["entity", "id", "name", "reason", "since"];
+    schema["required"] = json!(required);
+    schema
+}
+
+fn quarantined_properties() -> Value {
+    json!({
         "entity": text(),
         "id": id(),
         "name": or_null("string"),
         "reason": text(),
         "since": {"type": "number"},
+        "in_effect": {
+            "enum": ["previous", "closed", "nothing", null],
+            "description": "its last good version; nothing, and its requests get 503; nothing",
+        },
+    })
+}
+
+/// The same, with the node where it is so.
+fn quarantined_on() -> Value {
+    let mut properties = quarantined_properties();
+    properties["node"] = closed(json!({"id": id(), "hostname": text()}));
+    let mut schema = closed(properties);
+    let required = ["entity", "id", "name", "node", "reason", "since"];
+    schema["required"] = json!(required);
+    schema
+}
+
+fn quarantine() -> Value {
+    closed(json!({
+        "total": count(),
+        "data": {"type": "array", "items": reference("quarantined-on")},
     }))
 }
 
