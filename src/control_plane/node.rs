@@ -24,18 +24,15 @@ use crate::telemetry::status::{NodeStatus, StatusContext};
 use crate::wire::Limits;
 use actix_web::web::Data;
 use std::sync::Arc;
-use std::time::Duration;
 use uuid::Uuid;
 
 /// Where a node without a database keeps what it was given, under its prefix.
 const DBLESS_FILE: &str = "dbless.db";
 
-/// Its one data plane is in the same process and never far behind, and each document may be a
-/// whole configuration of new ids.
-const DBLESS_RETENTION: Retention = Retention {
-    max_revisions: 100,
-    max_age: Duration::from_secs(24 * 3600),
-};
+/// Revisions that the journal of such a node keeps. Its one data plane is in the same process: it
+/// needs the latest, and the one before if it was killed while it wrote its cache. Each may be a whole
+/// configuration of new ids.
+const DBLESS_REVISIONS: u64 = 2;
 
 /// A control plane whose database is open; it serves nobody yet.
 pub struct ControlPlane {
@@ -66,16 +63,16 @@ impl ControlPlane {
         for step in store.migrate().await.map_err(failed)? {
             tracing::info!(step, "migration applied");
         }
+        if let Err(err) = store.compact().await {
+            tracing::warn!(?err, "the database file could not be made smaller");
+        }
         let document = match node.settings.is_dbless() {
             true => Some(Arc::new(CurrentDocument::open(node, &store).await?)),
             false => None,
         };
         let writer = ConfigStoreHandle::start(
             store.clone(),
-            match node.settings.is_dbless() {
-                true => DBLESS_RETENTION,
-                false => Retention::default(),
-            },
+            Retention::default(),
             &node.metrics,
             &node.actors,
         );
@@ -85,6 +82,10 @@ impl ControlPlane {
         let history = history(&store)
             .await
             .map_err(|err| NodeError::Database(format!("database: {err:?}")))?;
+        let history = match node.settings.is_dbless() {
+            true => history.keeping(DBLESS_REVISIONS as usize),
+            false => history,
+        };
         let feed = Arc::new(Feed::new(history, limits));
         let identity = Identity {
             control_plane: node.id,
@@ -330,7 +331,10 @@ fn database(settings: &Settings) -> Option<DatabaseSettings> {
         // What such a node serves survives a restart, with the revisions its data plane knows.
         Database::Off if settings.is_dbless() => {
             let path = settings.node.prefix.join(DBLESS_FILE);
-            Some(DatabaseSettings::Sqlite(SqliteSettings::new(path)))
+            Some(DatabaseSettings::Sqlite(SqliteSettings {
+                keeps_revisions: Some(DBLESS_REVISIONS),
+                ..SqliteSettings::new(path)
+            }))
         }
         Database::Off => None,
     }

@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 /// Sessions at the same base share a change. The slow ones have bases of their own; beyond
 /// this many the oldest is forgotten and encoded again when asked for.
 const CHANGES: usize = 64;
+/// Beyond this many bytes of changes the oldest are forgotten, too, but for the latest.
+const CHANGE_BYTES: usize = 8 << 20;
 /// The one that is current and the one that slow peers are still receiving, for two
 /// generations of data planes.
 const SNAPSHOTS: usize = 4;
@@ -18,6 +20,7 @@ const SNAPSHOTS: usize = 4;
 pub struct EncodeCache {
     limits: Limits,
     changes: VecDeque<(ChangeKey, Bytes)>,
+    change_bytes: usize,
     snapshots: VecDeque<((u64, KindSet, Revision), SnapshotSlot)>,
     encoded: u64,
 }
@@ -68,8 +71,12 @@ impl EncodeCache {
         }
         let bytes = encode_change(epoch, change, causes, &self.limits)?;
         self.encoded += 1;
-        if self.changes.len() == CHANGES {
-            self.changes.pop_front();
+        self.change_bytes += bytes.len();
+        while self.changes.len() >= CHANGES || self.change_bytes > CHANGE_BYTES {
+            let Some((_, oldest)) = self.changes.pop_front() else {
+                break;
+            };
+            self.change_bytes -= oldest.len();
         }
         self.changes.push_back((key, bytes.clone()));
         Ok(bytes)
@@ -188,5 +195,30 @@ mod tests {
         }
         assert_eq!(cache.changes.len(), CHANGES);
         assert_eq!(cache.snapshots.len(), SNAPSHOTS);
+    }
+
+    #[test]
+    fn trial_13_large_changes_are_forgotten_sooner() {
+        use crate::model::{Kind, Op, Row};
+        let mut cache = EncodeCache::new(Limits::default());
+        let mut config = Config::default();
+        for n in 1..=20 {
+            let put = Op::Put {
+                kind: Kind::Services,
+                id: uuid::Uuid::from_u128(n.into()),
+                row: Row::from_bytes(&vec![7; 1 << 20]),
+            };
+            let change = config.commit(Revision(n), vec![put]);
+            let bytes = cache
+                .change(0, KindSet::ALL, &change, &[])
+                .expect("encodes");
+            let known = cache.changes.iter().map(|(_, bytes)| bytes.len());
+            assert_eq!(known.sum::<usize>(), cache.change_bytes);
+            assert!(cache.change_bytes <= CHANGE_BYTES.max(bytes.len()));
+            // The latest is there for the sessions that ask next.
+            let (_, latest) = cache.changes.back().expect("some");
+            assert_eq!(latest.as_ptr(), bytes.as_ptr());
+        }
+        assert!(cache.changes.len() >= 4, "{}", cache.changes.len());
     }
 }

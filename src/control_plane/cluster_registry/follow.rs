@@ -26,7 +26,10 @@ const LOOK: Duration = Duration::from_secs(10);
 pub async fn history(store: &Store) -> Result<MemoryHistory, StoreError> {
     let config = store.config().await?;
     let latest = config.revision();
-    let start = Revision(latest.0.saturating_sub(REACH));
+    // As far back as the journal reaches, where that is less.
+    let oldest = store.oldest_journal_revision().await?;
+    let oldest = oldest.map_or(latest, Revision::before);
+    let start = Revision(latest.0.saturating_sub(REACH)).max(oldest);
     let journal = match store.changes_since(start, REACH).await? {
         Changes::Since(entries) => entries,
         Changes::OutOfReach => Vec::new(),

@@ -248,6 +248,9 @@ impl Handler<Maintain> for ConfigStore {
                 Ok(rows) => tracing::debug!(rows, "pruned the journal"),
                 Err(err) => tracing::warn!(?err, "pruning the journal failed"),
             }
+            if let Err(err) = store.compact().await {
+                tracing::warn!(?err, "the database file could not be made smaller");
+            }
         };
         ctx.wait(tidy.into_actor(self));
     }

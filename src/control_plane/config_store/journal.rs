@@ -173,13 +173,20 @@ impl Store {
             return Ok(0);
         }
         let (_turn, transaction) = self.begin_bookkeeping().await?;
-        let pruned = config_journal::Entity::delete_many()
-            .filter(config_journal::Column::Revision.lte(last))
-            .exec(&transaction)
-            .await?;
+        let last = revision_from(last)?;
+        let pruned = forget(&transaction, last).await?;
         transaction.commit().await?;
-        Ok(pruned.rows_affected)
+        Ok(pruned)
     }
+}
+
+/// Deletes the journal up to a revision, and says how many rows that were.
+pub(super) async fn forget(db: &impl ConnectionTrait, last: Revision) -> Result<u64, StoreError> {
+    let pruned = config_journal::Entity::delete_many()
+        .filter(config_journal::Column::Revision.lte(stored(last)))
+        .exec(db)
+        .await?;
+    Ok(pruned.rows_affected)
 }
 
 /// A row of the journal: revision, kind, id, the entity, the request.

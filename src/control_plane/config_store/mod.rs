@@ -12,6 +12,7 @@
 mod actor;
 mod announced;
 mod cascade;
+mod compact;
 mod connection;
 mod counts;
 mod declare;
@@ -93,6 +94,8 @@ struct Inner {
     /// PostgreSQL so that waiting writers do not use up the pool.
     writing: Arc<Mutex<()>>,
     tempo: Tempo,
+    /// See [`SqliteSettings::keeps_revisions`].
+    keeps_revisions: Option<u64>,
 }
 
 impl Store {
@@ -120,6 +123,10 @@ impl Store {
             notices: broadcast::Sender::new(notice::BACKLOG),
             writing: Arc::default(),
             tempo,
+            keeps_revisions: match settings {
+                DatabaseSettings::Sqlite(settings) => settings.keeps_revisions,
+                DatabaseSettings::Postgres(_) => None,
+            },
         })))
     }
 

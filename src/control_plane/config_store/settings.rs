@@ -19,6 +19,9 @@ pub struct SqliteSettings {
     pub busy_timeout: Duration,
     /// Connections; one writes at a time, all may read.
     pub max_connections: u32,
+    /// Revisions that the journal keeps, when each of them may be a whole configuration: what is older
+    /// goes with every commit, and the file gives back the room. `None`: maintenance prunes by and by.
+    pub keeps_revisions: Option<u64>,
 }
 
 impl SqliteSettings {
@@ -28,6 +31,7 @@ impl SqliteSettings {
             path: path.into(),
             busy_timeout: Duration::from_secs(5),
             max_connections: 4,
+            keeps_revisions: None,
         }
     }
 }

@@ -221,6 +221,10 @@ impl Store {
         }
         let committed_at = unix_seconds(now);
         journal::append(&transaction, revision, &steps, request_id, committed_at).await?;
+        if let Some(kept) = self.0.keeps_revisions {
+            let last = Revision(revision.0.saturating_sub(kept));
+            journal::forget(&transaction, last).await?;
+        }
         if self.engine() == DbBackend::Postgres {
             notify(&transaction, CHANNEL, &revision.to_string()).await?;
         }

@@ -125,7 +125,9 @@ impl Feed {
 
     /// Begins with another history, for instance after a gap.
     pub fn replace(&self, history: MemoryHistory) {
-        self.lock().history = history;
+        let mut inner = self.lock();
+        let most = inner.history.most_revisions();
+        inner.history = history.keeping(most);
     }
 
     /// How many changes and snapshots were encoded so far.

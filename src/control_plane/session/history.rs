@@ -54,6 +54,7 @@ pub struct MemoryHistory {
     /// In order and without gaps, the last one leading to the configuration.
     recent: VecDeque<Entry>,
     ops: usize,
+    most_revisions: usize,
     /// The digests before the oldest entry, if known.
     base_digests: Option<Digests>,
 }
@@ -83,7 +84,23 @@ impl MemoryHistory {
             config: Arc::new(config),
             recent: VecDeque::new(),
             ops: 0,
+            most_revisions: MOST_REVISIONS,
         }
+    }
+
+    /// The same, which remembers no more than these revisions: for data planes that are never far
+    /// behind.
+    #[must_use]
+    pub fn keeping(mut self, revisions: usize) -> MemoryHistory {
+        self.most_revisions = revisions;
+        self.forget_beyond();
+        self
+    }
+
+    /// How many revisions it remembers at most.
+    #[must_use]
+    pub fn most_revisions(&self) -> usize {
+        self.most_revisions
     }
 
     /// A history that reaches back through the journal. `journal` holds the ops of the latest
@@ -144,7 +161,11 @@ impl MemoryHistory {
     fn remember(&mut self, entry: Entry) {
         self.ops += entry.ops.len();
         self.recent.push_back(entry);
-        while self.recent.len() > MOST_REVISIONS || self.ops > MOST_OPS {
+        self.forget_beyond();
+    }
+
+    fn forget_beyond(&mut self) {
+        while self.recent.len() > self.most_revisions || self.ops > MOST_OPS {
             self.forget();
         }
     }
@@ -356,6 +377,19 @@ mod tests {
         assert_eq!(history.record(Revision(1), vec![], None), Ok(()));
         assert_eq!(history.record(Revision(1), vec![], None), gap(1));
         assert_eq!(history.record(Revision(3), vec![], None), gap(3));
+    }
+
+    #[test]
+    fn trial_13_what_one_data_plane_of_the_process_needs_is_remembered() {
+        let mut history = MemoryHistory::new(0, Config::default()).keeping(2);
+        for n in 1..=100 {
+            history
+                .record(Revision(n), vec![put(u128::from(n), n)], None)
+                .expect("follows");
+            assert!(history.recent.len() <= 2 && history.ops <= 2);
+        }
+        let reaches = |base| history.since(Revision(base), KindSet::ALL).is_some();
+        assert_eq!([97, 98, 99, 100].map(reaches), [false, true, true, true]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod actor;
 mod cluster;
+mod compact;
 mod connections;
 mod constraints;
 mod declare;
