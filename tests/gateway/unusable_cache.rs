@@ -300,7 +300,7 @@ fn trial_06_a_read_only_file_system_is_served_from() {
         let warnings: Vec<_> = node
             .log()
             .into_iter()
-            .filter(|line| line.contains("read-only"))
+            .filter(|line| line.contains("cache is read-only"))
             .collect();
         assert_eq!(warnings.len(), 1, "{warnings:?}");
         left.cluster.control_planes[0].kill();
