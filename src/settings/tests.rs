@@ -317,7 +317,7 @@ fn trial_08_buffers_of_responses() {
     check(
         "nginx_proxy_proxy_buffers = 64 160k",
         160 << 10,
-        64 * 160 << 10,
+        64 * (160 << 10),
     );
 }
 
