@@ -73,3 +73,27 @@ fn every_exit_code_is_explained_in_the_help() {
         assert!(help.contains(exit.meaning()), "{help}");
     }
 }
+
+#[test]
+fn beside_17_parse_can_ask_for_kong() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let settings = file("langur.conf", "log_level = debug");
+    let document = |reference: &str| {
+        format!(
+            "_format_version: '3.0'\nservices: [{{name: s, host: h}}]\nplugins: [{{name: key-auth, service: {reference}}}]\n"
+        )
+    };
+    let by_object = file("object.yml", &document("{name: s}"));
+    let by_name = file("name.yml", &document("s"));
+    let parse = |document: &str, more: &[&str]| {
+        exit(&[&["config", "parse", document, "-c", &settings], more].concat())
+    };
+    assert_eq!(parse(&by_object, &[]), Exit::Ok);
+    assert_eq!(parse(&by_object, &["--kong"]), Exit::Failure);
+    assert_eq!(parse(&by_name, &["--kong"]), Exit::Ok);
+}

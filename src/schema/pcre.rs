@@ -88,6 +88,10 @@ impl<'p> Reader<'p> {
             }
             self.next();
             repeatable = match byte {
+                // A comment, and the end of a quotation that never began, change nothing.
+                b'(' if self.take("?#") => self.until(b')').map(|_| repeatable)?,
+                b'\\' if self.take("E") => repeatable,
+                b'^' | b'$' => false,
                 b'(' => self.group()?,
                 b'[' => self.class()?,
                 b'\\' => self.escape()?,
@@ -160,10 +164,6 @@ impl<'p> Reader<'p> {
                 .iter()
                 .all(|b| b.is_ascii_alphanumeric() || b"_:=".contains(b))
                 .then_some(false);
-        }
-        if self.take("?#") {
-            self.until(b')')?;
-            return Some(false);
         }
         if !self.take("?") {
             self.groups += 1;
@@ -275,7 +275,6 @@ impl<'p> Reader<'p> {
                 self.rest = end.map_or(&[], |end| &self.rest[end + 2..]);
                 Some(true)
             }
-            b'E' => Some(true),
             b'1'..=b'9' => {
                 let mut number = u32::from(byte - b'0');
                 while let Some(digit) = self.rest.first().filter(|b| b.is_ascii_digit()) {
@@ -291,8 +290,8 @@ impl<'p> Reader<'p> {
                 Some(true)
             }
             b'k' | b'g' => self.reference(byte == b'k'),
-            b'b' | b'B' | b'A' | b'Z' | b'z' | b'G' => Some(true),
-            b'K' | b'R' | b'X' | b'C' | b'N' => Some(true),
+            b'b' | b'B' | b'A' | b'Z' | b'z' | b'G' | b'K' => Some(false),
+            b'R' | b'X' | b'C' | b'N' => Some(true),
             byte => self.character(byte),
         }
     }
@@ -444,7 +443,8 @@ mod tests {
             "{",
             "a{2,}+",
             "a{2}?",
-            "^*",
+            "a(?#comment)*",
+            "a\\E+",
             "]",
             "}",
             "(?=a)b",
@@ -474,6 +474,10 @@ mod tests {
             assert!(is_valid(good), "{good}");
         }
         for bad in [
+            "^*",
+            "$+",
+            "\\b{2}",
+            "\\E*",
             "(",
             ")",
             "a)",

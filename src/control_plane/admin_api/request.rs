@@ -2,7 +2,18 @@
 
 use super::error::ApiError;
 use crate::schema::form;
+use serde::de::{
+    DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
 use serde_json::{Map, Value};
+use std::cell::Cell;
+use std::fmt;
+
+/// The most fields of all objects in a JSON body. A thousand operations of a transaction have
+/// fewer; what comes of a field is kept until the answer.
+const MAX_FIELDS: usize = 200_000;
+/// The bytes of `"":0,`.
+const SHORTEST_FIELD: usize = 5;
 
 /// A request body.
 #[derive(Debug, PartialEq)]
@@ -66,11 +77,83 @@ pub fn is_yaml(content_type: &str) -> bool {
 }
 
 fn json(bytes: &[u8]) -> Result<Body, ApiError> {
+    // A shorter body has no room for that many.
+    if bytes.len() > MAX_FIELDS * SHORTEST_FIELD && has_too_many_fields(bytes) {
+        let why = format!("more than {MAX_FIELDS} fields");
+        return Err(ApiError::BadRequest(why));
+    }
     match serde_json::from_slice(bytes) {
         Ok(Value::Object(map)) => Ok(Body::Json(map)),
         // Kong answers 500 to JSON that is no object; an empty list is an empty object to it.
         Ok(Value::Array(list)) if list.is_empty() => Ok(Body::Json(Map::new())),
         _ => Err(ApiError::BadRequest("Cannot parse JSON body".into())),
+    }
+}
+
+/// Whether a text has too many fields; what is no JSON is left to who reads it.
+fn has_too_many_fields(bytes: &[u8]) -> bool {
+    let left = Cell::new(MAX_FIELDS);
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let read = Fields(&left).deserialize(&mut reader);
+    read.is_err() && left.get() == 0
+}
+
+/// Counts the fields of a value and of what is in it, and keeps nothing.
+struct Fields<'c>(&'c Cell<usize>);
+
+impl<'de> DeserializeSeed<'de> for Fields<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<(), D::Error> {
+        reader.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Fields<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        while items.next_element_seed(Fields(self.0))?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        while entries.next_key::<IgnoredAny>()?.is_some() {
+            let Some(left) = self.0.get().checked_sub(1) else {
+                return Err(A::Error::custom("too many fields"));
+            };
+            self.0.set(left);
+            entries.next_value_seed(Fields(self.0))?;
+        }
+        Ok(())
     }
 }
 
@@ -94,6 +177,29 @@ mod tests {
         check("/services//s1", None);
         check("/services/%ff", None);
         check("services", None);
+    }
+
+    #[test]
+    fn trial_27_fields_are_counted_before_they_are_kept() {
+        let read = |count: usize| {
+            let fields: String = (0..count).map(|at| format!("\"u{at}\":[{{}}],")).collect();
+            let body = format!("{{{fields}\"host\":\"h\"}}");
+            body_of_json(body.as_bytes())
+        };
+        assert_eq!(read(MAX_FIELDS - 1), Ok(MAX_FIELDS));
+        assert_eq!(read(MAX_FIELDS), Err("more than 200000 fields".to_owned()));
+        let deep = format!("{{\"a\":{}", "[".repeat(2_000_000));
+        let refused = body_of_json(deep.as_bytes());
+        assert_eq!(refused, Err("Cannot parse JSON body".to_owned()));
+    }
+
+    /// How many fields were read, or why none.
+    fn body_of_json(bytes: &[u8]) -> Result<usize, String> {
+        match body(Some("application/json"), bytes) {
+            Ok(Body::Json(map)) => Ok(map.len()),
+            Err(ApiError::BadRequest(why)) => Err(why),
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
