@@ -199,6 +199,8 @@ impl Node {
             drain: self.settings.node.shutdown_timeout,
             on_connect: serve::ignore_connections,
             counters: self.listener_counters(),
+            pages: self.settings.listeners.pages.clone(),
+            patience: self.settings.listeners.patience,
         }
     }
 }

@@ -1,11 +1,18 @@
 //! Starts an actix-web server on the listens of a setting: the Admin API, the status API and
 //! the cluster listeners. (The proxy's own sockets are `data_plane::listener`'s.)
+//!
+//! `browser` is what pages may do there, `patience` how long clients may take.
 
-use crate::settings::Listen;
+pub mod browser;
+pub mod patience;
+
+use crate::settings::{Listen, Pages, Patience};
 use crate::telemetry::counters::ConnectionCounters;
 use actix_web::dev::{Extensions, ServerHandle, Service};
-use actix_web::web::ServiceConfig;
+use actix_web::http::StatusCode;
+use actix_web::web::{Data, ServiceConfig};
 use actix_web::{App, HttpServer};
+use patience::{Sent, Watched};
 use rustls::ServerConfig;
 use std::any::Any;
 use std::net::{SocketAddr, TcpListener};
@@ -42,6 +49,9 @@ pub struct Site<'a> {
     pub on_connect: fn(&dyn Any, &mut Extensions),
     /// Counts connections and requests.
     pub counters: Arc<ConnectionCounters>,
+    /// Whose pages may use it.
+    pub pages: Pages,
+    pub patience: Patience,
 }
 
 /// A running server.
@@ -83,16 +93,26 @@ where
     F: Fn(&mut ServiceConfig) + Clone + Send + 'static,
 {
     let (counters, requests) = (Arc::clone(&site.counters), site.counters);
-    let on_connect = site.on_connect;
+    let (on_connect, patience) = (site.on_connect, site.patience);
+    let shared = (Data::new(site.pages), Data::new(patience));
     let app = move || {
         let requests = Arc::clone(&requests);
         App::new()
+            .app_data(shared.0.clone())
+            .app_data(shared.1.clone())
             .wrap_fn(move |request, service| {
                 let requests = Arc::clone(&requests);
-                let answering = service.call(request);
+                let answering = request.conn_data::<Watched>().map(Watched::answering);
+                let serving = service.call(request);
                 async move {
                     let _serving = requests.serving_request();
-                    answering.await
+                    let answer = serving.await?;
+                    if answer.status() == StatusCode::SWITCHING_PROTOCOLS
+                        && let Some(watched) = answer.request().conn_data::<Watched>()
+                    {
+                        watched.let_go();
+                    }
+                    Ok(answer.map_body(|_, body| Sent::new(body, answering)))
                 }
             })
             .configure(configure.clone())
@@ -101,10 +121,12 @@ where
         .workers(site.workers)
         .disable_signals()
         .shutdown_timeout(site.drain.as_secs())
+        .client_request_timeout(patience.head)
         .on_connect(move |connection, extensions| {
             counters.accept();
             // Dropped with the connection.
             extensions.insert(counters.open());
+            Watched::remember(patience, connection, extensions);
             on_connect(connection, extensions);
         });
     for listen in site.listens {

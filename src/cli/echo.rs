@@ -5,7 +5,7 @@ use super::CliError;
 use super::start::{self, Signals, StartError, Stop};
 use crate::node::NodeError;
 use crate::serve::{self, Running, Site};
-use crate::settings::parse_listen;
+use crate::settings::{Pages, Patience, parse_listen};
 use actix_web::web::{self, Bytes};
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Map, Value, json};
@@ -49,6 +49,8 @@ pub(super) fn serve(flag: &'static str, address: SocketAddr) -> Result<Running, 
         drain: Duration::from_secs(1),
         on_connect: serve::ignore_connections,
         counters: Default::default(),
+        pages: Pages::default(),
+        patience: Patience::default(),
     };
     let running = serve::serve(site, |config: &mut web::ServiceConfig| {
         config.default_service(web::to(echo));

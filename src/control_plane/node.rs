@@ -211,7 +211,6 @@ impl ControlPlane {
             headers: admin_api::AnswerHeaders {
                 server: settings.proxy.headers.server,
                 latency: settings.proxy.headers.admin_latency,
-                origins: settings.listeners.admin_origins.clone(),
             },
             max_body: match settings.proxy.limits.admin_max_body_size {
                 0 => usize::MAX,

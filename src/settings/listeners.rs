@@ -5,6 +5,8 @@ use super::listen::{self, Listen};
 use super::node::Role;
 use super::problems::Problems;
 use super::values::Values;
+use std::net::IpAddr;
+use std::time::Duration;
 
 /// The addresses to listen on; empty is off.
 #[derive(Debug, Clone)]
@@ -17,8 +19,40 @@ pub struct Listeners {
     /// Always TLS, whatever the flags say.
     pub cluster_telemetry: Vec<Listen>,
     pub port_maps: Vec<PortMap>,
-    /// The origins (`scheme://host[:port]`) whose pages may use the Admin API; none is any.
-    pub admin_origins: Vec<String>,
+    /// Whose pages may use the Admin API and the status API, and under which names these are
+    /// served on a loopback address.
+    pub pages: Pages,
+    /// How long clients of listeners that are not the proxy's may take.
+    pub patience: Patience,
+}
+
+/// Whose pages may use a listener that asks nobody who they are, and under which names it is
+/// served on a loopback address.
+#[derive(Clone, Debug, Default)]
+pub struct Pages {
+    /// `scheme://host[:port]`, in the form in which browsers send it.
+    pub origins: Vec<String>,
+    /// Host names and addresses without a port, in lower case; `*.name` is every name below.
+    pub hosts: Vec<String>,
+}
+
+/// How long a client may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// For a request head.
+    pub head: Duration,
+    /// Between two reads of a body.
+    pub body: Duration,
+}
+
+impl Default for Patience {
+    /// As nginx has it.
+    fn default() -> Patience {
+        Patience {
+            head: Duration::from_secs(60),
+            body: Duration::from_secs(60),
+        }
+    }
 }
 
 impl Listeners {
@@ -50,7 +84,14 @@ impl Listeners {
             cluster,
             cluster_telemetry,
             port_maps: port_maps(values, problems),
-            admin_origins: admin_origins(values, problems),
+            pages: Pages {
+                origins: admin_origins(values, problems),
+                hosts: admin_hosts(values, problems),
+            },
+            patience: Patience {
+                head: pause(values, "nginx_admin_client_header_timeout", 1000, problems),
+                body: pause(values, "nginx_admin_client_body_timeout", 1, problems),
+            },
         }
     }
 
@@ -119,15 +160,54 @@ fn check_proxy_protocol(
 
 fn admin_origins(values: &Values, problems: &mut Problems) -> Vec<String> {
     let mut origins = Vec::new();
-    for url in values.list("admin_gui_url") {
-        match origin(url) {
-            Some(origin) => origins.push(origin),
-            None => {
-                problems.violation(format!("admin_gui_url: '{url}' is no http or https URL"));
+    for key in ["admin_gui_url", "admin_allowed_origins"] {
+        for url in values.list(key) {
+            match origin(url) {
+                Some(origin) => origins.push(origin),
+                None => problems.violation(format!("{key}: '{url}' is no http or https URL")),
             }
         }
     }
     origins
+}
+
+fn admin_hosts(values: &Values, problems: &mut Problems) -> Vec<String> {
+    let mut hosts = Vec::new();
+    for entry in values.list("admin_allowed_hosts") {
+        match allowed_host(entry) {
+            Some(host) => hosts.push(host),
+            None => problems.violation(format!(
+                "admin_allowed_hosts: '{entry}' is no host name, *.name or address without a port"
+            )),
+        }
+    }
+    hosts
+}
+
+/// A name, an address or all names below one, in lower case.
+fn allowed_host(entry: &str) -> Option<String> {
+    let entry = entry.to_ascii_lowercase();
+    let bare = entry.trim_start_matches('[').trim_end_matches(']');
+    if bare.parse::<IpAddr>().is_ok() {
+        return Some(bare.to_owned());
+    }
+    let name = entry.strip_suffix('.').unwrap_or(&entry);
+    let labels = name.strip_prefix("*.").unwrap_or(name);
+    let is_label = |label: &str| {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        !label.is_empty() && label.chars().all(is_plain)
+    };
+    labels.split('.').all(is_label).then(|| name.to_owned())
+}
+
+/// A time that a client may take, of at least so many milliseconds: heads are timed by a clock that
+/// ticks every half second.
+fn pause(values: &Values, key: &str, least: u64, problems: &mut Problems) -> Duration {
+    let time = values.time(key).unwrap_or_default();
+    if time < Duration::from_millis(least) {
+        problems.violation(format!("{key} must be {least}ms or more"));
+    }
+    time
 }
 
 /// The origin of a URL, as a browser writes it (RFC 6454 §6.2).
@@ -162,6 +242,28 @@ fn port_maps(values: &Values, problems: &mut Problems) -> Vec<PortMap> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn trial_14_hosts_that_a_loopback_address_may_have() {
+        let check = |entry: &str, expected: Option<&str>| {
+            assert_eq!(allowed_host(entry).as_deref(), expected, "{entry}");
+        };
+        check("Admin.Test", Some("admin.test"));
+        check("admin.test.", Some("admin.test"));
+        check("*.inside.test", Some("*.inside.test"));
+        check("10.0.0.1", Some("10.0.0.1"));
+        check("[fe80::1]", Some("fe80::1"));
+        for wrong in [
+            "admin.test:8001",
+            "http://admin.test",
+            "*",
+            "a.*.b",
+            "a..b",
+            "",
+        ] {
+            check(wrong, None);
+        }
+    }
 
     #[test]
     fn origins() {

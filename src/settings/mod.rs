@@ -48,7 +48,7 @@ pub use grammar::MAX_TEXT;
 pub use key::{Effect, Key, Kind};
 pub use keys::{SECTIONS, Section};
 pub use listen::{Listen, parse as parse_listen};
-pub use listeners::Listeners;
+pub use listeners::{Listeners, Pages, Patience};
 pub use log_control::{LevelChange, LogControl};
 pub use node::{LogFormat, LogLevel, Node, PluginSelection, Role};
 pub use problems::SettingsError;

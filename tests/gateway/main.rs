@@ -1,5 +1,6 @@
 //! End to end: real processes, real databases, real TLS, real upstreams, in one binary.
 
+mod admin_listeners;
 mod bodies;
 mod cache;
 mod change;
@@ -29,6 +30,7 @@ mod probes;
 mod quarantine;
 mod quickstart;
 mod restore;
+mod silent_database;
 mod size;
 mod startup;
 mod status;

@@ -17,6 +17,10 @@ pub enum ApiError {
     UnsupportedMediaType,
     /// The body is larger than the listener reads.
     TooLarge,
+    /// The client paused for too long while it sent the body.
+    TooSlow,
+    /// A page that may not use the Admin API, or a name that it is not served under.
+    Forbidden(String),
     /// A 400 that is only a message.
     BadRequest(String),
     /// Code 1: the key in the path is no UUID and the entity has no other key.
@@ -96,7 +100,11 @@ pub enum ApiError {
     Gone(String),
     /// The store's queue is full: try again.
     Busy,
-    /// The database cannot be reached or failed; the cause is logged, not told.
+    /// The database does not answer; nothing was done.
+    Unavailable,
+    /// The database was told to commit and was not heard of again.
+    Unconfirmed,
+    /// The database failed; the cause is logged, not told.
     Internal,
 }
 
@@ -108,12 +116,15 @@ impl ApiError {
             | ApiError::TraceNotAllowed
             | ApiError::ReadOnly { .. }
             | ApiError::NotAllowed(_) => 405,
+            ApiError::Forbidden(_) => 403,
+            ApiError::TooSlow => 408,
             ApiError::Unique(_) | ApiError::Conflict(_) => 409,
             ApiError::Gone(_) => 410,
             ApiError::TooLarge => 413,
             ApiError::UnsupportedMediaType => 415,
             ApiError::Internal => 500,
-            ApiError::Busy => 503,
+            ApiError::Busy | ApiError::Unavailable => 503,
+            ApiError::Unconfirmed => 504,
             _ => 400,
         }
     }
@@ -125,6 +136,7 @@ impl ApiError {
         match self {
             ApiError::NotFound => message("Not found"),
             ApiError::NotFoundBecause(text)
+            | ApiError::Forbidden(text)
             | ApiError::BadRequest(text)
             | ApiError::Conflict(text)
             | ApiError::Gone(text) => message(text),
@@ -132,7 +144,16 @@ impl ApiError {
             ApiError::NotAllowed(text) => message(text),
             ApiError::UnsupportedMediaType | ApiError::TraceNotAllowed => None,
             ApiError::TooLarge => message("Payload too large"),
+            ApiError::TooSlow => message("The request body did not arrive in time"),
             ApiError::Busy => message("The control plane is busy, please try again"),
+            ApiError::Unavailable => {
+                message("The database does not answer, nothing was done; please try again")
+            }
+            ApiError::Unconfirmed => message(
+                "The database did not confirm the change: it may have been made or not. \
+                 GET /revisions?request_id= with the X-Kong-Admin-Request-ID of this answer says \
+                 which, once the database answers again",
+            ),
             ApiError::Internal => message("An unexpected error occurred"),
             ApiError::Schema(violations) => Some(violations.to_json()),
             ApiError::TransactionRefused {
@@ -341,6 +362,15 @@ impl From<StoreError> for ApiError {
                 ApiError::Schema(Violations::of(&field, reason))
             }
             StoreError::Busy | StoreError::Conflict { .. } => ApiError::Busy,
+            // The store says once that the database is silent; each request would say it again.
+            StoreError::Unavailable(why) => {
+                tracing::debug!(%why, "refused: the database does not answer");
+                ApiError::Unavailable
+            }
+            StoreError::Unknown(why) => {
+                tracing::error!(%why, "whether a write was committed is not known");
+                ApiError::Unconfirmed
+            }
             other => {
                 tracing::error!(err = ?other, "the store failed");
                 ApiError::Internal

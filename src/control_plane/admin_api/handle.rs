@@ -13,12 +13,13 @@ use super::request::{self, Body};
 use super::wait::{Effect, Wait};
 use super::work::Work;
 use crate::model::RequestId;
-use crate::settings::LogControl;
+use crate::serve::browser::{Grant, Refused};
+use crate::serve::patience::{NoBody, read_body};
+use crate::settings::{LogControl, Pages};
 use crate::telemetry::metrics;
 use crate::telemetry::status::{self, StatusContext};
 use actix_web::http::{Method, header};
 use actix_web::{HttpRequest, HttpResponse, web};
-use futures_util::StreamExt;
 use serde_json::json;
 use std::time::Instant;
 use tracing::Instrument as _;
@@ -50,8 +51,15 @@ pub async fn handle(
     let revisions = shared.api.store.store().revisions();
     // Of the highest level, so that it is there whatever is logged.
     let span = tracing::error_span!("admin_api", %request_id);
-    let answering = answer(&shared, request_id, &http, payload).instrument(span.clone());
-    let result = answering.await;
+    let judged = judge(&http);
+    let grant = judged.as_ref().map_or(Grant::Nobody, Grant::clone);
+    let result = match judged {
+        Ok(_) => {
+            let answering = answer(&shared, request_id, &http, payload);
+            answering.instrument(span.clone()).await
+        }
+        Err(refused) => Err(ApiError::Forbidden(refused.to_string())),
+    };
     let (result, effect) = match result {
         Ok((answer, wait)) => {
             let effect = effect(&shared, wait).instrument(span).await;
@@ -65,6 +73,7 @@ pub async fn handle(
         newest,
         effect,
         started,
+        grant,
     };
     let response = reply::respond(&http, &shared.headers, result, &about);
     // Not the path: it may name a key.
@@ -75,6 +84,14 @@ pub async fn handle(
         "admin request"
     );
     response
+}
+
+/// Whether the request is answered, and who may see that.
+fn judge(http: &HttpRequest) -> Result<Grant, Refused> {
+    match http.app_data::<web::Data<Pages>>() {
+        Some(pages) => pages.judge(http),
+        None => Pages::default().judge(http),
+    }
 }
 
 /// What a write that waits has come to.
@@ -123,7 +140,7 @@ async fn answer(
         let content_type = http.headers().get(header::CONTENT_TYPE);
         // What is no text is no type that could be read.
         let content_type = content_type.map(|value| value.to_str().unwrap_or_default());
-        let bytes = read(payload, shared.max_body).await?;
+        let bytes = read_body(http, payload, shared.max_body).await?;
         let is_config = endpoint == Endpoint::Config;
         if is_config && shared.api.document.is_some() {
             let submission = Submission::of(content_type, &bytes, &arguments)?;
@@ -145,17 +162,14 @@ fn announced(http: &HttpRequest) -> Option<usize> {
     length.to_str().ok()?.parse().ok()
 }
 
-/// The whole body, or 413.
-async fn read(mut payload: web::Payload, limit: usize) -> Result<Vec<u8>, ApiError> {
-    let mut bytes = Vec::new();
-    while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|_| ApiError::BadRequest("Cannot read the body".to_owned()))?;
-        if bytes.len() + chunk.len() > limit {
-            return Err(ApiError::TooLarge);
+impl From<NoBody> for ApiError {
+    fn from(why: NoBody) -> ApiError {
+        match why {
+            NoBody::TooLarge => ApiError::TooLarge,
+            NoBody::TooSlow => ApiError::TooSlow,
+            NoBody::Broken => ApiError::BadRequest("Cannot read the body".to_owned()),
         }
-        bytes.extend_from_slice(&chunk);
     }
-    Ok(bytes)
 }
 
 async fn dispatch(

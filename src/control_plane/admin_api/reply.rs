@@ -4,6 +4,7 @@ use super::error::ApiError;
 use super::openapi;
 use super::wait::{Effect, Reach};
 use crate::model::{RequestId, Revision};
+use crate::serve::browser::Grant;
 use actix_web::http::header::HeaderValue;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
@@ -22,8 +23,6 @@ const MOST_PENDING: usize = 50;
 pub struct AnswerHeaders {
     pub server: bool,
     pub latency: bool,
-    /// The origins whose pages may use the Admin API; none is any.
-    pub origins: Vec<String>,
 }
 
 /// A success, or something that is not an error of an entity.
@@ -57,6 +56,8 @@ pub struct About {
     /// Of a write that was waited for: its revision is said instead.
     pub effect: Option<Effect>,
     pub started: Instant,
+    /// Who may see the answer.
+    pub grant: Grant,
 }
 
 /// Builds the response.
@@ -80,10 +81,8 @@ pub fn respond(
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut builder = HttpResponse::build(status);
     common_headers(&mut builder, headers, about);
-    if !matches!(result, Err(ApiError::TraceNotAllowed)) {
-        cors(&mut builder, headers, request);
-    }
-    match result {
+    let is_trace = matches!(result, Err(ApiError::TraceNotAllowed));
+    let mut response = match result {
         Ok(Answer::Json(_, body)) => json(&mut builder, &body),
         Ok(Answer::JsonText(_, text)) => json_text(&mut builder, text),
         Ok(Answer::JsonWith(_, body, headers)) => {
@@ -103,17 +102,24 @@ pub fn respond(
             }
         }
         Ok(Answer::NoContent | Answer::NotModified) => builder.finish(),
-        Ok(Answer::Options(methods)) => options(&mut builder, request, methods),
+        Ok(Answer::Options(methods)) => options(&mut builder, request, &about.grant, methods),
         Err(error) => {
-            if matches!(error, ApiError::Busy) {
+            if matches!(error, ApiError::Busy | ApiError::Unavailable) {
                 builder.insert_header((header::RETRY_AFTER, "1"));
+            }
+            if matches!(error, ApiError::TooSlow) {
+                builder.force_close();
             }
             match error.body() {
                 Some(body) => json(&mut builder, &body),
                 None => page(&mut builder, status),
             }
         }
+    };
+    if !is_trace {
+        about.grant.insert_headers(response.headers_mut());
     }
+    response
 }
 
 fn common_headers(builder: &mut HttpResponseBuilder, headers: &AnswerHeaders, about: &About) {
@@ -145,26 +151,6 @@ fn reach(builder: &mut HttpResponseBuilder, reach: &Reach) {
             .insert_header(("X-Langur-Pending", ids.join(", ")))
             .insert_header(("X-Langur-Pending-Count", pending.len().to_string()));
     }
-}
-
-/// The asking page's origin where it may use the Admin API, else the first that may.
-fn cors(builder: &mut HttpResponseBuilder, headers: &AnswerHeaders, request: &HttpRequest) {
-    let asking = request.headers().get(header::ORIGIN);
-    let listed = |asking: &&HeaderValue| {
-        headers
-            .origins
-            .iter()
-            .any(|origin| asking.as_bytes() == origin.as_bytes())
-    };
-    let any = HeaderValue::from_static("*");
-    let first = headers.origins.first();
-    let origin = match first.map(|first| HeaderValue::from_str(first)) {
-        Some(Ok(first)) => asking.filter(listed).cloned().unwrap_or(first),
-        _ => asking.cloned().unwrap_or(any),
-    };
-    builder
-        .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, origin))
-        .insert_header((header::ACCESS_CONTROL_ALLOW_CREDENTIALS, "true"));
 }
 
 /// Whether one of the tags that the client has is this one (RFC 9110 §13.1.2).
@@ -201,15 +187,19 @@ fn json_text(builder: &mut HttpResponseBuilder, text: String) -> HttpResponse {
 fn options(
     builder: &mut HttpResponseBuilder,
     request: &HttpRequest,
+    grant: &Grant,
     methods: &'static str,
 ) -> HttpResponse {
+    builder.insert_header((header::ALLOW, methods));
+    if *grant == Grant::Nobody {
+        return builder.finish();
+    }
     let asked = request
         .headers()
         .get(header::ACCESS_CONTROL_REQUEST_HEADERS);
     let default = HeaderValue::from_static("Content-Type");
     let allowed = asked.unwrap_or(&default);
     builder
-        .insert_header((header::ALLOW, methods))
         .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, methods))
         .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, allowed))
         .finish()

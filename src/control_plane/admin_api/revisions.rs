@@ -5,7 +5,7 @@ use super::error::ApiError;
 use super::paging;
 use super::reply::Answer;
 use crate::control_plane::config_store::{Delta, Part, RevisionSummary};
-use crate::model::{Kind, Revision, Row};
+use crate::model::{Kind, RequestId, Revision, Row};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -27,6 +27,9 @@ impl Api {
     /// # Errors
     /// Codes 7 and 9.
     pub async fn revisions(&self, arguments: &[(String, String)]) -> Result<Answer, ApiError> {
+        if let Some(request_id) = paging::argument(arguments, "request_id")? {
+            return self.revisions_of(request_id).await;
+        }
         let (size, suffix) = paging::asked_size(arguments)?;
         let before = match paging::argument(arguments, "offset")? {
             Some(token) => Some(Revision(place(token)?.0)),
@@ -44,6 +47,22 @@ impl Api {
         Ok(Answer::Json(
             200,
             paging::page("/revisions", data, next, &suffix),
+        ))
+    }
+
+    /// `GET /revisions?request_id=…`: what a request wrote. Nothing, if it wrote nothing and will not
+    /// any more.
+    async fn revisions_of(&self, request_id: &str) -> Result<Answer, ApiError> {
+        let id = Uuid::try_parse(request_id).map_err(|_| {
+            let why = "request_id: expected the X-Kong-Admin-Request-ID of an answer";
+            ApiError::BadRequest(why.to_owned())
+        })?;
+        let found = self.store.store().revisions_of(RequestId(id)).await?;
+        let live = self.live().await?;
+        let data = found.iter().map(|found| summary(found, &live)).collect();
+        Ok(Answer::Json(
+            200,
+            paging::page("/revisions", data, None, ""),
         ))
     }
 

@@ -87,7 +87,9 @@ impl Api {
             match self.operate(operation).await {
                 Ok(result) => results.push(result),
                 // Nothing that could be said of the others would be sure.
-                Err(error @ (ApiError::Internal | ApiError::Busy)) => return Err(error),
+                Err(error @ (ApiError::Internal | ApiError::Busy | ApiError::Unavailable)) => {
+                    return Err(error);
+                }
                 Err(error) => {
                     refused += 1;
                     if refused <= MOST_LISTED {

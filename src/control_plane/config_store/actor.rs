@@ -18,9 +18,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 /// Actix lets each clone of an address send one message beyond the mailbox's capacity, so with
 /// as many clones as requests it bounds nothing. The slots of [`ConfigStoreHandle`] do.
 pub(super) const MAILBOX: usize = 256;
-/// A write that takes longer is given up and rolled back, so that a hanging database does not
-/// keep the queue from being answered.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a write waits for an actor that is being restarted.
 const RESTART_PATIENCE: Duration = Duration::from_secs(5);
 /// Between two rounds of tidying.
@@ -148,21 +145,19 @@ impl Handler<WriteConfig> for ConfigStore {
                 return;
             }
             let (asked, request_id) = (message.work.asked(), message.request_id);
-            let doing = async {
-                match message.work {
-                    Work::Write(batch) => {
-                        let batch = Batch {
-                            request_id,
-                            ..batch
-                        };
-                        store.write(batch).await
-                    }
-                    Work::Declare(declaration) => store.declare(declaration, request_id).await,
-                    Work::RollBack(to) => store.roll_back(to, request_id).await,
+            // Each gives itself up at its deadline, and knows whether it has told the database to
+            // commit: a limit from outside would not.
+            let result = match message.work {
+                Work::Write(batch) => {
+                    let batch = Batch {
+                        request_id,
+                        ..batch
+                    };
+                    store.write(batch).await
                 }
+                Work::Declare(declaration) => store.declare(declaration, request_id).await,
+                Work::RollBack(to) => store.roll_back(to, request_id).await,
             };
-            let result = tokio::time::timeout(WRITE_TIMEOUT, doing).await;
-            let result = result.unwrap_or_else(|_| Err(StoreError::unanswered()));
             match &result {
                 Ok(done) => {
                     let asked = asked.unwrap_or_else(|| Asked::of_declared(&done.ops));
@@ -190,8 +185,7 @@ impl Handler<BeginTransaction> for ConfigStore {
             if message.reply.is_closed() {
                 return;
             }
-            let opening = tokio::time::timeout(WRITE_TIMEOUT, store.open_revision()).await;
-            let open = match opening.unwrap_or_else(|_| Err(StoreError::unanswered())) {
+            let open = match store.open_revision().await {
                 Ok(open) => open,
                 Err(err) => {
                     measure.failed(&err);
@@ -206,10 +200,8 @@ impl Handler<BeginTransaction> for ConfigStore {
                 return;
             };
             let now = store.now();
-            let sealing = store.seal(open, made.steps, message.request_id, now);
-            let sealed = tokio::time::timeout(WRITE_TIMEOUT, sealing).await;
-            let result = sealed.unwrap_or_else(|_| Err(StoreError::unanswered()));
-            let result = result.map(|(revision, ops)| Committed {
+            let sealed = store.seal(open, made.steps, message.request_id, now).await;
+            let result = sealed.map(|(revision, ops)| Committed {
                 revision,
                 ops,
                 ..Committed::default()
@@ -369,8 +361,7 @@ impl ConfigStoreHandle {
     ///
     /// # Errors
     /// [`StoreError::Busy`] when the queue is full or the actor is being restarted,
-    /// [`StoreError::Unavailable`] when it gave up or stopped in the middle, which leaves open
-    /// whether the write was made; otherwise those of [`Store::write`].
+    /// [`StoreError::Unknown`] when it stopped in the middle; otherwise those of [`Store::write`].
     pub async fn write(&self, writes: Vec<Write>) -> Result<Committed, StoreError> {
         match &self.transaction {
             Some(transaction) => transaction.write(writes).await,
@@ -430,9 +421,7 @@ impl ConfigStoreHandle {
             taken: Instant::now(),
         };
         match self.queue(message).await {
-            true => answer
-                .await
-                .unwrap_or_else(|_| Err(StoreError::unanswered())),
+            true => answer.await.unwrap_or_else(|_| Err(StoreError::unknown())),
             false => Err(self.busy()),
         }
     }

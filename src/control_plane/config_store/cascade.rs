@@ -4,12 +4,12 @@
 //! every entity that went.
 
 use super::StoreError;
+use super::database::Db;
 use super::filter::Filter;
 use super::journal::Step;
 use super::read::id_of;
 use super::tables::{OnDelete, TABLES, children, table};
 use crate::model::{Kind, Op, Row};
-use sea_orm::DatabaseExecutor;
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
@@ -18,11 +18,7 @@ pub(super) const CHUNK: usize = 500;
 
 /// Deletes the entity and its dependants and returns their steps; none when there is no such
 /// entity.
-pub(super) async fn delete(
-    db: &DatabaseExecutor<'_>,
-    kind: Kind,
-    id: Uuid,
-) -> Result<Vec<Step>, StoreError> {
+pub(super) async fn delete(db: &Db<'_>, kind: Kind, id: Uuid) -> Result<Vec<Step>, StoreError> {
     let exists = vec![Filter::In("id", vec![id])];
     if table(kind).rows.count(db, exists).await? == 0 {
         return Ok(Vec::new());
@@ -51,7 +47,7 @@ pub(super) async fn delete(
 
 /// The entity and all that would cascade, at any depth.
 async fn with_dependants(
-    db: &DatabaseExecutor<'_>,
+    db: &Db<'_>,
     kind: Kind,
     id: Uuid,
 ) -> Result<BTreeSet<(Kind, Uuid)>, StoreError> {
@@ -75,7 +71,7 @@ async fn with_dependants(
 
 /// An entity that stays must not point to one that goes.
 async fn refuse_when_needed(
-    db: &DatabaseExecutor<'_>,
+    db: &Db<'_>,
     doomed: &BTreeSet<(Kind, Uuid)>,
 ) -> Result<(), StoreError> {
     for (kind, id) in doomed {
@@ -99,7 +95,7 @@ async fn refuse_when_needed(
 
 /// Ids in arrays have no foreign key: this check is all that guards them.
 pub(super) async fn refuse_when_listed(
-    db: &DatabaseExecutor<'_>,
+    db: &Db<'_>,
     kind: Kind,
     id: Uuid,
 ) -> Result<(), StoreError> {

@@ -25,7 +25,8 @@ impl Store {
         let free = self.pragma("freelist_count").await?;
         // Writing the content anew costs less than what it gives back.
         if free * 2 > self.pragma("page_count").await? {
-            self.db().execute_unprepared("VACUUM").await?;
+            // Without a limit: it takes as long as the file is large.
+            self.0.db.execute_unprepared("VACUUM").await?;
         }
         Ok(())
     }

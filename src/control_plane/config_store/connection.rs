@@ -1,5 +1,7 @@
 //! Opening the database: pools whose every connection keeps what the store promises.
 
+use super::breaker::Breaker;
+use super::database::LIMIT;
 use super::place::{self, Place};
 use super::settings::{DatabaseSettings, PostgresSettings, PostgresTlsMode, SqliteSettings};
 use sea_orm::{DatabaseConnection, DbErr, RuntimeErr};
@@ -16,6 +18,7 @@ use tokio::sync::OnceCell;
 /// An open database, and how to open one more connection to it that listens.
 pub(super) struct Connection {
     pub db: DatabaseConnection,
+    pub breaker: Arc<Breaker>,
     pub listen: Option<PgConnectOptions>,
     /// On PostgreSQL, where the tables are.
     pub place: Option<Place>,
@@ -62,6 +65,7 @@ async fn open_sqlite(settings: &SqliteSettings) -> Result<Connection, DbErr> {
         .map_err(failed)?;
     Ok(Connection {
         db: pool.into(),
+        breaker: Arc::new(Breaker::never()),
         listen: None,
         place: None,
     })
@@ -69,35 +73,69 @@ async fn open_sqlite(settings: &SqliteSettings) -> Result<Connection, DbErr> {
 
 async fn open_postgres(settings: &PostgresSettings) -> Result<Connection, DbErr> {
     let options = postgres_options(settings);
-    let setup: Arc<str> = session_setup(settings).into();
-    // The first connection looks where the tables are; all others follow it.
+    let breaker = Breaker::of_server(options.clone(), settings.connect_timeout);
+    let (released, breaker) = (breaker.watch(), Arc::new(breaker));
     let place: Arc<OnceCell<Place>> = Arc::default();
-    let (known, asked) = (Arc::clone(&place), settings.schema.clone());
-    let pool = PgPoolOptions::new()
+    let setup = session_setup() + &limits(settings);
+    let pool = postgres_pool(settings, setup, Arc::clone(&place))
         .max_connections(settings.max_connections.max(1))
         .acquire_timeout(settings.connect_timeout)
         .idle_timeout(settings.idle_timeout)
-        .after_connect(move |connection, _| {
-            let (known, asked) = (Arc::clone(&known), asked.clone());
-            let setup = setup.to_string();
-            Box::pin(async move {
-                let place = known
-                    .get_or_try_init(|| place::find(&mut *connection, asked.as_deref()))
-                    .await?;
-                let setup = format!("{setup}; {}", place.search_path());
-                sqlx::raw_sql(sqlx::AssertSqlSafe(setup))
-                    .execute(connection)
-                    .await?;
-                Ok(())
-            })
+        // The driver asks a connection that comes back whether it is sound, and would wait for a
+        // server that says nothing for as long as that does.
+        .after_release(move |_, _| {
+            let sound = !*released.borrow();
+            Box::pin(std::future::ready(Ok(sound)))
         })
         .connect_with(options.clone())
         .await
         .map_err(failed)?;
     Ok(Connection {
         db: pool.into(),
+        breaker,
         listen: Some(options),
         place: place.get().cloned(),
+    })
+}
+
+/// One connection whose statements may take as long as they need: those of migrations.
+pub(super) async fn without_limits(
+    settings: &DatabaseSettings,
+    usual: &DatabaseConnection,
+) -> Result<DatabaseConnection, DbErr> {
+    let DatabaseSettings::Postgres(settings) = settings else {
+        return Ok(usual.clone());
+    };
+    let pool = postgres_pool(settings, session_setup(), Arc::default())
+        .max_connections(1)
+        .acquire_timeout(settings.connect_timeout)
+        .connect_with(postgres_options(settings))
+        .await
+        .map_err(failed)?;
+    Ok(pool.into())
+}
+
+/// Whose every connection begins with these statements, and has its tables where the first one has
+/// found them.
+fn postgres_pool(
+    settings: &PostgresSettings,
+    setup: String,
+    place: Arc<OnceCell<Place>>,
+) -> PgPoolOptions {
+    let asked = settings.schema.clone();
+    PgPoolOptions::new().after_connect(move |connection, _| {
+        let (known, asked) = (Arc::clone(&place), asked.clone());
+        let setup = setup.clone();
+        Box::pin(async move {
+            let place = known
+                .get_or_try_init(|| place::find(&mut *connection, asked.as_deref()))
+                .await?;
+            let setup = format!("{setup}; {}", place.search_path());
+            sqlx::raw_sql(sqlx::AssertSqlSafe(setup))
+                .execute(connection)
+                .await?;
+            Ok(())
+        })
     })
 }
 
@@ -137,7 +175,7 @@ const LONGEST_IDLE: Duration = Duration::from_secs(120);
 
 /// Set after connecting rather than at startup, because connection poolers refuse startup
 /// parameters they do not know.
-fn session_setup(settings: &PostgresSettings) -> String {
+fn session_setup() -> String {
     // An acknowledged write is on disk, whatever the server's default; stronger settings stay.
     let mut setup = "SELECT set_config('synchronous_commit', 'on', false) \
                      WHERE current_setting('synchronous_commit') = 'off'"
@@ -146,13 +184,23 @@ fn session_setup(settings: &PostgresSettings) -> String {
         "; SET idle_in_transaction_session_timeout TO {}",
         LONGEST_IDLE.as_millis()
     ));
-    if let Some(timeout) = settings.statement_timeout {
-        setup.push_str(&format!(
-            "; SET statement_timeout TO {}",
-            timeout.as_millis()
-        ));
-    }
     setup
+}
+
+/// How long a write waits for one of another control plane. It is told to come again then, before the
+/// statement's own limit ends it in another way.
+const LONGEST_WAIT: Duration = Duration::from_secs(50);
+
+/// Nothing goes on for long after whoever asked has given up, and the server notices a control plane
+/// whose machine is gone.
+fn limits(settings: &PostgresSettings) -> String {
+    let statement = settings.statement_timeout.unwrap_or(LIMIT);
+    format!(
+        "; SET statement_timeout TO {}; SET lock_timeout TO {}; SET tcp_keepalives_idle TO 60; \
+         SET tcp_keepalives_interval TO 10; SET tcp_keepalives_count TO 6",
+        statement.as_millis(),
+        LONGEST_WAIT.min(statement).as_millis(),
+    )
 }
 
 fn failed(err: sqlx::Error) -> DbErr {

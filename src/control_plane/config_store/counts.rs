@@ -1,13 +1,11 @@
 //! Telemetry: requests counted once, however often a batch arrives.
 
+use super::database::Tx;
 use super::{Store, StoreError, unix_seconds};
 use entity::{data_planes, telemetry_counts, telemetry_positions};
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
-use sea_orm::{
-    ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect,
-    QueryTrait,
-};
+use sea_orm::{ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect, QueryTrait};
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
 use std::time::Duration;
@@ -93,7 +91,7 @@ impl Store {
         for chunk in rows.chunks(CHUNK) {
             telemetry_counts::Entity::insert_many(chunk.iter().cloned())
                 .on_conflict(add_up())
-                .exec_without_returning(&transaction)
+                .exec_without_returning(&transaction.db())
                 .await?;
         }
         transaction.commit().await?;
@@ -101,11 +99,7 @@ impl Store {
     }
 
     /// Moves the position of the incarnation to this batch; false when it is there already.
-    async fn advance(
-        &self,
-        transaction: &DatabaseTransaction,
-        key: BatchKey,
-    ) -> Result<bool, StoreError> {
+    async fn advance(&self, transaction: &Tx, key: BatchKey) -> Result<bool, StoreError> {
         let position = telemetry_positions::ActiveModel {
             node: Set(key.node),
             incarnation: Set(key.incarnation),
@@ -128,7 +122,7 @@ impl Store {
         .to_owned();
         let inserted = telemetry_positions::Entity::insert(position)
             .on_conflict(only_forward)
-            .exec_without_returning(transaction)
+            .exec_without_returning(&transaction.db())
             .await?;
         Ok(inserted > 0)
     }
@@ -138,7 +132,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn counts(&self) -> Result<BTreeMap<Dimensions, Count>, StoreError> {
-        let rows = telemetry_counts::Entity::find().all(self.db()).await?;
+        let rows = telemetry_counts::Entity::find().all(&self.db()).await?;
         Ok(rows.into_iter().map(count).collect())
     }
 
@@ -154,7 +148,7 @@ impl Store {
         let (_turn, transaction) = self.begin_bookkeeping().await?;
         let positions = telemetry_positions::Entity::delete_many()
             .filter(telemetry_positions::Column::UpdatedAt.lt(horizon))
-            .exec(&transaction)
+            .exec(&transaction.db())
             .await?;
         let sending = telemetry_positions::Entity::find()
             .select_only()
@@ -165,7 +159,7 @@ impl Store {
         let counts = telemetry_counts::Entity::delete_many()
             .filter(telemetry_counts::Column::DataPlane.not_in_subquery(sending.into_query()))
             .filter(telemetry_counts::Column::DataPlane.not_in_subquery(listed.into_query()))
-            .exec(&transaction)
+            .exec(&transaction.db())
             .await?;
         transaction.commit().await?;
         Ok(positions.rows_affected + counts.rows_affected)

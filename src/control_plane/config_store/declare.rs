@@ -3,13 +3,13 @@
 //! There may be a hundred thousand entities on either side. They are held packed, or as rows, and
 //! are documents only while some of them are compared or put.
 
+use super::database::Db;
 use super::journal::Step;
 use super::read::{each_page, id_of};
 use super::tables::{TABLES, Table, table};
 use super::write::{Attempt, perform, prepare_declared, put};
 use super::{Committed, Document, Store, StoreError, Write};
 use crate::model::{Kind, KindSet, Op, Packed, RequestId, Row};
-use sea_orm::DatabaseExecutor;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::time::SystemTime;
@@ -94,7 +94,7 @@ impl Store {
     ) -> Result<Committed, StoreError> {
         let now = self.now();
         let open = self.open_revision().await?;
-        let db = DatabaseExecutor::from(&open.transaction);
+        let db = open.transaction.db();
         let unchanged = unchanged(&db, declaration).await?;
         let differs: Vec<_> = (declaration.entities.iter())
             .filter(|(kind, id, _)| !unchanged.contains_key(&(*kind, *id)))
@@ -131,7 +131,7 @@ impl Store {
     ) -> Result<Committed, StoreError> {
         let now = self.now();
         let open = self.open_revision().await?;
-        let db = DatabaseExecutor::from(&open.transaction);
+        let db = open.transaction.db();
         let mut stored = Stored::read(&db, &declaration).await?;
         for table in TABLES.iter().rev() {
             let ids = stored.moved(table.kind);
@@ -182,7 +182,7 @@ impl Store {
 
 /// What is stored as it is declared.
 async fn unchanged(
-    db: &DatabaseExecutor<'_>,
+    db: &Db<'_>,
     declaration: &Declaration,
 ) -> Result<BTreeMap<Entity, Row>, StoreError> {
     let (declared, kinds) = (declaration.by_key(), declaration.kinds());
@@ -215,10 +215,7 @@ struct Stored {
 }
 
 impl Stored {
-    async fn read(
-        db: &DatabaseExecutor<'_>,
-        declaration: &Declaration,
-    ) -> Result<Stored, StoreError> {
+    async fn read(db: &Db<'_>, declaration: &Declaration) -> Result<Stored, StoreError> {
         let declared = declaration.by_key();
         let mut all = Stored::default();
         // Parents come before their children: whether they go is known when those are read.

@@ -18,7 +18,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn tip(&self) -> Result<(u64, Revision), StoreError> {
-        read(self.db()).await
+        read(&self.db()).await
     }
 
     /// Begins another history with the configuration as it is; the epochs before and after.
@@ -27,11 +27,11 @@ impl Store {
     /// When the database fails.
     pub async fn raise_epoch(&self) -> Result<(u64, u64), StoreError> {
         let (_turn, transaction) = self.begin_write().await?;
-        let (before, _) = read(&transaction).await?;
+        let (before, _) = read(&transaction.db()).await?;
         let after = self.next_epoch(before);
         config_revision::Entity::update_many()
             .col_expr(config_revision::Column::Epoch, Expr::val(stored(after)))
-            .exec(&transaction)
+            .exec(&transaction.db())
             .await?;
         transaction.commit().await?;
         Ok((before, after))
@@ -57,7 +57,7 @@ impl Store {
             .col_expr(config_revision::Column::Epoch, Expr::val(stored(after)))
             .filter(config_revision::Column::Epoch.eq(stored(epoch)))
             .filter(config_revision::Column::Revision.lt(lacks))
-            .exec(&transaction)
+            .exec(&transaction.db())
             .await?;
         transaction.commit().await?;
         Ok((raised.rows_affected > 0).then_some(after))

@@ -7,8 +7,7 @@ use sqlx::error::ErrorKind;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Nothing was written in any of these cases, except that [`StoreError::Unavailable`] during a
-/// commit leaves open whether the database still made it.
+/// Nothing was written in any of these cases but [`StoreError::Unknown`].
 #[derive(Clone, thiserror::Error)]
 pub enum StoreError {
     /// Another entity has these values; plugins count null as a value.
@@ -70,6 +69,9 @@ pub enum StoreError {
     /// The database cannot be reached, or did not answer in time.
     #[error("the database is unavailable")]
     Unavailable(#[source] Arc<DbErr>),
+    /// The database was told to commit and was not heard of again: whether it did is not known.
+    #[error("the database did not confirm a commit")]
+    Unknown(#[source] Arc<DbErr>),
     /// The database answered with an error that is none of the above.
     #[error("the database failed")]
     Database(#[source] Arc<DbErr>),
@@ -79,10 +81,16 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Nothing was heard of a write: whether it was made is not known.
+    /// It took too long, and was given up before it was committed.
     pub(super) fn unanswered() -> StoreError {
         let reason = "no answer in time".to_owned();
         StoreError::Unavailable(Arc::new(DbErr::Custom(reason)))
+    }
+
+    /// Nothing was heard of a write.
+    pub(super) fn unknown() -> StoreError {
+        let reason = "whoever wrote is gone".to_owned();
+        StoreError::Unknown(Arc::new(DbErr::Custom(reason)))
     }
 }
 
@@ -91,9 +99,9 @@ impl std::fmt::Debug for StoreError {
         // As displayed, with the causes: fields and the details of database errors can hold secrets.
         write!(f, "{self}")?;
         match self {
-            StoreError::Unavailable(source) | StoreError::Database(source) => {
-                write!(f, ": {source}")
-            }
+            StoreError::Unavailable(source)
+            | StoreError::Unknown(source)
+            | StoreError::Database(source) => write!(f, ": {source}"),
             _ => Ok(()),
         }
     }
@@ -108,7 +116,10 @@ impl From<DbErr> for StoreError {
     fn from(err: DbErr) -> StoreError {
         let Some(cause) = sqlx_error(&err) else {
             return match err {
-                DbErr::ConnectionAcquire(_) => StoreError::Unavailable(Arc::new(err)),
+                // The store's own: see `breaker`.
+                DbErr::ConnectionAcquire(_) | DbErr::Conn(RuntimeErr::Internal(_)) => {
+                    StoreError::Unavailable(Arc::new(err))
+                }
                 DbErr::Type(reason) | DbErr::Json(reason) => StoreError::Unreadable(reason),
                 other => StoreError::Database(Arc::new(other)),
             };
@@ -134,6 +145,20 @@ impl From<DbErr> for StoreError {
             true => StoreError::Unavailable(Arc::new(err)),
             false => StoreError::Database(Arc::new(err)),
         }
+    }
+}
+
+/// Whether the error says that nobody answers, rather than what somebody answered.
+pub(super) fn is_lost(err: &DbErr) -> bool {
+    let Some(cause) = sqlx_error(err) else {
+        return matches!(err, DbErr::ConnectionAcquire(_));
+    };
+    match cause.as_database_error() {
+        Some(answer) => is_unavailable(&answer.code().unwrap_or_default()),
+        None => !matches!(
+            cause,
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)
+        ),
     }
 }
 

@@ -20,6 +20,9 @@ use uuid::Uuid;
 /// Rows of the journal in one question; each is one OR, of which SQLite allows 1000.
 const CHUNK: usize = 200;
 
+/// Revisions of one request that are listed: it makes one, or none.
+const MOST_OF_REQUEST: u64 = 1000;
+
 /// Rows of the journal read at once: what each entity went through is not kept, and may be much
 /// more than there are entities.
 const ROWS: u64 = 1000;
@@ -82,7 +85,7 @@ impl Store {
         if let Some(before) = before {
             below = below.add(config_journal::Column::Revision.lt(stored(before)));
         }
-        self.summaries(below, size).await
+        summaries(&self.db(), below, size).await
     }
 
     /// One revision of the journal.
@@ -91,7 +94,7 @@ impl Store {
     /// [`StoreError::NoSuchRevision`], [`StoreError::OutOfReach`], or when the database fails.
     pub async fn revision(&self, revision: Revision) -> Result<RevisionSummary, StoreError> {
         let this = config_journal::Column::Revision.eq(stored(revision));
-        let found = self.summaries(Condition::all().add(this), 1).await?;
+        let found = summaries(&self.db(), Condition::all().add(this), 1).await?;
         if let Some(found) = found.into_iter().next() {
             return Ok(found);
         }
@@ -118,48 +121,66 @@ impl Store {
             let revision = later;
             return Err(StoreError::NoSuchRevision { revision, latest });
         }
-        difference(self.db(), from, to, part).await
+        difference(&self.db(), from, to, part).await
     }
 
-    async fn summaries(
+    /// What a request wrote, newest first. Waits for a write that is under way: a revision that is
+    /// not there then will not come, whatever its request was answered.
+    ///
+    /// # Errors
+    /// When the database fails, or a write is under way for too long.
+    pub async fn revisions_of(
         &self,
-        which: Condition,
-        size: u64,
+        request_id: RequestId,
     ) -> Result<Vec<RevisionSummary>, StoreError> {
-        use config_journal::Column;
-        let firsts: Vec<(i64, i64, Option<Uuid>)> = config_journal::Entity::find()
-            .select_only()
-            .columns([Column::Revision, Column::CommittedAt, Column::RequestId])
-            // Every revision has a first row.
-            .filter(which.add(Column::Seq.eq(0)))
-            .order_by(Column::Revision, Order::Desc)
-            .limit(size)
-            .into_tuple()
-            .all(self.db())
-            .await?;
-        let counts: HashMap<i64, i64> = config_journal::Entity::find()
-            .select_only()
-            .column(Column::Revision)
-            .column_as(Column::Seq.count(), "changed")
-            .filter(Column::Revision.is_in(firsts.iter().map(|(revision, ..)| *revision)))
-            .group_by(Column::Revision)
-            .into_tuple::<(i64, i64)>()
-            .all(self.db())
-            .await?
-            .into_iter()
-            .collect();
-        let summary = |(revision, committed_at, request_id): (i64, i64, Option<Uuid>)| {
-            Ok(RevisionSummary {
-                revision: revision_from(revision)?,
-                committed_at,
-                request_id: request_id.map(RequestId),
-                changed: counts
-                    .get(&revision)
-                    .map_or(0, |count| count.unsigned_abs()),
-            })
-        };
-        firsts.into_iter().map(summary).collect()
+        let this = config_journal::Column::RequestId.eq(request_id.0);
+        // Every write holds this row until it is committed, or is not.
+        let (_turn, transaction) = self.begin_read_locked().await?;
+        let of_request = Condition::all().add(this);
+        let found = summaries(&transaction.db(), of_request, MOST_OF_REQUEST).await?;
+        transaction.rollback().await?;
+        Ok(found)
     }
+}
+
+async fn summaries(
+    db: &impl ConnectionTrait,
+    which: Condition,
+    size: u64,
+) -> Result<Vec<RevisionSummary>, StoreError> {
+    use config_journal::Column;
+    let firsts: Vec<(i64, i64, Option<Uuid>)> = config_journal::Entity::find()
+        .select_only()
+        .columns([Column::Revision, Column::CommittedAt, Column::RequestId])
+        // Every revision has a first row.
+        .filter(which.add(Column::Seq.eq(0)))
+        .order_by(Column::Revision, Order::Desc)
+        .limit(size)
+        .into_tuple()
+        .all(db)
+        .await?;
+    let counts: HashMap<i64, i64> = config_journal::Entity::find()
+        .select_only()
+        .column(Column::Revision)
+        .column_as(Column::Seq.count(), "changed")
+        .filter(Column::Revision.is_in(firsts.iter().map(|(revision, ..)| *revision)))
+        .group_by(Column::Revision)
+        .into_tuple::<(i64, i64)>()
+        .all(db)
+        .await?
+        .into_iter()
+        .collect();
+    let summary = |(revision, committed_at, request_id): (i64, i64, Option<Uuid>)| {
+        Ok(RevisionSummary {
+            revision: revision_from(revision)?,
+            committed_at,
+            request_id: request_id.map(RequestId),
+            changed: counts
+                .get(&revision)
+                .map_or(0, |count| count.unsigned_abs()),
+        })
+    };
+    firsts.into_iter().map(summary).collect()
 }
 
 /// A place in the journal: revision and place within it.

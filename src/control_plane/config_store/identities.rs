@@ -22,7 +22,7 @@ impl Store {
     /// When the database fails.
     pub async fn node_secret(&self, node: Uuid) -> Result<Option<Hash>, StoreError> {
         let row = node_identities::Entity::find_by_id(node)
-            .one(self.db())
+            .one(&self.db())
             .await?;
         row.map(|row| hash(&row.secret_hash)).transpose()
     }
@@ -55,10 +55,10 @@ impl Store {
         let (_turn, transaction) = self.begin_bookkeeping().await?;
         node_identities::Entity::insert(row)
             .on_conflict(conflict.to_owned())
-            .exec_without_returning(&transaction)
+            .exec_without_returning(&transaction.db())
             .await?;
         let bound = node_identities::Entity::find_by_id(node)
-            .one(&transaction)
+            .one(&transaction.db())
             .await?;
         transaction.commit().await?;
         bound.map_or(Ok(secret_hash), |row| hash(&row.secret_hash))
@@ -72,10 +72,10 @@ impl Store {
     pub async fn forget_data_plane(&self, node: Uuid) -> Result<bool, StoreError> {
         let (_turn, transaction) = self.begin_bookkeeping().await?;
         let identity = node_identities::Entity::delete_by_id(node)
-            .exec(&transaction)
+            .exec(&transaction.db())
             .await?;
         let row = data_planes::Entity::delete_by_id(node)
-            .exec(&transaction)
+            .exec(&transaction.db())
             .await?;
         transaction.commit().await?;
         Ok(identity.rows_affected + row.rows_affected > 0)

@@ -1,13 +1,13 @@
 //! Why a write fails: looking before a step, and reading the database's refusal after it.
 
 use super::cascade;
+use super::database::Db;
 use super::filter::Filter;
 use super::journal::Step;
 use super::read::id_of;
 use super::tables::{Table, Unique, table};
 use super::{Document, StoreError, Write};
 use crate::model::Kind;
-use sea_orm::DatabaseExecutor;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -16,7 +16,7 @@ use uuid::Uuid;
 pub(super) const MOST_UNIQUE_BYTES: usize = 2500;
 
 /// Looks for what would make the operation fail: first the id, then unique values, then parents.
-pub(super) async fn look(db: &DatabaseExecutor<'_>, write: &Write) -> Result<(), StoreError> {
+pub(super) async fn look(db: &Db<'_>, write: &Write) -> Result<(), StoreError> {
     let (kind, document) = match write {
         Write::Insert { kind, document }
         | Write::Upsert { kind, document }
@@ -59,7 +59,7 @@ pub(super) async fn look(db: &DatabaseExecutor<'_>, write: &Write) -> Result<(),
 /// Deletes what has expired and has the id or a unique value that the operation wants to give:
 /// nobody sees it any more, so it cannot be in anybody's way.
 pub(super) async fn make_way(
-    db: &DatabaseExecutor<'_>,
+    db: &Db<'_>,
     write: &Write,
     now: i64,
 ) -> Result<Vec<Step>, StoreError> {

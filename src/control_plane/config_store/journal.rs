@@ -111,7 +111,7 @@ impl Store {
             .order_by(config_journal::Column::Revision, Order::Asc)
             .order_by(config_journal::Column::Seq, Order::Asc)
             .into_tuple()
-            .all(self.db())
+            .all(&self.db())
             .await?;
         let mut entries: Vec<JournalEntry> = Vec::new();
         for (revision, kind, id, row, request_id) in rows {
@@ -145,7 +145,7 @@ impl Store {
             .select_only()
             .column_as(config_journal::Column::Revision.min(), "oldest")
             .into_tuple()
-            .one(self.db())
+            .one(&self.db())
             .await?;
         oldest.flatten().map(revision_from).transpose()
     }
@@ -166,7 +166,7 @@ impl Store {
             .column_as(config_journal::Column::Revision.max(), "aged")
             .filter(config_journal::Column::CommittedAt.lt(horizon))
             .into_tuple()
-            .one(self.db())
+            .one(&self.db())
             .await?;
         let last = by_count.max(aged.flatten().unwrap_or_default());
         if last == 0 {
@@ -174,7 +174,7 @@ impl Store {
         }
         let (_turn, transaction) = self.begin_bookkeeping().await?;
         let last = revision_from(last)?;
-        let pruned = forget(&transaction, last).await?;
+        let pruned = forget(&transaction.db(), last).await?;
         transaction.commit().await?;
         Ok(pruned)
     }

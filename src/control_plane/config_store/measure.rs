@@ -117,9 +117,10 @@ impl WriteMetrics {
     pub fn failed(&self, err: &StoreError) {
         let counter = match err {
             StoreError::Busy => &self.busy,
-            StoreError::Unavailable(_) | StoreError::Database(_) | StoreError::Unreadable(_) => {
-                &self.database
-            }
+            StoreError::Unavailable(_)
+            | StoreError::Unknown(_)
+            | StoreError::Database(_)
+            | StoreError::Unreadable(_) => &self.database,
             _ => &self.refused,
         };
         counter.increment(1);

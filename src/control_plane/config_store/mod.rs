@@ -11,10 +11,12 @@
 
 mod actor;
 mod announced;
+mod breaker;
 mod cascade;
 mod compact;
 mod connection;
 mod counts;
+mod database;
 mod declare;
 mod epoch;
 mod error;
@@ -59,14 +61,18 @@ pub use write::{Batch, Committed, Write};
 
 use crate::model::Revision;
 use announced::Announced;
+use breaker::Breaker;
+use database::{Db, LIMIT, Tx};
+use entity::config_revision;
 use sea_orm::{
-    DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode, TransactionOptions,
-    TransactionTrait,
+    DatabaseConnection, DbBackend, EntityTrait, QuerySelect, SqliteTransactionMode,
+    TransactionOptions,
 };
 use sqlx::postgres::PgConnectOptions;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Mutex, MutexGuard, OwnedMutexGuard, broadcast, watch};
+use tokio::time::timeout_at;
 
 /// An entity in its stored shape.
 pub type Document = serde_json::Map<String, serde_json::Value>;
@@ -85,6 +91,8 @@ pub struct Store(Arc<Inner>);
 
 struct Inner {
     db: DatabaseConnection,
+    breaker: Arc<Breaker>,
+    settings: DatabaseSettings,
     listen: Option<PgConnectOptions>,
     place: Option<Place>,
     latest: watch::Sender<Revision>,
@@ -116,6 +124,8 @@ impl Store {
         let connection = connection::open(settings).await?;
         Ok(Store(Arc::new(Inner {
             db: connection.db,
+            breaker: connection.breaker,
+            settings: settings.clone(),
             listen: connection.listen,
             place: connection.place,
             latest: watch::Sender::new(Revision::default()),
@@ -147,7 +157,8 @@ impl Store {
     /// When the database fails, or was migrated by a later version of this program.
     pub async fn migrate(&self) -> Result<Vec<String>, StoreError> {
         let _turn = self.0.writing.lock().await;
-        let applied = migration::up(&self.0.db, self.schema()).await?;
+        let patient = connection::without_limits(&self.0.settings, &self.0.db).await?;
+        let applied = migration::up(&patient, self.schema()).await?;
         self.refresh().await?;
         Ok(applied)
     }
@@ -166,7 +177,8 @@ impl Store {
     /// As [`Store::migrate`].
     pub async fn reset(&self) -> Result<(), StoreError> {
         let _turn = self.0.writing.lock().await;
-        Ok(migration::reset(&self.0.db, self.schema()).await?)
+        let patient = connection::without_limits(&self.0.settings, &self.0.db).await?;
+        Ok(migration::reset(&patient, self.schema()).await?)
     }
 
     /// The latest revision this process knows of: it advances with each commit here and, while
@@ -183,8 +195,14 @@ impl Store {
         }
     }
 
-    fn db(&self) -> &DatabaseConnection {
-        &self.0.db
+    /// Whether the database answers, as far as is known.
+    #[must_use]
+    pub fn is_answering(&self) -> bool {
+        !self.0.breaker.is_open()
+    }
+
+    fn db(&self) -> Db<'_> {
+        Db::new(&self.0.db, &self.0.breaker)
     }
 
     fn engine(&self) -> DbBackend {
@@ -221,21 +239,45 @@ impl Store {
     }
 
     /// A transaction that writes configuration.
-    async fn begin_write(&self) -> Result<(OwnedMutexGuard<()>, DatabaseTransaction), StoreError> {
-        let turn = Arc::clone(&self.0.writing).lock_owned().await;
-        let transaction = self.db().begin_with_options(self.write_options()).await?;
+    async fn begin_write(&self) -> Result<(OwnedMutexGuard<()>, Tx), StoreError> {
+        let deadline = tokio::time::Instant::now() + LIMIT;
+        let turn = timeout_at(deadline, Arc::clone(&self.0.writing).lock_owned()).await;
+        let turn = turn.map_err(|_| StoreError::Busy)?;
+        let transaction = self.begin(self.write_options(), Some(deadline)).await?;
         Ok((turn, transaction))
     }
 
-    /// A transaction that writes something else: on PostgreSQL it need not wait for those.
-    async fn begin_bookkeeping(
+    /// Without a deadline, each statement has one.
+    async fn begin(
         &self,
-    ) -> Result<(Option<MutexGuard<'_, ()>>, DatabaseTransaction), StoreError> {
+        options: TransactionOptions,
+        deadline: Option<tokio::time::Instant>,
+    ) -> Result<Tx, StoreError> {
+        Tx::begin(&self.0.db, &self.0.breaker, options, deadline).await
+    }
+
+    /// A transaction that begins when no write of configuration is under way, and keeps others
+    /// from beginning until it ends.
+    async fn begin_read_locked(&self) -> Result<(Option<MutexGuard<'_, ()>>, Tx), StoreError> {
+        let locked = self.begin_bookkeeping().await?;
+        if self.engine() == DbBackend::Postgres {
+            let row = config_revision::Entity::find_by_id(1).lock_shared();
+            row.one(&locked.1.db()).await?;
+        }
+        Ok(locked)
+    }
+
+    /// A transaction that writes something else: on PostgreSQL it need not wait for those.
+    async fn begin_bookkeeping(&self) -> Result<(Option<MutexGuard<'_, ()>>, Tx), StoreError> {
+        let deadline = tokio::time::Instant::now() + LIMIT;
         let turn = match self.engine() {
-            DbBackend::Sqlite => Some(self.0.writing.lock().await),
+            DbBackend::Sqlite => {
+                let turn = timeout_at(deadline, self.0.writing.lock()).await;
+                Some(turn.map_err(|_| StoreError::Busy)?)
+            }
             _ => None,
         };
-        let transaction = self.db().begin_with_options(self.write_options()).await?;
+        let transaction = self.begin(self.write_options(), Some(deadline)).await?;
         Ok((turn, transaction))
     }
 

@@ -19,7 +19,7 @@ impl Store {
     /// When the database fails.
     pub async fn tell(&self, notice: &str) -> Result<(), StoreError> {
         match self.engine() {
-            DbBackend::Postgres => notify(self.db(), NOTICES, notice).await,
+            DbBackend::Postgres => notify(&self.db(), NOTICES, notice).await,
             _ => Ok(()),
         }
     }

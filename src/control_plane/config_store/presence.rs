@@ -31,9 +31,9 @@ impl Store {
         let (_turn, transaction) = self.begin_bookkeeping().await?;
         data_planes::Entity::insert(presence.into_active_model().reset_all())
             .on_conflict(replace)
-            .exec_without_returning(&transaction)
+            .exec_without_returning(&transaction.db())
             .await?;
-        Ok(transaction.commit().await?)
+        transaction.commit().await
     }
 
     /// Marks a data plane as disconnected, unless it has moved on to another control plane.
@@ -71,7 +71,7 @@ impl Store {
         Ok(data_planes::Entity::find()
             .filter(data_planes::Column::Ttl.gt(now))
             .order_by(data_planes::Column::Id, Order::Asc)
-            .all(self.db())
+            .all(&self.db())
             .await?)
     }
 
@@ -97,7 +97,7 @@ impl Store {
             .filter(elsewhere)
             .order_by(data_planes::Column::Id, Order::Asc)
             .into_tuple()
-            .all(self.db())
+            .all(&self.db())
             .await?)
     }
 
@@ -120,9 +120,9 @@ impl Store {
         let (_turn, transaction) = self.begin_bookkeeping().await?;
         control_planes::Entity::insert(presence.into_active_model())
             .on_conflict(replace)
-            .exec_without_returning(&transaction)
+            .exec_without_returning(&transaction.db())
             .await?;
-        Ok(transaction.commit().await?)
+        transaction.commit().await
     }
 
     /// All control planes that were there within `window`, by ascending id.
@@ -136,7 +136,7 @@ impl Store {
         Ok(control_planes::Entity::find()
             .filter(control_planes::Column::LastSeen.gte(self.before(window)))
             .order_by(control_planes::Column::Id, Order::Asc)
-            .all(self.db())
+            .all(&self.db())
             .await?)
     }
 
@@ -163,12 +163,12 @@ impl Store {
         let (turn, transaction) = self.begin_bookkeeping().await?;
         data_planes::Entity::delete_many()
             .filter(data_planes::Column::Ttl.lte(now))
-            .exec(&transaction)
+            .exec(&transaction.db())
             .await?;
-        self.expire_identities(&transaction).await?;
+        self.expire_identities(&transaction.db()).await?;
         control_planes::Entity::delete_many()
             .filter(control_planes::Column::LastSeen.lt(self.before(window)))
-            .exec(&transaction)
+            .exec(&transaction.db())
             .await?;
         transaction.commit().await?;
         drop(turn);
@@ -184,9 +184,9 @@ impl Store {
                 Expr::val(unix_seconds(self.now())),
             )
             .filter(which)
-            .exec(&transaction)
+            .exec(&transaction.db())
             .await?;
-        Ok(transaction.commit().await?)
+        transaction.commit().await
     }
 
     /// Epoch seconds `window` ago.

@@ -1,13 +1,13 @@
 //! What can be asked of the store.
 
+use super::database::Db;
 use super::filter::Filter;
 use super::tables::{TABLES, Table, table};
 use super::{Document, Store, StoreError, unix_seconds};
 use crate::model::{Config, Kind, KindSet, Revision, Row};
 use entity::config_revision;
 use sea_orm::{
-    AccessMode, ConnectionTrait, DatabaseExecutor, DbBackend, EntityTrait, IsolationLevel,
-    TransactionOptions, TransactionTrait,
+    AccessMode, ConnectionTrait, DbBackend, EntityTrait, IsolationLevel, TransactionOptions,
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -63,14 +63,13 @@ pub struct Page {
 /// The entities there are: those that are committed or, inside a transaction, as it has left them
 /// so far.
 pub struct Entities<'a> {
-    db: DatabaseExecutor<'a>,
+    db: Db<'a>,
     /// Epoch seconds: what has expired by then is gone already.
     now: i64,
 }
 
 impl<'a> Entities<'a> {
-    pub(super) fn new(db: impl Into<DatabaseExecutor<'a>>, now: i64) -> Entities<'a> {
-        let db = db.into();
+    pub(super) fn new(db: Db<'a>, now: i64) -> Entities<'a> {
         Entities { db, now }
     }
 
@@ -193,17 +192,14 @@ impl Store {
             // In WAL mode a transaction reads the snapshot its first statement saw.
             _ => TransactionOptions::default(),
         };
-        let transaction = self
-            .db()
-            .begin_with_options(options)
-            .await
-            .map_err(StoreError::from)?;
-        let db = DatabaseExecutor::from(&transaction);
+        // As long as every one of its statements is answered: there may be very many.
+        let transaction = self.begin(options, None).await?;
+        let db = transaction.db();
         let revision = read_revision(&db).await?;
         for table in TABLES.iter().filter(|table| kinds.contains(table.kind)) {
             each_page(&db, table, |documents| take(table.kind, documents)).await?;
         }
-        transaction.commit().await.map_err(StoreError::from)?;
+        transaction.rollback().await?;
         Ok(revision)
     }
 
@@ -212,13 +208,13 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn latest_revision(&self) -> Result<Revision, StoreError> {
-        read_revision(self.db()).await
+        read_revision(&self.db()).await
     }
 }
 
 /// Gives every row of a table to `take`, some at a time by ascending id.
 pub(super) async fn each_page<E: From<StoreError>>(
-    db: &DatabaseExecutor<'_>,
+    db: &Db<'_>,
     table: &Table,
     mut take: impl FnMut(Vec<Document>) -> Result<(), E>,
 ) -> Result<(), E> {

@@ -6,6 +6,7 @@
 //! are first taken out of the way.
 
 use super::cascade::{CHUNK, ids_of, refuse_when_listed};
+use super::database::Db;
 use super::filter::Filter;
 use super::history::{Delta, Part, difference};
 use super::journal::Step;
@@ -14,7 +15,6 @@ use super::tables::{Table, children, table};
 use super::write::put;
 use super::{Committed, Document, Store, StoreError};
 use crate::model::{Kind, Op, RequestId, Revision, Row};
-use sea_orm::DatabaseExecutor;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use uuid::Uuid;
@@ -37,8 +37,8 @@ impl Store {
             let revision = to;
             return Err(StoreError::NoSuchRevision { revision, latest });
         }
-        let undo = difference(&open.transaction, latest, to, Part::WHOLE).await?;
-        let db = DatabaseExecutor::from(&open.transaction);
+        let undo = difference(&open.transaction.db(), latest, to, Part::WHOLE).await?;
+        let db = open.transaction.db();
         let steps = restore(&db, undo.deltas).await.map_err(|err| match err {
             StoreError::Refused(_)
             | StoreError::ForeignKeyMissing { .. }
@@ -60,7 +60,7 @@ impl Store {
 }
 
 /// Brings every entity to what it is after its delta.
-async fn restore(db: &DatabaseExecutor<'_>, deltas: Vec<Delta>) -> Result<Vec<Step>, StoreError> {
+async fn restore(db: &Db<'_>, deltas: Vec<Delta>) -> Result<Vec<Step>, StoreError> {
     for delta in &deltas {
         step_aside(db, delta).await?;
     }
@@ -100,10 +100,7 @@ async fn restore(db: &DatabaseExecutor<'_>, deltas: Vec<Delta>) -> Result<Vec<St
 
 /// Nothing that stays may point to what goes. It never does, unless something else has written to
 /// the tables; then the database would delete more than the journal says.
-async fn refuse_dangling(
-    db: &DatabaseExecutor<'_>,
-    doomed: &BTreeSet<(Kind, Uuid)>,
-) -> Result<(), StoreError> {
+async fn refuse_dangling(db: &Db<'_>, doomed: &BTreeSet<(Kind, Uuid)>) -> Result<(), StoreError> {
     for parent in Kind::ALL {
         let parents = ids_of(doomed, parent);
         for (child, foreign) in children(parent) {
@@ -129,7 +126,7 @@ async fn refuse_dangling(
 
 /// Gives up the unique values that the entity has now and will not have then, so that another one
 /// can take them.
-async fn step_aside(db: &DatabaseExecutor<'_>, delta: &Delta) -> Result<(), StoreError> {
+async fn step_aside(db: &Db<'_>, delta: &Delta) -> Result<(), StoreError> {
     let Some(before) = &delta.before else {
         return Ok(());
     };

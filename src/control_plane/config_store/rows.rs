@@ -1,5 +1,6 @@
 //! Documents in and out of one table: the same code for every entity type.
 
+use super::database::Db;
 use super::filter::{Filter, column, condition};
 use super::{Document, StoreError};
 use crate::model::Kind;
@@ -7,9 +8,9 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use sea_orm::sea_query::{Iden, OnConflict};
 use sea_orm::{
-    ActiveModelBehavior, ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseExecutor, DbErr,
-    EntityTrait, IdenStatic, IntoActiveModel, Iterable, Order, PaginatorTrait, QueryFilter,
-    QueryOrder, QuerySelect,
+    ActiveModelBehavior, ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait,
+    IdenStatic, IntoActiveModel, Iterable, Order, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -33,39 +34,26 @@ pub(super) trait Rows: Send + Sync {
     /// The column that holds a field of the document.
     fn column(&self, field: &str) -> Option<String>;
     /// Inserts new rows and returns them as the database holds them, in the same order.
-    fn insert<'a>(
-        &'a self,
-        db: &'a DatabaseExecutor<'a>,
-        documents: &'a [Document],
-    ) -> Answer<'a, Vec<Document>>;
+    fn insert<'a>(&'a self, db: &'a Db<'a>, documents: &'a [Document])
+    -> Answer<'a, Vec<Document>>;
     /// The same, replacing rows with the same ids. No two of the documents may have the same.
-    fn upsert<'a>(
-        &'a self,
-        db: &'a DatabaseExecutor<'a>,
-        documents: &'a [Document],
-    ) -> Answer<'a, Vec<Document>>;
+    fn upsert<'a>(&'a self, db: &'a Db<'a>, documents: &'a [Document])
+    -> Answer<'a, Vec<Document>>;
     /// Replaces the row with this id; none when there is no such row.
-    fn update<'a>(
-        &'a self,
-        db: &'a DatabaseExecutor<'a>,
-        document: &'a Document,
-    ) -> Answer<'a, Option<Document>>;
+    fn update<'a>(&'a self, db: &'a Db<'a>, document: &'a Document)
+    -> Answer<'a, Option<Document>>;
     /// Deletes rows by id.
-    fn delete<'a>(&'a self, db: &'a DatabaseExecutor<'a>, ids: &'a [Uuid]) -> Answer<'a, ()>;
+    fn delete<'a>(&'a self, db: &'a Db<'a>, ids: &'a [Uuid]) -> Answer<'a, ()>;
     /// Rows that fulfil all filters, by ascending id.
     fn select<'a>(
         &'a self,
-        db: &'a DatabaseExecutor<'a>,
+        db: &'a Db<'a>,
         filters: Vec<Filter>,
         limit: Option<u64>,
     ) -> Answer<'a, Vec<Document>>;
     /// The ids of rows that fulfil all filters.
-    fn ids<'a>(
-        &'a self,
-        db: &'a DatabaseExecutor<'a>,
-        filters: Vec<Filter>,
-    ) -> Answer<'a, Vec<Uuid>>;
-    fn count<'a>(&'a self, db: &'a DatabaseExecutor<'a>, filters: Vec<Filter>) -> Answer<'a, u64>;
+    fn ids<'a>(&'a self, db: &'a Db<'a>, filters: Vec<Filter>) -> Answer<'a, Vec<Uuid>>;
+    fn count<'a>(&'a self, db: &'a Db<'a>, filters: Vec<Filter>) -> Answer<'a, u64>;
 }
 
 /// [`Rows`] of an entity type.
@@ -102,7 +90,7 @@ where
 
     fn insert<'a>(
         &'a self,
-        db: &'a DatabaseExecutor<'a>,
+        db: &'a Db<'a>,
         documents: &'a [Document],
     ) -> Answer<'a, Vec<Document>> {
         self.put(db, documents, None).boxed()
@@ -110,7 +98,7 @@ where
 
     fn upsert<'a>(
         &'a self,
-        db: &'a DatabaseExecutor<'a>,
+        db: &'a Db<'a>,
         documents: &'a [Document],
     ) -> Answer<'a, Vec<Document>> {
         async move {
@@ -124,7 +112,7 @@ where
 
     fn update<'a>(
         &'a self,
-        db: &'a DatabaseExecutor<'a>,
+        db: &'a Db<'a>,
         document: &'a Document,
     ) -> Answer<'a, Option<Document>> {
         async move {
@@ -137,7 +125,7 @@ where
         .boxed()
     }
 
-    fn delete<'a>(&'a self, db: &'a DatabaseExecutor<'a>, ids: &'a [Uuid]) -> Answer<'a, ()> {
+    fn delete<'a>(&'a self, db: &'a Db<'a>, ids: &'a [Uuid]) -> Answer<'a, ()> {
         async move {
             let id = column::<E>(self.kind, "id")?;
             for chunk in ids.chunks(CHUNK) {
@@ -153,7 +141,7 @@ where
 
     fn select<'a>(
         &'a self,
-        db: &'a DatabaseExecutor<'a>,
+        db: &'a Db<'a>,
         filters: Vec<Filter>,
         limit: Option<u64>,
     ) -> Answer<'a, Vec<Document>> {
@@ -173,11 +161,7 @@ where
         .boxed()
     }
 
-    fn ids<'a>(
-        &'a self,
-        db: &'a DatabaseExecutor<'a>,
-        filters: Vec<Filter>,
-    ) -> Answer<'a, Vec<Uuid>> {
+    fn ids<'a>(&'a self, db: &'a Db<'a>, filters: Vec<Filter>) -> Answer<'a, Vec<Uuid>> {
         async move {
             let id = column::<E>(self.kind, "id")?;
             let ids = E::find()
@@ -197,7 +181,7 @@ where
         .boxed()
     }
 
-    fn count<'a>(&'a self, db: &'a DatabaseExecutor<'a>, filters: Vec<Filter>) -> Answer<'a, u64> {
+    fn count<'a>(&'a self, db: &'a Db<'a>, filters: Vec<Filter>) -> Answer<'a, u64> {
         async move {
             let condition = condition::<E>(self.kind, db.get_database_backend(), filters)?;
             Ok(E::find().filter(condition).count(db).await?)
@@ -215,7 +199,7 @@ where
     /// Puts rows and returns them as the database holds them, in the order they were given.
     async fn put(
         &self,
-        db: &DatabaseExecutor<'_>,
+        db: &Db<'_>,
         documents: &[Document],
         on_conflict: Option<OnConflict>,
     ) -> Result<Vec<Document>, StoreError> {

@@ -50,7 +50,7 @@ pub struct PostgresSettings {
     pub tls: PostgresTls,
     /// How long to wait for a connection, new or from the pool.
     pub connect_timeout: Duration,
-    /// After this long the server gives a statement up; none is the server's choice.
+    /// After this long the server gives a statement up; unset, a minute.
     pub statement_timeout: Option<Duration>,
     /// Connections in the pool; one more listens for changes of other control planes.
     pub max_connections: u32,

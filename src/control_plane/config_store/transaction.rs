@@ -11,7 +11,6 @@ use super::read::Entities;
 use super::write::{Attempt, Done, OpenRevision, perform, prepare};
 use super::{Committed, Store, StoreError, Write, unix_seconds};
 use crate::model::{Op, Revision};
-use sea_orm::{DatabaseExecutor, TransactionTrait};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 use tokio::sync::oneshot;
@@ -54,7 +53,7 @@ impl Transaction {
     /// The entities as the transaction has left them so far.
     #[must_use]
     pub fn entities(&self) -> Entities<'_> {
-        Entities::new(&self.open.transaction, unix_seconds(self.store.now()))
+        Entities::new(self.open.transaction.db(), unix_seconds(self.store.now()))
     }
 
     /// Does all of it, or nothing. The revision is the one that a commit would have.
@@ -89,10 +88,10 @@ impl Transaction {
         attempt: Attempt,
         now: SystemTime,
     ) -> Result<Done, StoreError> {
-        let savepoint = self.open.transaction.begin().await?;
-        match perform(&DatabaseExecutor::from(&savepoint), writes, attempt, now).await {
+        let savepoint = self.open.transaction.savepoint().await?;
+        match perform(&savepoint.db(), writes, attempt, now).await {
             Ok(done) => {
-                savepoint.commit().await?;
+                savepoint.release().await?;
                 Ok(done)
             }
             Err(err) => {
@@ -143,9 +142,7 @@ impl Transaction {
         };
         // Whoever opened it is gone: then nothing is committed.
         self.end.send(end).map_err(|_| StoreError::Busy)?;
-        answer
-            .await
-            .unwrap_or_else(|_| Err(StoreError::unanswered()))
+        answer.await.unwrap_or_else(|_| Err(StoreError::unknown()))
     }
 
     /// Undoes all of it.
@@ -153,6 +150,6 @@ impl Transaction {
     /// # Errors
     /// When the database fails; then it is undone when the connection ends.
     pub async fn roll_back(self) -> Result<(), StoreError> {
-        Ok(self.open.transaction.rollback().await?)
+        self.open.transaction.rollback().await
     }
 }

@@ -4,6 +4,7 @@
 //! When one refuses, the transaction is rolled back and repeated step by step with a look before
 //! each, which tells exactly what is wrong. Declarations go through `declare`.
 
+use super::database::{Db, Tx};
 use super::filter::Filter;
 use super::integrity::{check_pairs, check_unique, explain, look, make_way};
 use super::journal::Step;
@@ -13,9 +14,7 @@ use super::{Document, Store, StoreError, cascade, journal, unix_seconds};
 use crate::model::{Kind, Op, RequestId, Revision, Row};
 use entity::config_revision;
 use sea_orm::sea_query::{Expr, ExprTrait};
-use sea_orm::{
-    ConnectionTrait, DatabaseExecutor, DatabaseTransaction, DbBackend, EntityTrait, Statement,
-};
+use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, Statement};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -149,7 +148,7 @@ impl Store {
         attempt: Attempt,
     ) -> Result<Committed, StoreError> {
         let open = self.open_revision().await?;
-        let db = DatabaseExecutor::from(&open.transaction);
+        let db = open.transaction.db();
         let Done { steps, documents } = perform(&db, &batch.writes, attempt, now).await?;
         let (revision, ops) = self.seal(open, steps, batch.request_id, now).await?;
         Ok(Committed {
@@ -172,7 +171,7 @@ impl Store {
                 .iter()
                 .filter(|table| table.rows.column("ttl").is_some())
         };
-        let db = DatabaseExecutor::from(self.db());
+        let db = self.db();
         let mut found = 0;
         for table in tables() {
             found += table.rows.count(&db, expired()).await?;
@@ -182,7 +181,7 @@ impl Store {
         }
         // Looked for again where nothing can be renewed meanwhile.
         let open = self.open_revision().await?;
-        let db = DatabaseExecutor::from(&open.transaction);
+        let db = open.transaction.db();
         let mut steps = Vec::new();
         for table in tables() {
             for id in table.rows.ids(&db, expired()).await? {
@@ -196,7 +195,7 @@ impl Store {
     /// Begins a transaction and takes the next revision, which no one else gets until it ends.
     pub(super) async fn open_revision(&self) -> Result<OpenRevision, StoreError> {
         let (turn, transaction) = self.begin_write().await?;
-        let revision = next_revision(&transaction).await?;
+        let revision = next_revision(&transaction.db()).await?;
         Ok(OpenRevision {
             _turn: turn,
             transaction,
@@ -220,13 +219,20 @@ impl Store {
             return Ok((revision.before(), Vec::new()));
         }
         let committed_at = unix_seconds(now);
-        journal::append(&transaction, revision, &steps, request_id, committed_at).await?;
+        journal::append(
+            &transaction.db(),
+            revision,
+            &steps,
+            request_id,
+            committed_at,
+        )
+        .await?;
         if let Some(kept) = self.0.keeps_revisions {
             let last = Revision(revision.0.saturating_sub(kept));
-            journal::forget(&transaction, last).await?;
+            journal::forget(&transaction.db(), last).await?;
         }
         if self.engine() == DbBackend::Postgres {
-            notify(&transaction, CHANNEL, &revision.to_string()).await?;
+            notify(&transaction.db(), CHANNEL, &revision.to_string()).await?;
         }
         transaction.commit().await?;
         self.announce(revision);
@@ -238,7 +244,7 @@ impl Store {
 /// A transaction that holds the next revision.
 pub(super) struct OpenRevision {
     _turn: OwnedMutexGuard<()>,
-    pub transaction: DatabaseTransaction,
+    pub transaction: Tx,
     pub revision: Revision,
 }
 
@@ -252,7 +258,7 @@ pub(super) struct Done {
 /// Does the operations one after the other, inserts and upserts of one kind that stand together at
 /// once.
 pub(super) async fn perform(
-    db: &DatabaseExecutor<'_>,
+    db: &Db<'_>,
     writes: &[Write],
     attempt: Attempt,
     now: SystemTime,
@@ -443,7 +449,7 @@ pub(super) async fn notify(
 
 /// Does one operation and adds its steps.
 async fn step(
-    db: &DatabaseExecutor<'_>,
+    db: &Db<'_>,
     write: &Write,
     steps: &mut Vec<Step>,
 ) -> Result<Option<Document>, StoreError> {
@@ -500,11 +506,7 @@ pub(super) fn put(
 }
 
 /// The entities with these ids as they are before a step.
-async fn current(
-    db: &DatabaseExecutor<'_>,
-    kind: Kind,
-    ids: &[Uuid],
-) -> Result<HashMap<Uuid, Row>, StoreError> {
+async fn current(db: &Db<'_>, kind: Kind, ids: &[Uuid]) -> Result<HashMap<Uuid, Row>, StoreError> {
     let mut found = HashMap::new();
     for some in ids.chunks(cascade::CHUNK) {
         let these = vec![Filter::In("id", some.to_vec())];

@@ -2,6 +2,9 @@
 
 use super::{NodeStatus, Scale, Upstreams, upstream_pages};
 use crate::actor::Registry;
+use crate::serve::browser::{Grant, Refused};
+use crate::serve::patience::{NoBody, read_body};
+use crate::settings::Pages;
 use crate::telemetry::counters::ConnectionCounters;
 use crate::telemetry::metrics::{
     CONTENT_TYPE, MetricOptions, Metrics, NodeIdentity, set_node_gauges,
@@ -12,7 +15,7 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::BlockingError;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::middleware::{Next, from_fn};
-use actix_web::web::{self, Bytes, Data, Query, ServiceConfig};
+use actix_web::web::{self, Data, Payload, Query, ServiceConfig};
 use actix_web::{Error, HttpRequest, HttpResponse};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -47,29 +50,28 @@ pub fn configure(context: Data<StatusContext>) -> impl FnOnce(&mut ServiceConfig
     move |config| {
         let api = web::scope("")
             .app_data(context)
-            .app_data(web::PayloadConfig::new(MAX_BODY_BYTES))
             .wrap(from_fn(common_headers))
             .service(
-                web::resource("/status")
+                web::resource(["/status", "/status/"])
                     .get(status)
                     .route(web::head().to(status))
                     .default_service(web::to(|req| other_method(req, "GET, HEAD, OPTIONS"))),
             )
             .service(
-                web::resource("/status/ready")
+                web::resource(["/status/ready", "/status/ready/"])
                     .get(ready)
                     .route(web::head().to(ready))
                     .post(set_ready)
                     .default_service(web::to(|req| other_method(req, "GET, HEAD, OPTIONS, POST"))),
             )
             .service(
-                web::resource("/metrics")
+                web::resource(["/metrics", "/metrics/"])
                     .get(metrics)
                     .route(web::head().to(metrics))
                     .default_service(web::to(|req| other_method(req, "GET, HEAD, OPTIONS"))),
             )
             .service(
-                web::resource("/debug/actors")
+                web::resource(["/debug/actors", "/debug/actors/"])
                     .get(debug_actors)
                     .route(web::head().to(debug_actors))
                     .default_service(web::to(|req| other_method(req, "GET, HEAD, OPTIONS"))),
@@ -217,8 +219,12 @@ async fn set_ready(
     context: Data<StatusContext>,
     request: HttpRequest,
     query: Query<Arguments>,
-    body: Bytes,
+    payload: Payload,
 ) -> HttpResponse {
+    let body = match read_body(&request, payload, MAX_BODY_BYTES).await {
+        Ok(body) => body,
+        Err(why) => return no_body(why),
+    };
     let is_json = request
         .headers()
         .get(header::CONTENT_TYPE)
@@ -242,6 +248,18 @@ async fn set_ready(
     context.draining.store(true, Ordering::Relaxed);
     tracing::info!("draining, not ready from now on");
     HttpResponse::NoContent().finish()
+}
+
+fn no_body(why: NoBody) -> HttpResponse {
+    match why {
+        NoBody::TooLarge => message(HttpResponse::PayloadTooLarge(), "Payload too large"),
+        NoBody::Broken => message(HttpResponse::BadRequest(), "Cannot read the body"),
+        NoBody::TooSlow => {
+            let mut answer = HttpResponse::RequestTimeout();
+            answer.force_close();
+            message(answer, "The request body did not arrive in time")
+        }
+    }
 }
 
 async fn metrics(context: Data<StatusContext>) -> HttpResponse {
@@ -268,11 +286,14 @@ pub(super) async fn other_method(request: HttpRequest, allowed: &'static str) ->
     if request.method() != actix_web::http::Method::OPTIONS {
         return message(HttpResponse::MethodNotAllowed(), "Method not allowed");
     }
-    HttpResponse::NoContent()
-        .insert_header((header::ALLOW, allowed))
-        .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, allowed))
-        .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, "Content-Type"))
-        .finish()
+    let mut answer = HttpResponse::NoContent();
+    answer.insert_header((header::ALLOW, allowed));
+    if judge(&request) != Ok(Grant::Nobody) {
+        answer
+            .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, allowed))
+            .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, "Content-Type"));
+    }
+    answer.finish()
 }
 
 fn message(response: actix_web::HttpResponseBuilder, text: &str) -> HttpResponse {
@@ -288,6 +309,14 @@ pub(super) fn json_response(
         .body(document.to_string())
 }
 
+/// Whether a request is answered, and who may see that.
+fn judge(request: &HttpRequest) -> Result<Grant, Refused> {
+    match request.app_data::<Data<Pages>>() {
+        Some(pages) => pages.judge(request),
+        None => Pages::default().judge(request),
+    }
+}
+
 /// The headers of every answer, as Kong's; the product token is our own.
 async fn common_headers(
     request: ServiceRequest,
@@ -296,10 +325,17 @@ async fn common_headers(
     const SERVER: HeaderValue =
         HeaderValue::from_static(concat!("langur/", env!("CARGO_PKG_VERSION")));
     let begun = Instant::now();
-    let mut response = next.call(request).await?.map_into_boxed_body();
+    let judged = judge(request.request());
+    let grant = judged.as_ref().map_or(Grant::Nobody, Grant::clone);
+    let mut response = match judged {
+        Ok(_) => next.call(request).await?.map_into_boxed_body(),
+        Err(refused) => {
+            let answer = message(HttpResponse::Forbidden(), &refused.to_string());
+            request.into_response(answer)
+        }
+    };
     let headers = response.headers_mut();
-    let anyone = HeaderValue::from_static("*");
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, anyone);
+    grant.insert_headers(headers);
     headers.insert(header::SERVER, SERVER);
     let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     headers.insert(LATENCY, HeaderValue::from(ms));

@@ -13,7 +13,8 @@ const METHODS: &str = "GET, HEAD, OPTIONS";
 /// The pages below `/upstreams`.
 pub fn configure(config: &mut ServiceConfig) {
     let page = |path: &str| {
-        web::resource(path).default_service(web::to(|request| other_method(request, METHODS)))
+        web::resource([path.to_owned(), format!("{path}/")])
+            .default_service(web::to(|request| other_method(request, METHODS)))
     };
     config
         .service(

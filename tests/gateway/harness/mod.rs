@@ -8,6 +8,7 @@ mod http;
 mod node;
 mod peer;
 mod postgres;
+mod postgres_server;
 mod relay;
 mod upstream;
 
@@ -18,6 +19,7 @@ pub use http::{Reply, call, delete, get, post, raw};
 pub use node::{BINARY, Node, closed_address, example, free_address, unique_loopback};
 pub use peer::Peer;
 pub use postgres::PostgresDatabase;
+pub use postgres_server::PostgresServer;
 pub use relay::Relay;
 pub use upstream::Upstream;
 

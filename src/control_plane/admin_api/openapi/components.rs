@@ -69,12 +69,11 @@ fn responses(role: Role, hybrid: bool) -> Map<String, Value> {
                 .flat_map(|method| endpoints::operation(endpoint, method, role).answers)
         })
         .collect();
-    // What a path with a key adds to each of its operations.
-    for content in [Content::None, Content::Json("message".to_owned())] {
-        answers.push(Answer {
-            status: 404,
-            content,
-        });
+    // What a path adds to each of its operations.
+    for status in [403, 404] {
+        for content in [Content::None, Content::Json("message".to_owned())] {
+            answers.push(Answer { status, content });
+        }
     }
     answers
         .iter()

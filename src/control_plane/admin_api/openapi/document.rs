@@ -82,12 +82,14 @@ fn path_item(path: &str, endpoint: &Endpoint, role: Role) -> Value {
     let may_be_unreadable = path.contains('{');
     for method in methods(endpoint) {
         let mut operation = endpoints::operation(endpoint, method, role);
+        let message = match method {
+            "HEAD" => Content::None,
+            _ => Content::Json("message".to_owned()),
+        };
         if may_be_unreadable {
-            operation = operation.not_found(match method {
-                "HEAD" => Content::None,
-                _ => Content::Json("message".to_owned()),
-            });
+            operation = operation.not_found(message.clone());
         }
+        operation = operation.forbidding(message);
         let id = operation_id(method, path);
         item.insert(method.to_lowercase(), operation.render(id));
     }

@@ -90,19 +90,21 @@ impl Operation {
     /// Takes what comes as a body apart, though it has no use for it.
     #[must_use]
     pub fn refusing_bodies(self) -> Operation {
-        self.json(413, "message").answer(415, Content::Html)
+        self.json(408, "message")
+            .json(413, "message")
+            .answer(415, Content::Html)
     }
 
     /// Asks the database.
     #[must_use]
     pub fn reading(self) -> Operation {
-        self.json(500, "message")
+        self.json(500, "message").json(503, "message")
     }
 
     /// Writes to the database.
     #[must_use]
     pub fn writing(self) -> Operation {
-        self.json(500, "message").json(503, "message")
+        self.reading().json(504, "message")
     }
 
     /// The same for HEAD: the answers without what they would say.
@@ -112,6 +114,12 @@ impl Operation {
             answer.content = Content::None;
         }
         self
+    }
+
+    /// Adds the refusal of pages that may not use the Admin API.
+    #[must_use]
+    pub fn forbidding(self, content: Content) -> Operation {
+        self.answer(403, content)
     }
 
     /// Adds a 404 where there is none: for a path whose key may be no text.
@@ -242,15 +250,23 @@ fn about(status: u16) -> &'static str {
         204 => "Done; there is nothing to show.",
         304 => "Not changed since it was read.",
         400 => "Refused: the request is not valid.",
+        403 => {
+            "Refused: a page of this origin may not do this, or this is no name of the listener."
+        }
         404 => "There is no such thing.",
         405 => "Refused: this cannot be done to what is there.",
+        408 => "Refused: the body did not arrive in time.",
         409 => "Refused: something that is there stands in the way.",
         410 => "It is known no more.",
         413 => "Refused: the body is too large.",
         415 => "Refused: the content type of the body is not known.",
-        500 => "The database cannot be reached, or failed.",
+        500 => "The database failed.",
         501 => "Not implemented.",
-        503 => "Busy; nothing was done: try again.",
+        503 => "Busy, or the database does not answer; nothing was done: try again.",
+        504 => {
+            "The database did not confirm the change: `GET /revisions?request_id=` says whether \
+            it was made."
+        }
         _ => "An answer.",
     }
 }

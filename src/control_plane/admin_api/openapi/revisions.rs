@@ -41,6 +41,11 @@ pub fn operation(endpoint: &Endpoint, new: impl Fn(&str) -> Operation) -> Operat
             .reading(),
         _ => new("List the revisions, newest first")
             .arguments(super::endpoints::page_arguments())
+            .arguments([Argument::query(
+                "request_id",
+                "only what this request wrote, in place of a page; waits for writes under way",
+                json!({"type": "string", "pattern": "^[0-9a-f]{32}$"}),
+            )])
             .json(200, "revisions-page")
             .json(400, "refused-list")
             .reading(),

@@ -3,6 +3,7 @@
 use super::support::{Admin, request};
 use crate::control_plane::admin_api::AnswerHeaders;
 use crate::schema::Role;
+use crate::settings::Pages;
 use serde_json::{Value, json};
 
 #[actix::test]
@@ -92,30 +93,52 @@ async fn options_lists_the_methods() {
 }
 
 #[actix::test]
-async fn pages_of_any_origin_may_ask() {
+async fn trial_14_pages_of_others_get_nothing_done() {
     let admin = Admin::start().await;
     let any = admin.get("/services").await;
     assert_eq!(any.header("access-control-allow-origin"), Some("*"));
     assert_eq!(any.header("access-control-allow-credentials"), Some("true"));
+    let evil = ("Origin", "http://evil.example");
+    let form = request("POST", "/services")
+        .insert_header(evil)
+        .insert_header(("Content-Type", "application/x-www-form-urlencoded"))
+        .set_payload("name=stolen&host=evil.example");
+    let form = admin.send(form).await;
+    assert_eq!(form.status, 403, "{}", form.body);
+    assert!(
+        form.message().contains("admin_allowed_origins"),
+        "{}",
+        form.message()
+    );
     let preflight = request("OPTIONS", "/services")
-        .insert_header(("Origin", "http://manager.test"))
-        .insert_header(("Access-Control-Request-Method", "POST"))
-        .insert_header(("Access-Control-Request-Headers", "content-type, x-a"));
+        .insert_header(evil)
+        .insert_header(("Access-Control-Request-Method", "POST"));
     let preflight = admin.send(preflight).await;
-    let header = |name| preflight.header(name);
-    assert_eq!(
-        header("access-control-allow-origin"),
-        Some("http://manager.test")
-    );
-    assert_eq!(
-        header("access-control-allow-headers"),
-        Some("content-type, x-a")
-    );
-    let missing = request("GET", "/nope").insert_header(("Origin", "http://manager.test"));
-    let missing = admin.send(missing).await;
-    assert_eq!(
-        missing.header("access-control-allow-origin"),
-        Some("http://manager.test")
+    assert_eq!(preflight.status, 403, "{}", preflight.body);
+    let reading = admin
+        .send(request("GET", "/services").insert_header(evil))
+        .await;
+    assert_eq!(reading.status, 200);
+    assert_eq!(reading.body["data"], json!([]), "nothing was written");
+    let options = admin
+        .send(request("OPTIONS", "/services").insert_header(evil))
+        .await;
+    assert_eq!(options.header("allow"), Some("GET, HEAD, OPTIONS, POST"));
+    for seen in [form, preflight, reading, options] {
+        for header in ["origin", "credentials", "methods", "headers"] {
+            let header = format!("access-control-allow-{header}");
+            assert_eq!(seen.header(&header), None, "{header}: {}", seen.body);
+        }
+        // Caches must not show the answer to anybody else.
+        assert_eq!(seen.header("vary"), Some("Origin"));
+    }
+    let rebound = request("GET", "/services").insert_header(("Host", "evil.example:8001"));
+    let rebound = admin.send(rebound).await;
+    assert_eq!(rebound.status, 403);
+    assert!(
+        rebound.message().contains("admin_allowed_hosts"),
+        "{}",
+        rebound.message()
     );
 }
 
@@ -263,27 +286,46 @@ async fn schemas_are_shown_and_tried() {
 }
 
 #[actix::test]
-async fn only_listed_pages_may_ask() {
+async fn trial_14_listed_pages_may_ask() {
     let headers = AnswerHeaders {
         server: false,
         latency: false,
-        origins: vec!["https://a.test".to_owned(), "https://b.test".to_owned()],
     };
-    let admin = Admin::start_with(Role::ControlPlane, headers).await;
+    let pages = Pages {
+        origins: vec!["https://a.test".to_owned(), "https://b.test".to_owned()],
+        hosts: Vec::new(),
+    };
+    let admin = Admin::start_with(Role::ControlPlane, headers, pages).await;
     for (asking, allowed) in [
-        (None, "https://a.test"),
-        (Some("https://b.test"), "https://b.test"),
-        (Some("https://evil.test"), "https://a.test"),
+        (None, Some("*")),
+        (Some("https://b.test"), Some("https://b.test")),
+        (Some("https://evil.test"), None),
     ] {
         let mut asked = request("GET", "/services");
         if let Some(asking) = asking {
             asked = asked.insert_header(("Origin", asking));
         }
         let seen = admin.send(asked).await;
-        assert_eq!(seen.header("access-control-allow-origin"), Some(allowed));
+        assert_eq!(seen.header("access-control-allow-origin"), allowed);
         assert_eq!(seen.header("server"), None);
         assert_eq!(seen.header("x-kong-admin-latency"), None);
     }
+    let b = ("Origin", "https://b.test");
+    let preflight = request("OPTIONS", "/services")
+        .insert_header(b)
+        .insert_header(("Access-Control-Request-Method", "POST"))
+        .insert_header(("Access-Control-Request-Headers", "content-type, x-a"));
+    let preflight = admin.send(preflight).await;
+    assert_eq!(preflight.status, 204);
+    let allowed = |what: &str| preflight.header(&format!("access-control-allow-{what}"));
+    assert_eq!(allowed("origin"), Some("https://b.test"));
+    assert_eq!(allowed("headers"), Some("content-type, x-a"));
+    assert_eq!(allowed("methods"), Some("GET, HEAD, OPTIONS, POST"));
+    let written = request("POST", "/services")
+        .insert_header(b)
+        .insert_header(("Sec-Fetch-Site", "cross-site"))
+        .set_json(json!({"host": "a.test"}));
+    assert_eq!(admin.send(written).await.status, 201);
 }
 
 #[actix::test]
@@ -291,9 +333,8 @@ async fn a_node_of_both_planes_has_no_fleet() {
     let headers = AnswerHeaders {
         server: true,
         latency: true,
-        origins: Vec::new(),
     };
-    let admin = Admin::start_with(Role::Traditional, headers).await;
+    let admin = Admin::start_with(Role::Traditional, headers, Pages::default()).await;
     for path in ["/clustering/data-planes", "/clustering/status"] {
         let seen = admin.get(path).await;
         let text = "this endpoint is only available when Kong is configured to run as Control \

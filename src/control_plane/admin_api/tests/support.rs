@@ -8,7 +8,7 @@ use crate::control_plane::config_store::{
 use crate::declared::Rules;
 use crate::link::LocalFuture;
 use crate::schema::{PLUGINS, Role, RouterFlavor};
-use crate::settings::{LogControl, LogLevel};
+use crate::settings::{LogControl, LogLevel, Pages};
 use crate::telemetry::metrics::{MetricOptions, Metrics, NodeIdentity};
 use crate::telemetry::status::{NodeState, NodeStatus, StatusContext};
 use actix_web::App;
@@ -91,12 +91,11 @@ impl Admin {
         let headers = AnswerHeaders {
             server: true,
             latency: true,
-            origins: Vec::new(),
         };
-        Admin::start_with(Role::ControlPlane, headers).await
+        Admin::start_with(Role::ControlPlane, headers, Pages::default()).await
     }
 
-    pub async fn start_with(role: Role, headers: AnswerHeaders) -> Admin {
+    pub async fn start_with(role: Role, headers: AnswerHeaders, pages: Pages) -> Admin {
         let directory = tempfile::tempdir().expect("a directory");
         let database = directory.path().join("langur.db");
         let settings = DatabaseSettings::Sqlite(SqliteSettings::new(&database));
@@ -145,7 +144,8 @@ impl Admin {
             headers,
             max_body: MAX_BODY,
         };
-        let service = init_service(App::new().configure(admin_api::configure(shared))).await;
+        let app = App::new().app_data(Data::new(pages));
+        let service = init_service(app.configure(admin_api::configure(shared))).await;
         Admin {
             send: Rc::new(move |request| {
                 let answer = service.call(request.to_request());

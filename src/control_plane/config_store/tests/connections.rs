@@ -39,11 +39,14 @@ on_both_engines!(
             _ => &[
                 ("SHOW synchronous_commit", "on"),
                 ("SHOW idle_in_transaction_session_timeout", "2min"),
+                ("SHOW statement_timeout", "1min"),
+                ("SHOW lock_timeout", "50s"),
+                ("SHOW tcp_keepalives_idle", "60"),
             ],
         };
         for _ in 0..4 {
             // Held open, so that the next one is another.
-            let connection = store.db().begin().await.expect("begins");
+            let connection = store.0.db.begin().await.expect("begins");
             for (question, expected) in promises {
                 let answer = ask(&connection, store.engine(), question).await;
                 assert_eq!(answer, *expected, "{question}");

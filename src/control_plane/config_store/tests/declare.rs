@@ -199,7 +199,7 @@ on_both_engines!(
         // It cannot end while the other one writes, however long that takes.
         let early = tokio::time::timeout(Duration::from_millis(300), &mut declaring).await;
         assert!(early.is_err());
-        let db = sea_orm::DatabaseExecutor::from(&open.transaction);
+        let db = open.transaction.db();
         let writes: Vec<Write> = (1..=2).map(|n| upsert(Kind::Services, n, json!({"host": "b", "created_at": 1, "updated_at": 1}))).collect();
         let done = perform(&db, &writes, Attempt::Trusting, other.now()).await.expect("writes");
         other.seal(open, done.steps, None, other.now()).await.expect("commits");

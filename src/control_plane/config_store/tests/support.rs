@@ -129,7 +129,7 @@ pub(super) fn run_on_postgres(body: impl AsyncFn(&Database)) {
         let clock = Arc::new(AtomicU64::new(0));
         let outside = connect(&settings, &clock).await;
         let run = |sql: String| {
-            let db = outside.db().clone();
+            let db = outside.0.db.clone();
             async move { db.execute_unprepared(&sql).await.expect("runs") }
         };
         run(format!("CREATE SCHEMA {schema}")).await;

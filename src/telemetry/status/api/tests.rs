@@ -280,3 +280,44 @@ async fn unknown_paths_and_methods() {
         assert_eq!(seen[2].status, StatusCode::OK);
     }
 }
+
+#[actix::test]
+async fn trial_13a_a_slash_at_the_end_changes_nothing() {
+    for path in ["/status", "/status/ready", "/metrics", "/debug/actors"] {
+        let both = [path.to_owned(), format!("{path}/")];
+        let asked = both.map(|path| TestRequest::with_uri(&path));
+        let seen = ask(context(control_plane(true)), asked.into()).await;
+        assert_eq!(seen[0].status, StatusCode::OK, "{path}");
+        assert_eq!(seen[1].status, StatusCode::OK, "{path}/");
+    }
+    // Of a node that balances nothing, these pages say that there is nothing; they are there.
+    for path in ["health", "targets", "targets/all", "targets/t"] {
+        let path = format!("/upstreams/u/{path}/");
+        let asked = TestRequest::with_uri(&path).method(actix_web::http::Method::OPTIONS);
+        let seen = ask(context(control_plane(true)), vec![asked]).await;
+        assert_eq!(seen[0].status, StatusCode::NO_CONTENT, "{path}");
+    }
+}
+
+#[actix::test]
+async fn trial_14_a_foreign_page_does_not_drain_the_node() {
+    let context = context(control_plane(true));
+    let draining = || TestRequest::post().uri("/status/ready?status=draining");
+    let asked = vec![
+        draining().insert_header(("Origin", "http://evil.example")),
+        draining().insert_header(("Host", "evil.example")),
+        draining().insert_header(("Sec-Fetch-Site", "cross-site")),
+        TestRequest::with_uri("/status").insert_header(("Origin", "http://evil.example")),
+        TestRequest::with_uri("/status"),
+    ];
+    let seen = ask(context.clone(), asked).await;
+    let statuses: Vec<_> = seen.iter().map(|seen| seen.status.as_u16()).collect();
+    assert_eq!(statuses, [403, 403, 403, 200, 200]);
+    let shown = |seen: &Seen| {
+        let origin = seen.headers.get(header::ACCESS_CONTROL_ALLOW_ORIGIN);
+        origin.map(|origin| origin.to_str().expect("text").to_owned())
+    };
+    assert_eq!(shown(&seen[3]), None);
+    assert_eq!(shown(&seen[4]).as_deref(), Some("*"));
+    assert!(!context.draining.load(Ordering::Relaxed));
+}
