@@ -5,6 +5,7 @@ use super::nodes::limits;
 use super::world::{Event, Outcome, World};
 use crate::control_plane::session::{self, History, SyncStatus};
 use crate::wire::encode;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 impl World {
@@ -66,12 +67,15 @@ impl World {
                     match older {
                         // It is asked for a sign of life, unless the new one proves its id.
                         Some(older) if hello.secret.is_none() => {
-                            if process.waiting.contains_key(&node) {
-                                let reason = "another one waits".to_owned();
-                                answers.push((conn, session::Input::TurnedAway { reason }));
-                            } else {
-                                process.waiting.insert(node, conn);
-                                answers.push((older, session::Input::Challenged));
+                            match process.waiting.entry(node) {
+                                Entry::Occupied(_) => {
+                                    let reason = "another one waits".to_owned();
+                                    answers.push((conn, session::Input::TurnedAway { reason }));
+                                }
+                                Entry::Vacant(place) => {
+                                    place.insert(conn);
+                                    answers.push((older, session::Input::Challenged));
+                                }
                             }
                             self.stats.challenges += 1;
                         }

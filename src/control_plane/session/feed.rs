@@ -26,6 +26,10 @@ struct Inner {
 
 /// What a session's actor does after a step, in this order.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time is made and taken apart, none is kept"
+)]
 pub enum Effect {
     Frame(Bytes),
     /// To be encoded off the actor's thread, once for all sessions.

@@ -28,6 +28,10 @@ pub struct Identity {
 
 /// What happened. `now` is any monotonic time since a fixed start.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time is made and taken apart, none is kept"
+)]
 pub enum Input {
     Received(FromDataPlane),
     /// A message of a newer version; a sign of life.
