@@ -43,6 +43,7 @@ fn attempt_with(
     settings: &ProxySettings,
     profiles: &mut TlsProfiles,
 ) -> Result<Attempt, Reply> {
+    exchange.proxied = exchange.tries.count > 0;
     let matched = current.matched.as_ref();
     let (Some(matched), Some(service)) =
         (matched, matched.and_then(|found| found.service.as_ref()))

@@ -263,6 +263,8 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
             return Verdict::Respond(reply);
         }
         write_uri(exchange);
+        // Its errors from here on are those of a proxied request, also while its body is read.
+        exchange.proxied = true;
         Verdict::Forward
     }
 
@@ -404,6 +406,9 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
 
     fn refuse_body(&self, exchange: &mut Exchange, refusal: Refusal) -> Reply {
         plugin_run::collect_rest(exchange);
+        if exchange.proxied && exchange.times.balanced == 0 {
+            exchange.times.balanced = self.clock.monotonic_us();
+        }
         let id = exchange.request_id.as_str();
         let reply = self.refusal(refusal, &Asked::of(&exchange.head), id);
         Reply {

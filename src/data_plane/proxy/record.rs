@@ -36,7 +36,7 @@ pub fn record_of(exchange: &Exchange, outcome: Outcome, now: u64) -> Option<Reco
     } else {
         times.answered
     };
-    let gateway_end = if exchange.proxied {
+    let gateway_end = if exchange.proxied && times.balanced != 0 {
         times.balanced
     } else {
         answered
