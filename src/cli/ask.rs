@@ -20,7 +20,6 @@ pub struct Listener {
     pub name: String,
     /// All that the name has, in the order in which they are tried.
     addresses: Vec<SocketAddr>,
-    proxy_protocol: bool,
     tls: Option<Tls>,
 }
 
@@ -85,7 +84,6 @@ impl Listener {
         Ok(Listener {
             name: address.to_string(),
             addresses: resolve(address)?,
-            proxy_protocol: false,
             tls: None,
         })
     }
@@ -95,10 +93,7 @@ impl Listener {
     /// # Errors
     /// It is not reached, not in time, or what answers does not speak HTTP.
     pub fn get(&self, path: &str, deadline: Instant) -> io::Result<Answer> {
-        let mut stream = self.connect(deadline)?;
-        if self.proxy_protocol {
-            stream.write_all(b"PROXY UNKNOWN\r\n")?;
-        }
+        let stream = self.connect(deadline)?;
         match &self.tls {
             None => exchange(stream, path),
             Some(tls) => exchange(
@@ -148,7 +143,6 @@ fn first(
     Ok(Some(Listener {
         name: format!("{key} {address}"),
         addresses: vec![address],
-        proxy_protocol: listen.proxy_protocol,
         tls,
     }))
 }
@@ -364,12 +358,12 @@ mod tests {
     }
 
     #[test]
-    fn speaks_tls_and_the_proxy_protocol() {
+    fn speaks_tls() {
         let prefix = tempfile::tempdir().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let settings = settings(&format!(
-            "prefix = {}\nstatus_listen = {address} ssl proxy_protocol",
+            "prefix = {}\nstatus_listen = {address} ssl",
             prefix.path().display()
         ));
         assert!(Listener::status(&settings).is_err(), "never started");
@@ -379,10 +373,7 @@ mod tests {
             .unwrap();
         let config = listener_config(&identities, TlsVersions::ALL, false).unwrap();
         let server = thread::spawn(move || {
-            let (mut tcp, _) = listener.accept().unwrap();
-            let mut header = [0; 15];
-            tcp.read_exact(&mut header).unwrap();
-            assert_eq!(&header, b"PROXY UNKNOWN\r\n");
+            let (tcp, _) = listener.accept().unwrap();
             let tls = rustls::ServerConnection::new(Arc::new(config)).unwrap();
             answer_one(StreamOwned::new(tls, tcp), "HTTP/1.1 200 OK\r\n\r\n{}")
         });
