@@ -331,13 +331,10 @@ impl Planes {
         }
         let of = usize::from(DATA_PLANE.contains(&name));
         let before = self.actors[of].panics(name);
-        // One that is being restarted is killed when it is there.
-        until(&format!("{name} lives"), || {
-            let killed = self.actors[of].kill(name);
-            killed.then_some(()).ok_or("it does not".to_owned())
-        })
-        .await;
-        until(&format!("{name} is dead"), || {
+        // Again and again: one that is being restarted cannot be killed yet, nor can one whose life has
+        // not had its first turn.
+        until(&format!("{name} dies"), || {
+            self.actors[of].kill(name);
             let dead = self.actors[of].panics(name) > before;
             dead.then_some(()).ok_or("it lives".to_owned())
         })

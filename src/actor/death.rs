@@ -13,15 +13,12 @@ pub(super) async fn mortal(life: impl Future<Output = ()>, vitals: Arc<Vitals>) 
 }
 
 impl Registry {
-    /// Kills the actor of this name; false when there is none, or it is dead already.
-    pub fn kill(&self, name: &str) -> bool {
-        let vitals = self.vitals(name);
-        let alive = vitals.filter(|vitals| vitals.alive());
-        // Whoever is not alive does not wait, and must not die at its birth.
-        alive.is_some_and(|vitals| {
+    /// Kills the actor of this name if it lives and has had its first turn; [`Registry::panics`] tells.
+    pub fn kill(&self, name: &str) {
+        // Whoever does not wait for its death now must not die of it at its birth.
+        if let Some(vitals) = self.vitals(name) {
             vitals.death.notify_waiters();
-            true
-        })
+        }
     }
 
     /// How often the actor of this name has panicked.
