@@ -3,8 +3,6 @@
 //! `ARCHITECTURE.md` is the map; `main` is the only binary.
 
 pub mod actor;
-#[cfg(all(test, feature = "control-plane", feature = "data-plane"))]
-mod actor_deaths;
 pub mod cli;
 #[cfg(feature = "control-plane")]
 pub mod control_plane;
@@ -12,6 +10,8 @@ pub mod control_plane;
 pub mod data_plane;
 pub mod declared;
 pub mod http;
+#[cfg(all(test, feature = "control-plane", feature = "data-plane"))]
+mod killed_actors;
 pub mod link;
 #[cfg(test)]
 mod loopback;

@@ -72,6 +72,17 @@ pub struct Stranger {
 impl Doors {
     /// For so many links of each kind.
     pub fn new(most: usize, metrics: Arc<Metrics>) -> Arc<Doors> {
+        // Every series from the start, so that a dashboard sees the first refusal as a rise.
+        for (kind, why) in [
+            (LinkKind::Configuration, Refusal::Full),
+            (LinkKind::Configuration, Refusal::Address),
+            (LinkKind::Configuration, Refusal::Identity),
+            (LinkKind::Telemetry, Refusal::Full),
+            (LinkKind::Telemetry, Refusal::Identity),
+        ] {
+            let labels = [kind.as_str().into(), why.as_str().into()];
+            metrics.counter(&LINKS_REFUSED, labels).increment(0);
+        }
         Arc::new(Doors {
             most,
             metrics,
