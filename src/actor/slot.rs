@@ -160,8 +160,9 @@ impl<A: Actor> Slot<A> {
         }
     }
 
-    /// The same for what is to be done whoever does it: while the actor is being restarted, its next
-    /// life is waited for. A message that a life had taken is not sent again.
+    /// Sends a message and waits for the answer, like [`Slot::ask`], but waits while the actor is being
+    /// restarted instead of failing. A message that was delivered to an actor that then died is not
+    /// sent again.
     ///
     /// # Errors
     /// `MailboxError::Closed` when the actor ends before it has answered, or its guardian is gone.

@@ -31,7 +31,7 @@ pub struct Database {
 }
 
 impl Database {
-    /// Where it stands for who knows these kinds.
+    /// The position that a data plane has which knows only these kinds of entities.
     pub fn position(&self, kinds: KindSet) -> Position {
         Position::of_kinds(self.epoch, &self.config, kinds)
     }

@@ -28,7 +28,8 @@ impl Position {
         Position::of_kinds(epoch, config, KindSet::ALL)
     }
 
-    /// The same for who holds only these kinds of it.
+    /// Where the configuration stands for a peer that knows only these kinds of entities: the revision
+    /// is the same, the digest is the sum over those kinds.
     #[must_use]
     pub fn of_kinds(epoch: u64, config: &Config, kinds: KindSet) -> Position {
         Position {

@@ -90,7 +90,8 @@ fn json(bytes: &[u8]) -> Result<Body, ApiError> {
     }
 }
 
-/// Whether a text has too many fields; what is no JSON is left to who reads it.
+/// Whether a JSON text has too many fields. What is not JSON is left to the parser, which refuses it
+/// later.
 fn has_too_many_fields(bytes: &[u8]) -> bool {
     let left = Cell::new(MAX_FIELDS);
     let mut reader = serde_json::Deserializer::from_slice(bytes);

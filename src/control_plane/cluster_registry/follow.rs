@@ -45,7 +45,8 @@ pub async fn history(store: &Store) -> Result<MemoryHistory, StoreError> {
 }
 
 /// Keeps the feed at the database's latest revision, and in its epoch, and tells the registry; never
-/// returns while the store is there. `look` is for who knows that there is something new.
+/// returns while the store is there. Notify `look` to have the database read at
+/// once.
 pub async fn follow(
     store: Store,
     feed: Arc<Feed>,

@@ -49,7 +49,7 @@ const CONTROL_PLANE_GONE: Duration = Duration::from_secs(60);
 /// Seconds after which a data plane should come back when this control plane stops.
 const RECONNECT_AFTER: u32 = 1;
 
-/// What the registry works with; the same for every life of the actor.
+/// What the registry works with. It outlives a restart of the actor.
 #[derive(Clone)]
 pub struct RegistryOptions {
     pub store: Store,

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use std::sync::{Arc, Mutex, PoisonError};
 use uuid::Uuid;
 
-/// The id that all entities share which do not exist.
+/// The id under which requests of all entities that do not exist are counted.
 pub const UNKNOWN: Uuid = Uuid::max();
 const UNKNOWN_NAME: &str = "unknown";
 

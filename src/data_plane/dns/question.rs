@@ -22,8 +22,8 @@ use std::time::{Duration, Instant};
 
 /// How long an address of the hosts file is used before the file is looked at again.
 const HOSTS_LAST: Duration = Duration::from_secs(5);
-/// Names whose last kind of record is remembered.
-const MOST_LAST: usize = 10_000;
+/// How many names may have their last answering kind of record remembered (`LAST` in `dns_order`).
+const MOST_REMEMBERED_KINDS: usize = 10_000;
 /// Records of one answer that are used.
 const MOST_RECORDS: usize = 1000;
 
@@ -113,7 +113,7 @@ impl Question {
             return;
         }
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.len() >= MOST_LAST {
+        if last.len() >= MOST_REMEMBERED_KINDS {
             last.clear();
         }
         last.insert(Arc::clone(name), kind);

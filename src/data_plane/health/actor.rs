@@ -21,7 +21,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
-/// What a checker works with; the same for every life of the actor.
+/// What a checker works with. It outlives a restart of the actor.
 #[derive(Clone)]
 pub struct HealthOptions {
     pub snapshots: SnapshotCell,

@@ -40,7 +40,7 @@ const PING_INTERVAL: Duration = Duration::from_secs(15);
 /// A link whose other end has answered before, and then nothing for so long, is given up.
 const SILENT: Duration = Duration::from_secs(45);
 
-/// What a telemetry buffer works with; the same for every life of the actor.
+/// What a telemetry buffer works with. It outlives a restart of the actor.
 #[derive(Clone)]
 pub struct TelemetryOptions {
     pub buffer: SharedBuffer,
