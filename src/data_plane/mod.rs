@@ -5,6 +5,7 @@ mod beginning;
 pub mod cache_writer;
 mod declarative;
 pub mod dns;
+pub mod exchange;
 mod health;
 pub mod heartbeat_client;
 mod links;

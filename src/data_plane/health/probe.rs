@@ -1,7 +1,7 @@
 //! One probe of one address.
 
 use crate::data_plane::balancer::{ActiveChecks, Observation, Peer, ProbeKind};
-use crate::data_plane::listener::pipeline::UpstreamTls;
+use crate::data_plane::exchange::UpstreamTls;
 use crate::data_plane::router::{Snapshot, UpstreamSpec};
 use crate::data_plane::upstream::{Stream, Trust, client_config};
 use crate::http::host_without_port;

@@ -1,11 +1,11 @@
 //! Binds the listeners and runs the workers.
 
-use super::connection;
-use super::pipeline::{Connection, Pipeline, TlsInfo};
+use super::http1::connection;
+use super::http1::spool::BodyFiles;
+use super::http1::worker::{DriverSettings, Phase, Worker};
 use super::proxy_protocol;
-use super::spool::BodyFiles;
-use super::worker::{DriverSettings, Phase, Worker};
 use crate::data_plane::dns::Dns;
+use crate::data_plane::exchange::{Connection, Pipeline, TlsInfo};
 use crate::data_plane::upstream::{self, Client, PoolLimits, Resolver};
 use crate::settings::Listen;
 use crate::telemetry::counters::ConnectionCounters;

@@ -7,7 +7,7 @@ use super::retry::{Attempted, Next, next, status_of};
 use super::settings::ProxySettings;
 use super::upstream_tls::TlsProfiles;
 use crate::data_plane::balancer::Peer;
-use crate::data_plane::listener::pipeline::{Address, Attempt, AttemptError, UpstreamTls};
+use crate::data_plane::exchange::{Address, Attempt, AttemptError, UpstreamTls};
 use crate::data_plane::router::{
     CompiledService, CompiledUpstream, Destination, Matched, Protocol, Snapshot,
 };

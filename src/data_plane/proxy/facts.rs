@@ -2,7 +2,7 @@
 
 use super::settings::ProxySettings;
 use super::trusted::RealIpSource;
-use crate::data_plane::listener::pipeline::Connection;
+use crate::data_plane::exchange::Connection;
 use crate::data_plane::router::{HeaderLookup, same_header};
 use crate::http::{HeaderIndex, RequestHead, host_without_port};
 use std::net::SocketAddr;

@@ -39,7 +39,7 @@ pub use request_headers::PRODUCT;
 pub use settings::{ProxySettings, ResponseTokens};
 pub use trusted::{RealIpSource, Trust};
 
-use crate::data_plane::listener::pipeline::{
+use crate::data_plane::exchange::{
     Attempt, AttemptError, Buffering, Connection, Outcome, Pipeline, Refusal, Reply, Upgrade,
     Verdict,
 };

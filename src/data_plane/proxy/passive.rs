@@ -2,8 +2,8 @@
 
 use super::exchange::Exchange;
 use crate::data_plane::balancer::{Observation, PassiveChecks};
+use crate::data_plane::exchange::AttemptError;
 use crate::data_plane::health::{Source, note};
-use crate::data_plane::listener::pipeline::AttemptError;
 use crate::data_plane::router::Destination;
 
 /// An attempt has failed.

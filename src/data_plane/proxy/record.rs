@@ -1,7 +1,7 @@
 //! The telemetry record of a finished request.
 
 use super::exchange::Exchange;
-use crate::data_plane::listener::pipeline::Outcome;
+use crate::data_plane::exchange::Outcome;
 use crate::data_plane::telemetry_buffer;
 use crate::telemetry::record::{Method, Record, Source};
 use std::sync::Arc;

@@ -4,7 +4,7 @@ use super::super::settings::ProxySettings;
 use super::super::testing::{connection, request_head};
 use super::super::trusted::Trust;
 use super::*;
-use crate::data_plane::listener::pipeline::TlsInfo;
+use crate::data_plane::exchange::TlsInfo;
 
 struct Setup {
     trusted: bool,

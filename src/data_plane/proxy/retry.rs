@@ -1,6 +1,6 @@
 //! Whether a failed attempt may be followed by another, and what the client is told if not.
 
-use crate::data_plane::listener::pipeline::AttemptError;
+use crate::data_plane::exchange::AttemptError;
 
 /// What the decision looks at.
 #[derive(Clone, Copy, Debug)]

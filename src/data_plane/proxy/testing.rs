@@ -1,7 +1,7 @@
 //! What the proxy's tests drive a pipeline with: entities in, heads in, text out.
 
 use super::{Clock, Exchange, Proxy, ProxySettings, Recorder};
-use crate::data_plane::listener::pipeline::{
+use crate::data_plane::exchange::{
     Attempt, AttemptError, Connection, Outcome, Pipeline, Reply, Verdict,
 };
 use crate::data_plane::router::{Options, PluginFactory, Quarantined, RouterState, Snapshot};

@@ -1,7 +1,7 @@
 //! TLS towards upstreams: one client configuration per service, one profile per server name.
 
 use super::settings::ProxySettings;
-use crate::data_plane::listener::pipeline::UpstreamTls;
+use crate::data_plane::exchange::UpstreamTls;
 use crate::data_plane::router::{
     CompiledCaCertificate, CompiledCertificate, CompiledService, Snapshot,
 };

@@ -2,19 +2,17 @@
 //!
 //! One `Client` per worker; nothing here is shared between threads.
 
-mod deadline;
 mod pool;
 mod resolve;
 mod stream;
 mod tls;
 
-pub use deadline::{Deadline, Deadlines, Elapsed};
 pub use pool::{Pool, PoolKey, PoolLimits};
 pub use resolve::Resolver;
 pub use stream::{Stream, keep_alive};
 pub use tls::{Trust, client_config};
 
-use crate::data_plane::listener::pipeline::{Attempt, AttemptError, UpstreamTls};
+use crate::data_plane::exchange::{Attempt, AttemptError, Deadline, Elapsed, UpstreamTls};
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::sync::Arc;

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::data_plane::listener::pipeline::UpstreamTls;
+use crate::data_plane::exchange::UpstreamTls;
 
 /// When the system asks a silent peer whether it is still there, and how long until it gives
 /// it up.

@@ -2,7 +2,7 @@
 
 use super::config::{Config, Generator};
 use crate::model::Plugin;
-use crate::plugins::factory::config_of;
+use crate::plugins::runtime::config_of;
 use crate::plugins::{Access, BuildError, Context, Flow, Handler};
 use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -147,7 +147,7 @@ fn random_uuid() -> Uuid {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plugins::testing::{Request, plugin};
+    use crate::plugins::runtime::testing::{Request, plugin};
     use serde_json::{Value, json};
 
     fn run(config: Value, request: &str) -> (String, Vec<String>) {

@@ -3,7 +3,7 @@
 use super::config::Config;
 use super::credential::{Presented, find};
 use crate::model::Plugin;
-use crate::plugins::factory::config_of;
+use crate::plugins::runtime::config_of;
 use crate::plugins::{Access, BuildError, Consumer, Context, Directory, Flow, Handler, Refusal};
 use bytes::Bytes;
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::plugins::Identity;
-use crate::plugins::testing::{People, Request, plugin};
+use crate::plugins::runtime::testing::{People, Request, plugin};
 use serde_json::{Value, json};
 
 const ALICE: u128 = 1;

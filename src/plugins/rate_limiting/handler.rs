@@ -7,7 +7,7 @@ use super::config::{Config, LimitBy, Policy};
 use super::counters::{Counters, Identifier, Key, Usage};
 use super::window::{PERIODS, Period};
 use crate::model::Plugin;
-use crate::plugins::factory::config_of;
+use crate::plugins::runtime::config_of;
 use crate::plugins::{Access, BuildError, Context, Flow, Handler, Refusal, Timestamp};
 use std::io::Write;
 use std::sync::Arc;

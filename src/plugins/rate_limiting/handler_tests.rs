@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::plugins::Consumer;
-use crate::plugins::testing::{Request, plugin};
+use crate::plugins::runtime::testing::{Request, plugin};
 use serde_json::{Value, json};
 use uuid::Uuid;
 

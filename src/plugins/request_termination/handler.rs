@@ -4,7 +4,7 @@ use super::config::Config;
 use super::echo;
 use crate::http::Reply;
 use crate::model::Plugin;
-use crate::plugins::factory::config_of;
+use crate::plugins::runtime::config_of;
 use crate::plugins::{Access, BuildError, Context, Flow, Handler, HeaderName, NodeName};
 use bytes::Bytes;
 use serde_json::json;
@@ -134,7 +134,7 @@ fn default_message(status: u16) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plugins::testing::{Request, plugin};
+    use crate::plugins::runtime::testing::{Request, plugin};
     use serde_json::Value;
 
     const PLAIN: &str = "GET /d HTTP/1.1\r\nHost: a:1\r\n";

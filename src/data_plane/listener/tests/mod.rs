@@ -9,9 +9,9 @@ mod tls;
 mod upgrades;
 mod upstreams;
 
-use super::pipeline::*;
 use super::{DriverSettings, Server, ServerConfig, ServerHandle};
 use crate::data_plane::dns::Dns;
+use crate::data_plane::exchange::*;
 use crate::http::{HeaderEdits, RequestHead, ResponseHead, write};
 use crate::settings::{Listen, parse_listen};
 use bytes::Bytes;

@@ -3,7 +3,7 @@
 
 use super::super::testing::{TestClock, block_on, entity, reference, request_head, response_head};
 use super::super::{Exchange, Proxy, ProxySettings, Recorder};
-use crate::data_plane::listener::pipeline::{Outcome, Pipeline};
+use crate::data_plane::exchange::{Outcome, Pipeline};
 use crate::data_plane::router::{Options, RouterState};
 use crate::http::HeaderEdits;
 use crate::model::{Config, Kind, Revision};

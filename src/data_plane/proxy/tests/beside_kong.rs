@@ -2,7 +2,7 @@
 
 use super::super::ProxySettings;
 use super::super::testing::{Harness, body, entity, header, id, reference, request_head};
-use crate::data_plane::listener::pipeline::{Pipeline, Refusal, Reply};
+use crate::data_plane::exchange::{Pipeline, Refusal, Reply};
 use crate::model::{Kind, Row};
 use crate::plugins::{BUNDLED, EnabledPlugins, Factory, NodeName};
 use bytes::Bytes;

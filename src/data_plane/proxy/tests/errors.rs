@@ -1,7 +1,7 @@
 //! Answers of the gateway itself: status, producer, headers.
 
 use super::super::testing::{Harness, body, entity, header, reference, request_head};
-use crate::data_plane::listener::pipeline::{Pipeline, Refusal, Reply};
+use crate::data_plane::exchange::{Pipeline, Refusal, Reply};
 use crate::model::Kind;
 use serde_json::json;
 

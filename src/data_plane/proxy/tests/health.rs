@@ -1,7 +1,7 @@
 //! What addresses learn from requests, and what requests learn from addresses.
 
 use super::super::testing::{Harness, body, entity, reference};
-use crate::data_plane::listener::pipeline::AttemptError;
+use crate::data_plane::exchange::AttemptError;
 use crate::model::Kind;
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
 //! Requests of people who mean harm, and configurations that would break a message.
 
 use super::super::testing::{Harness, entity, reference};
-use crate::data_plane::listener::pipeline::TlsInfo;
+use crate::data_plane::exchange::TlsInfo;
 use crate::model::{Kind, Row};
 use serde_json::{Value, json};
 use uuid::Uuid;

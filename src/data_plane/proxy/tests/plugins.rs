@@ -2,7 +2,7 @@
 
 use super::super::ProxySettings;
 use super::super::testing::{Harness, body, entity, header, reference};
-use crate::data_plane::listener::pipeline::Pipeline;
+use crate::data_plane::exchange::Pipeline;
 use crate::data_plane::router::PluginFactory;
 use crate::model::{Kind, Plugin, Row};
 use crate::plugins::{Access, Context, Flow, Handler};

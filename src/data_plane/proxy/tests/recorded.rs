@@ -5,7 +5,7 @@
 
 use super::super::testing::{Harness, body, entity, id, request_head};
 use super::super::{PRODUCT, ProxySettings, RealIpSource, Trust};
-use crate::data_plane::listener::pipeline::{Attempt, AttemptError, Pipeline, TlsInfo};
+use crate::data_plane::exchange::{Attempt, AttemptError, Pipeline, TlsInfo};
 use crate::http::RequestHead;
 use crate::model::{Kind, Row};
 use bytes::Bytes;
@@ -229,7 +229,7 @@ fn replay(node: &mut Harness, recorded: &Recorded) -> Vec<String> {
     let mut differences = Vec::new();
     let mut seen = None;
     let (status, lines, content) = if matches!(parsed.method(), b"TRACE" | b"CONNECT") {
-        use crate::data_plane::listener::pipeline::Refusal::MethodNotAllowed;
+        use crate::data_plane::exchange::Refusal::MethodNotAllowed;
         let reply = node
             .proxy
             .refuse(&node.connection, Some(&parsed), MethodNotAllowed);

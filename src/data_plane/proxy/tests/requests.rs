@@ -2,8 +2,8 @@
 
 use super::super::testing::{Harness, body, entity, header, reference};
 use super::super::{ProxySettings, Trust};
-use crate::data_plane::listener::pipeline::Pipeline;
-use crate::data_plane::listener::pipeline::{TlsInfo, Upgrade};
+use crate::data_plane::exchange::Pipeline;
+use crate::data_plane::exchange::{TlsInfo, Upgrade};
 use crate::model::Kind;
 use serde_json::{Value, json};
 use std::sync::Arc;

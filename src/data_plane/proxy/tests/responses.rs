@@ -2,7 +2,7 @@
 
 use super::super::testing::{Harness, entity, id, reference};
 use super::super::{PRODUCT, ProxySettings, ResponseTokens};
-use crate::data_plane::listener::pipeline::{AttemptError, Outcome, Pipeline};
+use crate::data_plane::exchange::{AttemptError, Outcome, Pipeline};
 use crate::model::Kind;
 use crate::telemetry::record::{Method, Named, Source};
 use serde_json::json;

@@ -1,7 +1,7 @@
 //! Failed attempts: what is tried next, and what the client hears in the end.
 
 use super::super::testing::{Harness, body, entity, header, reference};
-use crate::data_plane::listener::pipeline::AttemptError;
+use crate::data_plane::exchange::AttemptError;
 use crate::model::Kind;
 use serde_json::{Value, json};
 

@@ -2,7 +2,7 @@
 
 use super::super::ProxySettings;
 use super::super::testing::{Harness, entity, reference};
-use crate::data_plane::listener::pipeline::UpstreamTls;
+use crate::data_plane::exchange::UpstreamTls;
 use crate::model::{Kind, Row};
 use serde_json::{Value, json};
 use std::sync::Arc;

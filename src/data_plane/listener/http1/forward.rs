@@ -3,13 +3,13 @@
 use super::buffer::BUFFER_SIZE;
 use super::download::{Download, Ending, write_headers};
 use super::downstream::Gone;
-use super::exchange::{Exchange, Next, Shape, read_more};
-use super::pipeline::{Attempt, AttemptError, Pipeline, Refusal, Upgrade};
 use super::request_body::{Fault, RequestBody, Sending};
+use super::request_driver::{Next, RequestDriver, RequestShape, read_more};
 use super::spool::{Keep, Spool};
 use super::tunnel;
 use super::upload::{Answer, Failure, Progress, Upload, Upstream};
-use super::worker::Scratch;
+use super::worker::RequestScratch;
+use crate::data_plane::exchange::{Attempt, AttemptError, Pipeline, Refusal, Upgrade};
 use crate::http::parse::ResponseFacts;
 use crate::http::{HeaderEdits, Version, write};
 use std::sync::Arc;
@@ -19,9 +19,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// the head and their payload is at most this large, in bytes (nginx's preread buffer).
 const MAX_PREREAD: usize = 8 * 1024;
 
-impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, P, S> {
+impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> RequestDriver<'_, P, S> {
     /// Makes attempts until one brings a response or the pipeline gives up.
-    pub async fn forward(&mut self, shape: &Shape, body: &mut RequestBody) -> Result<Next, Fault> {
+    pub async fn forward(
+        &mut self,
+        shape: &RequestShape,
+        body: &mut RequestBody,
+    ) -> Result<Next, Fault> {
         let worker = self.worker;
         let mut failed = None;
         let buffering = worker.pipeline.buffering(&self.scratch.exchange);
@@ -95,7 +99,7 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, P, S> {
     /// has answered anything, a new one is made, which counts as the same attempt.
     async fn attempt(
         &mut self,
-        shape: &Shape,
+        shape: &RequestShape,
         body: &mut RequestBody,
         attempt: &Attempt,
     ) -> Result<Next, Failure> {
@@ -144,13 +148,13 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, P, S> {
     /// Sends the request and waits for the final response head; interim ones are passed on.
     async fn ask(
         &mut self,
-        shape: &Shape,
+        shape: &RequestShape,
         body: &mut RequestBody,
         attempt: &Attempt,
         upstream: &mut Upstream,
         progress: &mut Progress,
     ) -> Result<ResponseFacts, Failure> {
-        let Scratch {
+        let RequestScratch {
             out,
             response,
             response_parser,
@@ -190,7 +194,7 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, P, S> {
     /// The response is on its way: no attempt follows, whatever happens now.
     async fn relay(
         &mut self,
-        shape: &Shape,
+        shape: &RequestShape,
         body: &mut RequestBody,
         attempt: &Attempt,
         upstream: Upstream,
@@ -248,13 +252,13 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, P, S> {
     /// The upgrade is accepted: tells the client, then moves bytes until the end.
     async fn tunnel(
         &mut self,
-        shape: &Shape,
+        shape: &RequestShape,
         body: &mut RequestBody,
         attempt: &Attempt,
         upstream: Upstream,
     ) -> Result<Next, Fault> {
         let worker = self.worker;
-        let Scratch {
+        let RequestScratch {
             exchange,
             response,
             edits,

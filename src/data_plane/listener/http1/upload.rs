@@ -5,9 +5,9 @@
 
 use super::buffer::{self, Buffer};
 use super::downstream::{Downstream, poll_write_parts};
-use super::pipeline::{Attempt, AttemptError, Pipeline, Refusal};
 use super::request_body::{Fault, RequestBody, Sending};
 use super::worker::Worker;
+use crate::data_plane::exchange::{Attempt, AttemptError, Pipeline, Refusal};
 use crate::data_plane::upstream::UpstreamConnection;
 use crate::http::parse::{ResponseFacts, ResponseParser};
 use crate::http::{ResponseHead, write};

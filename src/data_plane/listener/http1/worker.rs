@@ -2,9 +2,10 @@
 
 use super::buffer::Buffers;
 use super::date::DateCache;
-use super::pipeline::Pipeline;
 use super::spool::{BodyFiles, SpoolLimits};
-use crate::data_plane::upstream::{Client, Deadlines};
+use crate::data_plane::exchange::Deadlines;
+use crate::data_plane::exchange::Pipeline;
+use crate::data_plane::upstream::Client;
 use crate::http::parse::{Limits, RequestParser, ResponseParser};
 use crate::http::{HeaderEdits, RequestHead, ResponseHead};
 use crate::telemetry::counters::ConnectionCounters;
@@ -77,7 +78,7 @@ pub enum Phase {
 }
 
 /// The parts of a request's handling that are reused by the worker's next request.
-pub struct Scratch<P: Pipeline> {
+pub struct RequestScratch<P: Pipeline> {
     pub exchange: P::Exchange,
     pub request: RequestHead,
     pub request_parser: RequestParser,
@@ -103,7 +104,7 @@ pub struct Worker<P: Pipeline> {
     pub files: Arc<BodyFiles>,
     pub dates: DateCache,
     phase: Cell<Phase>,
-    spare: RefCell<Vec<Box<Scratch<P>>>>,
+    spare: RefCell<Vec<Box<RequestScratch<P>>>>,
 }
 
 impl<P: Pipeline> Worker<P> {
@@ -138,10 +139,10 @@ impl<P: Pipeline> Worker<P> {
         self.deadlines.wake_all();
     }
 
-    pub fn scratch(&self) -> Box<Scratch<P>> {
+    pub fn scratch(&self) -> Box<RequestScratch<P>> {
         let spare = self.spare.borrow_mut().pop();
         let mut scratch = spare.unwrap_or_else(|| {
-            Box::new(Scratch {
+            Box::new(RequestScratch {
                 exchange: P::Exchange::default(),
                 request: RequestHead::default(),
                 request_parser: RequestParser::new(self.settings.head),
@@ -155,7 +156,7 @@ impl<P: Pipeline> Worker<P> {
         scratch
     }
 
-    pub fn recycle(&self, scratch: Box<Scratch<P>>) {
+    pub fn recycle(&self, scratch: Box<RequestScratch<P>>) {
         let mut spare = self.spare.borrow_mut();
         if spare.len() < MAX_SPARE && scratch.out.capacity() <= MAX_KEPT_OUT {
             spare.push(scratch);

@@ -2,10 +2,12 @@
 
 use super::buffer::BUFFER_SIZE;
 use super::downstream::{Downstream, Gone};
-use super::pipeline::{Connection, Outcome, Pipeline, Refusal, Reply, Upgrade, Verdict};
 use super::reply::{self, ReplyContext};
 use super::request_body::{Fault, RequestBody};
-use super::worker::{Phase, Scratch, Worker};
+use super::worker::{Phase, RequestScratch, Worker};
+use crate::data_plane::exchange::{
+    Connection, Outcome, Pipeline, Refusal, Reply, Upgrade, Verdict,
+};
 use crate::http::parse::RequestFacts;
 use crate::http::{Framing, Version};
 use bytes::Bytes;
@@ -31,7 +33,7 @@ pub enum Next {
 }
 
 /// What the driver keeps of a request once the pipeline has its head.
-pub struct Shape {
+pub struct RequestShape {
     pub version: Version,
     pub to_head: bool,
     /// POST, LOCK and PATCH are not sent twice on the driver's own account.
@@ -40,11 +42,11 @@ pub struct Shape {
     pub upgrade: Upgrade,
 }
 
-pub struct Exchange<'a, P: Pipeline, S> {
+pub struct RequestDriver<'a, P: Pipeline, S> {
     pub worker: &'a Worker<P>,
     pub connection: &'a Connection,
     pub client: &'a mut Downstream<S>,
-    pub scratch: &'a mut Scratch<P>,
+    pub scratch: &'a mut RequestScratch<P>,
     /// The pipeline has begun with the request and waits for `finish`.
     begun: bool,
     /// Bytes of interim responses: what the client was sent before its response began.
@@ -53,7 +55,7 @@ pub struct Exchange<'a, P: Pipeline, S> {
 
 /// However a request ends, its pipeline is told: also when its future is dropped, because the
 /// worker stops, or unwinds.
-impl<P: Pipeline, S> Drop for Exchange<'_, P, S> {
+impl<P: Pipeline, S> Drop for RequestDriver<'_, P, S> {
     fn drop(&mut self) {
         if self.begun {
             self.finish(Outcome {
@@ -64,7 +66,7 @@ impl<P: Pipeline, S> Drop for Exchange<'_, P, S> {
     }
 }
 
-impl<P: Pipeline, S> Exchange<'_, P, S> {
+impl<P: Pipeline, S> RequestDriver<'_, P, S> {
     /// The end of a request that has begun.
     fn finish(&mut self, mut outcome: Outcome) {
         self.begun = false;
@@ -79,14 +81,14 @@ impl<P: Pipeline, S> Exchange<'_, P, S> {
     }
 }
 
-impl<'a, P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'a, P, S> {
+impl<'a, P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> RequestDriver<'a, P, S> {
     pub fn new(
         worker: &'a Worker<P>,
         connection: &'a Connection,
         client: &'a mut Downstream<S>,
-        scratch: &'a mut Scratch<P>,
-    ) -> Exchange<'a, P, S> {
-        Exchange {
+        scratch: &'a mut RequestScratch<P>,
+    ) -> RequestDriver<'a, P, S> {
+        RequestDriver {
             worker,
             connection,
             client,
@@ -100,7 +102,7 @@ impl<'a, P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'a, P, S> {
     /// of whether another request may follow.
     pub async fn run(mut self, facts: RequestFacts, may_keep: bool) -> Next {
         let request = &self.scratch.request;
-        let mut shape = Shape {
+        let mut shape = RequestShape {
             version: request.version,
             to_head: request.method() == b"HEAD",
             idempotent: !matches!(request.method(), b"POST" | b"LOCK" | b"PATCH"),
@@ -150,12 +152,12 @@ impl<'a, P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'a, P, S> {
     /// From the beginning to the end of the response.
     async fn decide(
         &mut self,
-        shape: &mut Shape,
+        shape: &mut RequestShape,
         body: &mut RequestBody,
         framing: Framing,
     ) -> Result<Next, Fault> {
         let pipeline = &self.worker.pipeline;
-        let Scratch {
+        let RequestScratch {
             exchange, request, ..
         } = &mut *self.scratch;
         pipeline.begin(exchange, self.connection, request);
@@ -282,7 +284,7 @@ impl<'a, P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'a, P, S> {
     /// Sends a reply of the pipeline.
     pub async fn answer(
         &mut self,
-        shape: &Shape,
+        shape: &RequestShape,
         body: &mut RequestBody,
         mut reply: Reply,
     ) -> Result<Next, Fault> {
@@ -319,7 +321,7 @@ impl<'a, P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Exchange<'a, P, S> {
     }
 
     /// Whether the connection may serve another request.
-    pub fn keeps(&self, shape: &Shape) -> bool {
+    pub fn keeps(&self, shape: &RequestShape) -> bool {
         // What follows an upgrade that did not happen may be no HTTP: it is not looked at.
         let undecided = shape.upgrade != Upgrade::None && !self.client.unread().is_empty();
         shape.keep_alive && !undecided && self.worker.phase() == Phase::Running

@@ -1,8 +1,8 @@
 //! Responses that the gateway makes itself.
 
 use super::downstream::{Downstream, Gone};
-use super::pipeline::{Pipeline, Refusal, Reply};
 use super::worker::Worker;
+use crate::data_plane::exchange::{Pipeline, Refusal, Reply};
 use crate::http::parse::RequestError;
 use crate::http::{reason_phrase, write};
 use tokio::io::{AsyncRead, AsyncWrite};

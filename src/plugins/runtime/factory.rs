@@ -1,8 +1,9 @@
 //! Which plugins exist, and how a configured one is built.
 
-use super::rate_limiting::counters::Counters;
-use super::{BUNDLED, Handler};
+use super::Handler;
 use crate::model::Plugin;
+use crate::plugins::BUNDLED;
+use crate::plugins::rate_limiting::counters::Counters;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -40,7 +41,7 @@ pub struct Implemented {
     /// Whether a request must not pass without it. Only plugins that observe (metrics, logs,
     /// tracing, correlation ids) guard nothing.
     pub guards: bool,
-    pub(super) build: Build,
+    pub(in crate::plugins) build: Build,
 }
 
 impl std::fmt::Debug for Implemented {
@@ -138,7 +139,7 @@ impl Factory {
         Factory { node, ..self }
     }
 
-    pub(super) fn node(&self) -> &NodeName {
+    pub(in crate::plugins) fn node(&self) -> &NodeName {
         &self.node
     }
 
@@ -148,7 +149,7 @@ impl Factory {
         self.build.iter().filter(enabled)
     }
 
-    pub(super) fn counters(&self) -> Arc<Counters> {
+    pub(in crate::plugins) fn counters(&self) -> Arc<Counters> {
         Arc::clone(&self.counters)
     }
 
@@ -181,7 +182,7 @@ impl Factory {
 
 /// The typed configuration of a plugin; absent fields take the defaults of its type, which
 /// must have one for every field.
-pub(super) fn config_of<T: DeserializeOwned>(plugin: &Plugin) -> Result<T, BuildError> {
+pub fn config_of<T: DeserializeOwned>(plugin: &Plugin) -> Result<T, BuildError> {
     let decode = |config: &Map<String, Value>| T::deserialize(Value::Object(config.clone()));
     decode(&plugin.config).map_err(|whole| {
         // Each field alone, so that every bad one is named.

@@ -5,11 +5,11 @@
 use super::buffer::{self, Buffer};
 use super::download::{Ending, Framed, Read, decode, frame};
 use super::downstream::{Downstream, poll_write_parts};
-use super::pipeline::{Attempt, Pipeline};
 use super::spool::{Keep, Spool};
 use super::upload::Upstream;
 use super::worker::Worker;
-use crate::data_plane::upstream::Deadline;
+use crate::data_plane::exchange::Deadline;
+use crate::data_plane::exchange::{Attempt, Pipeline};
 use crate::http::BodyDecoder;
 use std::future::poll_fn;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! The client's side of a connection: its socket, what was read of it, and its deadline.
 
 use super::buffer::{self, Buffer, Buffers};
-use crate::data_plane::upstream::{Deadline, Elapsed};
+use crate::data_plane::exchange::{Deadline, Elapsed};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};

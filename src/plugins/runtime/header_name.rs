@@ -70,7 +70,7 @@ impl From<&str> for HeaderName {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plugins::testing::Request;
+    use crate::plugins::runtime::testing::Request;
 
     #[test]
     fn beside_06_underscores_also_find_hyphens() {

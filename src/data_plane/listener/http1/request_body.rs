@@ -7,8 +7,8 @@
 
 use super::buffer::Buffers;
 use super::downstream::Downstream;
-use super::pipeline::Refusal;
 use super::spool::{Spool, SpoolError};
+use crate::data_plane::exchange::Refusal;
 use crate::http::{BodyDecoder, Framing};
 use bytes::Bytes;
 use std::task::{Context, Poll, ready};

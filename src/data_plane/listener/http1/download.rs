@@ -2,11 +2,11 @@
 
 use super::buffer::{self, Buffer};
 use super::downstream::Downstream;
-use super::pipeline::{Attempt, Pipeline, Reply};
 use super::read_ahead::{ReadAhead, Rest};
 use super::reply;
 use super::upload::Upstream;
-use super::worker::{Scratch, Worker};
+use super::worker::{RequestScratch, Worker};
+use crate::data_plane::exchange::{Attempt, Pipeline, Reply};
 use crate::http::parse::ResponseFacts;
 use crate::http::{BodyDecoder, Framing, HeaderEdits, ResponseHead, Version, reason_phrase, write};
 use std::future::poll_fn;
@@ -66,7 +66,7 @@ impl From<io::Result<usize>> for Read {
 pub struct Download<'a, P: Pipeline, S> {
     pub worker: &'a Worker<P>,
     pub client: &'a mut Downstream<S>,
-    pub scratch: &'a mut Scratch<P>,
+    pub scratch: &'a mut RequestScratch<P>,
     pub attempt: &'a Attempt,
     pub facts: ResponseFacts,
     /// The client's version: who speaks 1.0 cannot read chunks.
@@ -99,7 +99,7 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Download<'_, P, S> {
     }
 
     fn write_head(&mut self, framed: Framed, keep_alive: bool) -> Result<(), Reply> {
-        let Scratch {
+        let RequestScratch {
             exchange,
             response,
             edits,

@@ -1,9 +1,9 @@
 //! One client connection: requests one after the other.
 
 use super::downstream::Downstream;
-use super::exchange::{Exchange, Next};
-use super::pipeline::{Connection, Pipeline, Refusal};
-use super::worker::{Phase, Scratch, Worker};
+use super::request_driver::{Next, RequestDriver};
+use super::worker::{Phase, RequestScratch, Worker};
+use crate::data_plane::exchange::{Connection, Pipeline, Refusal};
 use crate::http::parse::RequestFacts;
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -52,7 +52,7 @@ async fn serve_request<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin>(
     worker: &Worker<P>,
     connection: &Connection,
     client: &mut Downstream<S>,
-    scratch: &mut Scratch<P>,
+    scratch: &mut RequestScratch<P>,
     requests: u32,
 ) -> Next {
     (client.received, client.sent) = (0, 0);
@@ -61,7 +61,7 @@ async fn serve_request<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin>(
         return Next::Abort;
     }
     let _serving = worker.counters.serving_request();
-    let exchange = Exchange::new(worker, connection, client, scratch);
+    let exchange = RequestDriver::new(worker, connection, client, scratch);
     let may_keep = requests < worker.settings.keep_alive_requests;
     match head {
         Ok(facts) => exchange.run(facts, may_keep).await,
@@ -93,7 +93,7 @@ async fn wait_for_request<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin>(
 async fn read_head<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin>(
     worker: &Worker<P>,
     client: &mut Downstream<S>,
-    scratch: &mut Scratch<P>,
+    scratch: &mut RequestScratch<P>,
 ) -> Result<RequestFacts, NoRequest> {
     let mut reading = None;
     loop {
