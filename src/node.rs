@@ -3,7 +3,7 @@
 
 use crate::actor::Registry;
 use crate::link::LocalFuture;
-use crate::plugins::Implemented;
+use crate::plugins::Descriptor;
 use crate::schema::PLUGINS;
 use crate::serve::{self, Running, ServeError, Site};
 use crate::settings::identity::{IdentityError, hostname, node_id, node_secret};
@@ -70,7 +70,7 @@ pub struct Node {
     pub counters: Arc<ConnectionCounters>,
     pub actors: Registry,
     /// The plugins that are part of this build.
-    pub build: &'static [Implemented],
+    pub build: &'static [Descriptor],
 }
 
 impl Node {
@@ -79,7 +79,7 @@ impl Node {
     pub fn new(
         settings: Arc<Settings>,
         log: LogControl,
-        build: &'static [Implemented],
+        build: &'static [Descriptor],
     ) -> Result<Node, NodeError> {
         let shown = settings.metrics;
         Ok(Node {

@@ -4,7 +4,7 @@ use super::CliError;
 use super::args::SettingsArgs;
 #[cfg(feature = "data-plane")]
 use crate::cli::start::StartError;
-use crate::plugins::Implemented;
+use crate::plugins::Descriptor;
 use crate::settings::{Settings, SettingsError};
 use std::path::PathBuf;
 
@@ -23,22 +23,19 @@ pub struct Args {
 
 /// What of `declarative_config` this build would not put into effect.
 #[cfg(feature = "data-plane")]
-fn quarantined(
-    settings: &Settings,
-    build: &'static [Implemented],
-) -> Result<Vec<String>, CliError> {
+fn quarantined(settings: &Settings, build: &'static [Descriptor]) -> Result<Vec<String>, CliError> {
     crate::data_plane::preview_declared(settings, build)
         .map_err(|error| StartError::from(error).into())
 }
 
 /// What data planes make of it, only a build with one knows.
 #[cfg(not(feature = "data-plane"))]
-fn quarantined(_: &Settings, _: &'static [Implemented]) -> Result<Vec<String>, CliError> {
+fn quarantined(_: &Settings, _: &'static [Descriptor]) -> Result<Vec<String>, CliError> {
     Ok(Vec::new())
 }
 
 /// Checks the file together with the environment, certificates included.
-pub fn command(args: &Args, build: &'static [Implemented]) -> Result<(), CliError> {
+pub fn command(args: &Args, build: &'static [Descriptor]) -> Result<(), CliError> {
     let mut from = args.settings.clone();
     from.conf = args.file.clone().or(from.conf);
     let loaded = from.load();

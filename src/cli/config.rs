@@ -4,7 +4,7 @@ use super::CliError;
 use super::args::SettingsArgs;
 use crate::declared::{self, Rules};
 use crate::model::declarative::{self, Declared};
-use crate::plugins::Implemented;
+use crate::plugins::Descriptor;
 use crate::settings::Settings;
 use clap::Subcommand;
 use std::fs::OpenOptions;
@@ -56,7 +56,7 @@ pub enum Action {
 }
 
 /// Runs the subcommand.
-pub fn command(args: &Args, build: &'static [Implemented]) -> Result<(), CliError> {
+pub fn command(args: &Args, build: &'static [Descriptor]) -> Result<(), CliError> {
     match &args.action {
         Action::Parse {
             file,
@@ -115,7 +115,7 @@ fn of_new_file(path: &Path, source: io::Error) -> CliError {
 
 /// Says what of a file this build would not put into effect, and what answers 503 because of it.
 #[cfg(feature = "data-plane")]
-fn warn_of_quarantine(declared: &Declared, settings: &Settings, build: &'static [Implemented]) {
+fn warn_of_quarantine(declared: &Declared, settings: &Settings, build: &'static [Descriptor]) {
     for line in crate::data_plane::preview(settings, build, declared.rows()) {
         eprintln!("langur: warning: {line}");
     }
@@ -123,7 +123,7 @@ fn warn_of_quarantine(declared: &Declared, settings: &Settings, build: &'static 
 
 /// What data planes make of it, only a build with one knows.
 #[cfg(not(feature = "data-plane"))]
-fn warn_of_quarantine(_: &Declared, _: &Settings, _: &'static [Implemented]) {}
+fn warn_of_quarantine(_: &Declared, _: &Settings, _: &'static [Descriptor]) {}
 
 /// What a file declares.
 fn parse(file: &Path, rules: &Rules) -> Result<Declared, CliError> {
@@ -158,7 +158,7 @@ mod database {
     pub fn import(
         file: &Path,
         from: &SettingsArgs,
-        build: &'static [Implemented],
+        build: &'static [Descriptor],
     ) -> Result<(), CliError> {
         let settings = settings_of(from)?;
         let declared = parse(file, &Rules::of(&settings))?;
@@ -291,11 +291,7 @@ mod database {
     use super::*;
     use crate::cli::start::StartError;
 
-    pub fn import(
-        _: &Path,
-        from: &SettingsArgs,
-        _: &'static [Implemented],
-    ) -> Result<(), CliError> {
+    pub fn import(_: &Path, from: &SettingsArgs, _: &'static [Descriptor]) -> Result<(), CliError> {
         no_database(from)
     }
 

@@ -3,7 +3,7 @@
 use super::args::SettingsArgs;
 use super::nginx::NginxArgs;
 use super::{CliError, pid_file, start};
-use crate::plugins::Implemented;
+use crate::plugins::Descriptor;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -80,7 +80,7 @@ pub fn reload(args: &ReloadArgs) -> Result<(), CliError> {
 }
 
 /// Stops the node, if one runs, and starts it.
-pub fn restart(args: &start::Args, build: &'static [Implemented]) -> Result<(), CliError> {
+pub fn restart(args: &start::Args, build: &'static [Descriptor]) -> Result<(), CliError> {
     // Settings that are wrong must not end a node that runs.
     let (settings, _) = args.settings.load()?;
     let prefix = settings.node.prefix;

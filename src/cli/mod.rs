@@ -29,7 +29,7 @@ pub use caller::Caller;
 pub use error::CliError;
 pub use exit::Exit;
 
-use crate::plugins::Implemented;
+use crate::plugins::Descriptor;
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -123,12 +123,12 @@ impl Command {
 }
 
 /// Runs the command line of this process, with these plugins.
-pub fn main(build: &'static [Implemented]) -> ExitCode {
+pub fn main(build: &'static [Descriptor]) -> ExitCode {
     run_as_called(std::env::args_os().collect(), build).into()
 }
 
 /// As `kong` every failure exits with 1, as there, and a chain of commands needs no shell.
-fn run_as_called(arguments: Vec<OsString>, build: &'static [Implemented]) -> Exit {
+fn run_as_called(arguments: Vec<OsString>, build: &'static [Descriptor]) -> Exit {
     if Caller::of(arguments.first()) == Caller::Langur {
         return run(arguments, build);
     }
@@ -147,7 +147,7 @@ fn run_as_called(arguments: Vec<OsString>, build: &'static [Implemented]) -> Exi
 }
 
 /// Runs one command line and says what to exit with.
-fn run(arguments: impl IntoIterator<Item = OsString>, build: &'static [Implemented]) -> Exit {
+fn run(arguments: impl IntoIterator<Item = OsString>, build: &'static [Descriptor]) -> Exit {
     let arguments: Vec<_> = arguments.into_iter().collect();
     let caller = Caller::of(arguments.first());
     let mut cli = match Cli::try_parse_from(arguments) {

@@ -5,7 +5,7 @@
 
 use super::start::{Planes, Signals, StartError, Stop};
 use super::{CliError, echo, hybrid, logging, start};
-use crate::plugins::Implemented;
+use crate::plugins::Descriptor;
 use crate::settings::{LogControl, Settings, Sources};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -61,7 +61,7 @@ pub struct Plan {
 }
 
 /// Makes what is missing under the directory, then runs.
-pub fn command(args: &Args, build: &'static [Implemented]) -> Result<(), CliError> {
+pub fn command(args: &Args, build: &'static [Descriptor]) -> Result<(), CliError> {
     let plan = plan(args)?;
     let log = logging::init(&plan.control_plane.node)?;
     start::block_on(run(plan, log, build))?;
@@ -75,7 +75,7 @@ pub fn command(args: &Args, build: &'static [Implemented]) -> Result<(), CliErro
 pub async fn run(
     plan: Plan,
     log: LogControl,
-    build: &'static [Implemented],
+    build: &'static [Descriptor],
 ) -> Result<(), StartError> {
     let mut signals = Signals::catch()?;
     let echo = echo::serve("--echo-port", plan.echo)?;

@@ -10,7 +10,7 @@ use super::nginx::{NginxArgs, no_effect};
 use super::pid_file::{PidError, PidFile};
 use super::{Caller, CliError, Exit, background, logging, reload};
 use crate::node::{Node, NodeError};
-use crate::plugins::Implemented;
+use crate::plugins::Descriptor;
 use crate::settings::{LogControl, Settings};
 use std::future::Future;
 use std::mem::ManuallyDrop;
@@ -92,7 +92,7 @@ impl Args {
 }
 
 /// Runs a node: `langur start` in the foreground, `kong start` as `nginx_daemon` says.
-pub fn command(args: &Args, build: &'static [Implemented]) -> Result<(), CliError> {
+pub fn command(args: &Args, build: &'static [Descriptor]) -> Result<(), CliError> {
     args.warn();
     let loaded = args.settings.load()?;
     let node = &loaded.0.node;
@@ -114,7 +114,7 @@ pub fn command(args: &Args, build: &'static [Implemented]) -> Result<(), CliErro
 }
 
 /// Runs a node in the foreground, whatever the settings say.
-pub fn foreground(args: &Args, build: &'static [Implemented]) -> Result<(), CliError> {
+pub fn foreground(args: &Args, build: &'static [Descriptor]) -> Result<(), CliError> {
     args.warn();
     serve(args, args.settings.load()?, build)
 }
@@ -130,7 +130,7 @@ fn check_credentials(settings: &Settings) -> Result<(), CliError> {
 fn serve(
     args: &Args,
     (settings, warnings): (Settings, Vec<String>),
-    build: &'static [Implemented],
+    build: &'static [Descriptor],
 ) -> Result<(), CliError> {
     check_credentials(&settings)?;
     let log = logging::init(&settings.node)?;
@@ -175,7 +175,7 @@ pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
 pub async fn run(
     settings: Arc<Settings>,
     log: LogControl,
-    build: &'static [Implemented],
+    build: &'static [Descriptor],
     reload: Box<dyn Fn()>,
     started: impl FnOnce(),
 ) -> Result<(), StartError> {
@@ -266,7 +266,7 @@ impl Planes {
     pub async fn start(
         settings: Arc<Settings>,
         log: LogControl,
-        build: &'static [Implemented],
+        build: &'static [Descriptor],
     ) -> Result<Planes, StartError> {
         let warning = settings
             .check_cluster_validity(epoch_seconds())

@@ -5,7 +5,7 @@ use super::declarative;
 use super::router::{Instead, MatchOrder, Options, Quarantined, RouterState};
 use crate::model::{Config, Kind, Revision, Row};
 use crate::node::NodeError;
-use crate::plugins::{EnabledPlugins, Factory, Implemented};
+use crate::plugins::{Descriptor, EnabledPlugins, Factory};
 use crate::settings::{RouteMatchCalculation, Settings};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub(super) fn options(settings: &Settings) -> Options {
 #[must_use]
 pub fn preview(
     settings: &Settings,
-    build: &'static [Implemented],
+    build: &'static [Descriptor],
     rows: impl IntoIterator<Item = (Kind, Uuid, Row)>,
 ) -> Vec<String> {
     of_config(
@@ -46,13 +46,13 @@ pub fn preview(
 /// It cannot be read or is not valid.
 pub fn preview_declared(
     settings: &Settings,
-    build: &'static [Implemented],
+    build: &'static [Descriptor],
 ) -> Result<Vec<String>, NodeError> {
     let declared = declarative::read(settings)?;
     Ok(declared.map_or_else(Vec::new, |cached| of_config(settings, build, cached.config)))
 }
 
-fn of_config(settings: &Settings, build: &'static [Implemented], config: Config) -> Vec<String> {
+fn of_config(settings: &Settings, build: &'static [Descriptor], config: Config) -> Vec<String> {
     let plugins = &settings.node.plugins;
     let enabled = match plugins.bundled {
         true => EnabledPlugins::Bundled,

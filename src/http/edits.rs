@@ -76,6 +76,13 @@ impl HeaderEdits {
             .any(|(edited, _)| edited.eq_ignore_ascii_case(name))
     }
 
+    /// The first value that an edit gives this header.
+    pub fn edited(&self, name: &str) -> Option<&[u8]> {
+        let mut lines = self.new_lines();
+        let found = lines.find(|(edited, _)| edited.eq_ignore_ascii_case(name.as_bytes()));
+        found.map(|(_, value)| value)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.edits.is_empty()
     }

@@ -15,7 +15,7 @@ pub use runtime::*;
 
 /// Every plugin that comes with Langur, by descending priority (priorities as Kong's). A build of
 /// one's own may have fewer: see `examples/fewer_plugins.rs`.
-pub const BUNDLED: &[Implemented] = &[
+pub const BUNDLED: &[Descriptor] = &[
     correlation_id::PLUGIN,
     key_auth::PLUGIN,
     rate_limiting::PLUGIN,

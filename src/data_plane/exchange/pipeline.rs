@@ -11,6 +11,7 @@
 pub use crate::http::Reply;
 
 use crate::http::{HeaderEdits, RequestHead, ResponseHead};
+use crate::plugins::BodyUse;
 use bytes::Bytes;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -103,6 +104,38 @@ pub enum AttemptError {
     },
     /// The response head was malformed or too large.
     BadResponse,
+}
+
+impl AttemptError {
+    /// The same in a few words, for logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AttemptError::Resolve => "no address",
+            AttemptError::Connect => "connection failed",
+            AttemptError::ConnectTimeout => "connection timed out",
+            AttemptError::Reset { .. } => "connection closed",
+            AttemptError::Timeout { .. } => "timed out",
+            AttemptError::BadResponse => "invalid response",
+        }
+    }
+}
+
+/// How an attempt reached its address, or did not.
+#[derive(Debug, Default)]
+pub struct Contact {
+    /// `None` where the name has no address.
+    pub address: Option<SocketAddr>,
+    /// Why there is no connection, as the system says it.
+    pub error: Option<std::io::Error>,
+}
+
+/// What becomes of a piece of a response's body.
+#[derive(Debug)]
+pub enum Piece {
+    /// This is sent in its place; it may be empty.
+    Send(Bytes),
+    /// The response ends here, incomplete.
+    Abort,
 }
 
 /// Why the driver refuses a request.
@@ -199,6 +232,11 @@ pub trait Pipeline: 'static {
         failed: Option<AttemptError>,
     ) -> Result<Attempt, Reply>;
 
+    /// The address of the current attempt is known, and whether there is a connection to it.
+    fn contact(&self, exchange: &mut Self::Exchange, contact: Contact) {
+        let _ = (exchange, contact);
+    }
+
     /// The attempt failed and the request cannot be sent again, because part of its body is
     /// gone: the error reply. Called instead of `attempt`.
     fn give_up(&self, exchange: &mut Self::Exchange, failed: AttemptError) -> Reply {
@@ -226,7 +264,8 @@ pub trait Pipeline: 'static {
     /// The driver writes status and headers through `edits`, and frames the body itself:
     /// it leaves out `Connection`, `Keep-Alive`, `Content-Length` and `Transfer-Encoding` of
     /// head and edits and writes its own. A `Date` is the upstream's or, as Kong has it, none:
-    /// the driver adds one to the gateway's own answers only.
+    /// the driver adds one to the gateway's own answers only. The answer says what is done with the
+    /// body: where it is watched or transformed, each piece of it goes through `piece`.
     ///
     /// # Errors
     /// The response must not reach the client as it is; `respond` follows for the reply.
@@ -235,7 +274,41 @@ pub trait Pipeline: 'static {
         exchange: &mut Self::Exchange,
         head: &mut ResponseHead,
         edits: &mut HeaderEdits,
-    ) -> Result<(), Reply>;
+    ) -> Result<BodyUse, Reply>;
+
+    /// Asked when the head of the upstream's response has come: up to how many bytes of its body are
+    /// to be read before anything else happens. `None`: the body is passed on as it comes.
+    fn whole_response(&self, exchange: &Self::Exchange) -> Option<usize> {
+        let _ = exchange;
+        None
+    }
+
+    /// The whole response has come, as `whole_response` wanted it; `response` follows.
+    ///
+    /// # Errors
+    /// As for `response`.
+    async fn response_phase(
+        &self,
+        exchange: &mut Self::Exchange,
+        head: &mut ResponseHead,
+        body: &mut Vec<u8>,
+    ) -> Result<(), Reply> {
+        let _ = (exchange, head, body);
+        Ok(())
+    }
+
+    /// The answer in place of a response that is larger than `whole_response` takes.
+    fn too_large(&self, exchange: &mut Self::Exchange, limit: usize) -> Reply {
+        let _ = (exchange, limit);
+        Reply::new(502)
+    }
+
+    /// A piece of the response's body, where `response` has said that somebody looks at it. The last
+    /// one, which may be empty, says so; a body that is cut short has no last one.
+    fn piece(&self, exchange: &mut Self::Exchange, data: Bytes, last: bool) -> Piece {
+        let _ = (exchange, last);
+        Piece::Send(data)
+    }
 
     /// The gateway answers itself (a verdict, a failed attempt); called once for every reply of
     /// `access`, `attempt`, `give_up` and `refuse_body` before it is written: plugins' header

@@ -6,12 +6,13 @@ use super::facts::raw_host;
 use super::retry::{Attempted, Next, next, status_of};
 use super::settings::ProxySettings;
 use super::upstream_tls::TlsProfiles;
-use crate::data_plane::balancer::Peer;
+use crate::data_plane::balancer::{Peer, TargetAddress};
 use crate::data_plane::exchange::{Address, Attempt, AttemptError, UpstreamTls};
 use crate::data_plane::router::{
     CompiledService, CompiledUpstream, Destination, Matched, Protocol, Snapshot,
 };
 use crate::http::{Reply, host_without_port};
+use crate::plugins::{Scheme, UpstreamRequest};
 use std::io::Write;
 use std::sync::Arc;
 
@@ -51,9 +52,16 @@ fn attempt_with(
         return Err(own_error(exchange, 500, UNEXPECTED));
     };
     let snapshot = &*current.snapshot;
-    let upstream = match snapshot.destination(service) {
+    // Where a plugin sends the request, if it does.
+    let elsewhere = elsewhere(&exchange.upstream, &service.address);
+    let own = elsewhere.as_ref().unwrap_or(&service.address);
+    let upstream = match snapshot.destination_of(own) {
         Destination::Balanced(upstream) => Some(upstream),
         Destination::Host(_) => None,
+    };
+    let is_tls = match exchange.upstream.scheme {
+        Some(scheme) => scheme == Scheme::Https,
+        None => service.is_tls(),
     };
     // A target without an address was never tried: it costs none of the retries.
     let passed_over = upstream.is_some() && failed == Some(AttemptError::Resolve);
@@ -71,13 +79,10 @@ fn attempt_with(
     };
     let (host, port, named) = match &peer {
         Some(peer) => (&peer.host, peer.port, &peer.target.address.host),
-        None => {
-            let own = &service.address;
-            (&own.host, own.port, &own.host)
-        }
+        None => (&own.host, own.port, &own.host),
     };
-    write_host(exchange, matched, service, upstream, (named, port));
-    let tls = match service.is_tls() {
+    write_host(exchange, matched, is_tls, upstream, (named, port));
+    let tls = match is_tls {
         true => Some(tls_for(exchange, service, snapshot, settings, profiles)?),
         false => None,
     };
@@ -96,6 +101,16 @@ fn attempt_with(
         write_timeout: service.write_timeout,
         read_timeout: service.read_timeout,
     })
+}
+
+/// Where a plugin sends the request in place of the service's own address.
+fn elsewhere(changed: &UpstreamRequest, own: &TargetAddress) -> Option<TargetAddress> {
+    if changed.host.is_none() && changed.port.is_none() {
+        return None;
+    }
+    let host = changed.host.as_deref().unwrap_or(&own.host);
+    let port = changed.port.unwrap_or(own.port);
+    Some(TargetAddress::new(own.id, host, port))
 }
 
 /// The next address of an upstream; one that was passed over is not tried again.
@@ -154,12 +169,17 @@ fn check_retry(
 fn write_host(
     exchange: &mut Exchange,
     matched: &Matched,
-    service: &CompiledService,
+    is_tls: bool,
     upstream: Option<&Arc<CompiledUpstream>>,
     (host, port): (&str, u16),
 ) {
     let out = &mut exchange.tries.host;
     out.clear();
+    // A Host that a plugin has set is meant.
+    if let Some(set) = exchange.request_edits.edited("host") {
+        out.extend_from_slice(set);
+        return;
+    }
     let client_host = raw_host(&exchange.head);
     if matched.route.preserve_host && !client_host.is_empty() {
         out.extend_from_slice(client_host);
@@ -172,7 +192,7 @@ fn write_host(
         }
         None => out.extend_from_slice(host.as_bytes()),
     }
-    let implied = if service.is_tls() { 443 } else { 80 };
+    let implied = if is_tls { 443 } else { 80 };
     if port != implied {
         let _ = write!(out, ":{port}");
     }

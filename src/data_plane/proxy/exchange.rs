@@ -3,9 +3,13 @@
 use super::facts::Client;
 use super::request_id::RequestId;
 use crate::data_plane::balancer;
+use crate::data_plane::exchange::AttemptError;
 use crate::data_plane::router::{CompiledService, Matched, PluginInstance, Snapshot};
-use crate::http::{HeaderEdits, RequestHead};
-use crate::plugins::{EntityRef, Identity, Peer, Timestamp};
+use crate::http::{HeaderEdits, Reply, RequestHead};
+use crate::plugins::{
+    BodyUse, EntityRef, Identity, Peer, Phases, SentHeaders, Shared, State, Timestamp, Try,
+    UpstreamRequest,
+};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,10 +36,22 @@ pub struct Times {
     pub begun_at: u64,
 }
 
+/// A plugin of a request.
+pub struct Running {
+    pub instance: Arc<PluginInstance>,
+    pub state: State,
+    /// What it does with the body of the response.
+    pub body_use: BodyUse,
+}
+
 /// The attempts of a request.
 #[derive(Debug, Default)]
 pub struct Tries {
     pub count: u32,
+    /// What became of each, the current one last.
+    pub log: Vec<Try>,
+    /// What the system said to the last one that failed.
+    pub cause: Option<std::io::Error>,
     /// The addresses of an upstream that were tried, the current one last.
     pub peers: Vec<Arc<balancer::Peer>>,
     /// The current address gets passive health checks.
@@ -44,6 +60,37 @@ pub struct Tries {
     pub host: Vec<u8>,
     /// The target's scheme is HTTP/2 (gRPC).
     pub http2: bool,
+}
+
+impl Tries {
+    /// An address was chosen at `now`; the choice began at `asked` (microseconds).
+    pub fn begin(&mut self, asked: u64, now: u64, times: Times) {
+        self.log.push(Try {
+            address: None,
+            started_at: times.begun_at + now.saturating_sub(times.begun) / 1000,
+            balancer_us: now.saturating_sub(asked),
+            // Until its end is known: when it began.
+            took_us: now,
+            status: 0,
+            failure: None,
+        });
+    }
+
+    /// The current attempt failed at `now` (microseconds).
+    pub fn failed(&mut self, error: AttemptError, now: u64) {
+        if let Some(last) = self.log.last_mut().filter(|last| last.failure.is_none()) {
+            last.took_us = now.saturating_sub(last.took_us);
+            last.failure = Some(error.as_str());
+        }
+    }
+
+    /// The current attempt has brought a response head.
+    pub fn answered(&mut self, status: u16, times: Times) {
+        if let Some(last) = self.log.last_mut() {
+            last.took_us = times.answered.saturating_sub(last.took_us);
+            last.status = status;
+        }
+    }
 }
 
 /// The request that an exchange works on.
@@ -60,6 +107,8 @@ pub struct Exchange {
     /// Set by `begin`.
     pub current: Option<Current>,
     pub start: Start,
+    /// What a plugin has answered before a route was looked for.
+    pub early_answer: Option<Reply>,
     pub request_id: RequestId,
     /// The normalised path, unless the raw one already is.
     pub path_buffer: Vec<u8>,
@@ -68,14 +117,22 @@ pub struct Exchange {
     pub request_edits: HeaderEdits,
     /// Edits of the response's headers, made before there is one.
     pub response_edits: HeaderEdits,
-    pub query: Option<Vec<u8>>,
+    /// What plugins change of the request for the upstream.
+    pub upstream: UpstreamRequest,
     pub body: Option<Bytes>,
-    pub new_body: Option<Vec<u8>>,
     pub identity: Identity,
+    /// What plugins tell each other.
+    pub shared: Shared,
     /// The plugins of this request, in order; filled during access.
-    pub plugins: Vec<Arc<PluginInstance>>,
-    /// All of them are: the access phase is over, or will not come.
+    pub plugins: Vec<Running>,
+    /// The phases that any of them takes part in.
+    pub phases: Phases,
+    /// All of them are collected: the access phase is over, or will not come.
     pub collected: bool,
+    /// Plugins that have run before access and are not collected yet.
+    early: Vec<Running>,
+    /// The headers that were sent; kept only for plugins that look at them later.
+    pub sent: SentHeaders,
     /// Path and query for the upstream.
     pub uri: Vec<u8>,
     pub tries: Tries,
@@ -103,13 +160,15 @@ impl Exchange {
         self.requests += 1;
         self.release();
         self.start = Start::NoRoute;
+        self.early_answer = None;
         self.path_is_raw = false;
         self.request_edits.clear();
         self.response_edits.clear();
-        self.query = None;
         self.collected = false;
         self.uri.clear();
         self.tries.count = 0;
+        self.tries.log.clear();
+        self.tries.cause = None;
         self.tries.observed = false;
         self.tries.host.clear();
         self.tries.http2 = false;
@@ -117,6 +176,7 @@ impl Exchange {
         self.proxied = false;
         self.status = 0;
         self.upstream_status = 0;
+        self.sent.clear();
     }
 
     /// Lets go of what an idle connection must not keep alive.
@@ -124,9 +184,46 @@ impl Exchange {
         self.current = None;
         self.tries.peers.clear();
         self.plugins.clear();
+        self.early.clear();
+        self.phases = Phases::NONE;
         self.identity = Identity::default();
         self.body = None;
-        self.new_body = None;
+        self.upstream.clear();
+        self.shared.clear();
+    }
+
+    /// Whether anybody wants to know which headers were sent.
+    pub fn is_watched(&self) -> bool {
+        [Phases::BODY_FILTER, Phases::LOG]
+            .iter()
+            .any(|phase| self.phases.contains(*phase))
+    }
+
+    /// A plugin that is about to run, with the state of its earlier phases.
+    pub fn take_running(&mut self, instance: &Arc<PluginInstance>) -> Running {
+        let early = &mut self.early;
+        match early
+            .iter()
+            .position(|running| Arc::ptr_eq(&running.instance, instance))
+        {
+            Some(at) => early.swap_remove(at),
+            None => Running {
+                instance: Arc::clone(instance),
+                state: State::default(),
+                body_use: BodyUse::None,
+            },
+        }
+    }
+
+    /// Keeps a plugin that has run before access.
+    pub fn keep_early(&mut self, running: Running) {
+        self.early.push(running);
+    }
+
+    /// Takes a plugin into the later phases.
+    pub fn collect(&mut self, running: Running) {
+        self.phases = self.phases.and(running.instance.phases);
+        self.plugins.push(running);
     }
 
     /// Runs what reads `current` and changes the rest. `current` is back in its place afterwards,
@@ -185,7 +282,11 @@ impl Exchange {
     pub fn peer(&self, client: &Client) -> Peer {
         Peer {
             client: client.address.ip(),
+            client_port: client.address.port(),
+            peer: client.peer,
+            trusted: client.trusted,
             local: client.local,
+            visible_port: client.port,
             https: client.https,
             slot: self.slot,
             request: self.requests,

@@ -15,11 +15,14 @@ mod hop_by_hop;
 mod negotiation;
 mod panics;
 mod passive;
+mod plugin_context;
 mod plugin_run;
 mod record;
 mod request_headers;
 mod request_id;
+mod request_log;
 mod response_headers;
+mod response_run;
 mod retry;
 mod route_view;
 mod settings;
@@ -40,12 +43,12 @@ pub use settings::{ProxySettings, ResponseTokens};
 pub use trusted::{RealIpSource, Trust};
 
 use crate::data_plane::exchange::{
-    Attempt, AttemptError, Buffering, Connection, Outcome, Pipeline, Refusal, Reply, Upgrade,
-    Verdict,
+    Attempt, AttemptError, Buffering, Connection, Contact, Outcome, Piece, Pipeline, Refusal,
+    Reply, Upgrade, Verdict,
 };
 use crate::data_plane::router::{Facts, Scratch, Snapshot, path};
 use crate::http::{HeaderEdits, RequestHead, ResponseHead, Version};
-use crate::plugins::Timestamp;
+use crate::plugins::{BodyUse, Timestamp};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use errors::{Asked, default_message, engine, engine_page, engine_with, negotiated, plain_json};
@@ -55,6 +58,7 @@ use failure_log::FailureLog;
 use record::record_of;
 use request_headers::UpstreamHead;
 use request_id::RequestId;
+use request_log::with_request_log;
 use response_headers::{Own, Timing};
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -146,10 +150,22 @@ impl<R: Recorder, C: Clock> Proxy<R, C> {
             service,
             status,
             failed = failed.map(tracing::field::debug),
+            cause = exchange.tries.cause.as_ref().map(tracing::field::display),
             attempts = exchange.tries.count,
             suppressed,
             "no upstream answered"
         );
+    }
+
+    /// The upstream's response head has come.
+    fn answered(&self, exchange: &mut Exchange, status: u16) {
+        if exchange.upstream_status != 0 {
+            return;
+        }
+        exchange.times.answered = self.clock.monotonic_us();
+        exchange.upstream_status = status;
+        exchange.tries.answered(status, exchange.times);
+        passive::answered(exchange, status);
     }
 
     /// What ends a request before any plugin's access phase: no route, or one that wants the
@@ -223,6 +239,10 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
 
     fn begin(&self, exchange: &mut Exchange, connection: &Connection, head: &mut RequestHead) {
         self.start(exchange, connection, head);
+        exchange.early_answer = plugin_run::rewrite(exchange, &self.settings, &self.clock);
+        if exchange.early_answer.is_some() {
+            return;
+        }
         if let Some(mut current) = exchange.current.take() {
             let scratch = &mut self.worker.borrow_mut().scratch;
             let most_headers = self.settings.max_req_headers;
@@ -244,11 +264,12 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
     }
 
     fn new_body(&self, exchange: &mut Exchange) -> Option<Bytes> {
-        exchange.new_body.take().map(Bytes::from)
+        exchange.upstream.body.take().map(Bytes::from)
     }
 
     async fn access(&self, exchange: &mut Exchange) -> Verdict {
-        if let Some(reply) = self.before_access(exchange) {
+        let early = exchange.early_answer.take();
+        if let Some(reply) = early.or_else(|| self.before_access(exchange)) {
             plugin_run::collect_rest(exchange);
             return Verdict::Respond(reply);
         }
@@ -281,7 +302,9 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
         exchange: &mut Exchange,
         failed: Option<AttemptError>,
     ) -> Result<Attempt, Reply> {
+        let asked = self.clock.monotonic_us();
         if let Some(failed) = failed {
+            exchange.tries.failed(failed, asked);
             passive::attempt_failed(exchange, failed);
         }
         let profiles = &mut self.worker.borrow_mut().profiles;
@@ -290,6 +313,7 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
         match attempt {
             Ok(attempt) => {
                 exchange.times.balanced = now;
+                exchange.tries.begin(asked, now, exchange.times);
                 Ok(attempt)
             }
             Err(reply) => {
@@ -302,13 +326,21 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
         }
     }
 
+    fn contact(&self, exchange: &mut Exchange, contact: Contact) {
+        if let Some(last) = exchange.tries.log.last_mut() {
+            last.address = contact.address;
+        }
+        exchange.tries.cause = contact.error;
+    }
+
     fn give_up(&self, exchange: &mut Exchange, failed: AttemptError) -> Reply {
+        let now = self.clock.monotonic_us();
+        exchange.tries.failed(failed, now);
         passive::attempt_failed(exchange, failed);
         let reply = attempts::give_up(exchange, failed, &self.settings);
         if reply.status == 502 {
             passive::answered(exchange, reply.status);
         }
-        let now = self.clock.monotonic_us();
         self.log_failure(exchange, Some(failed), reply.status, now);
         reply
     }
@@ -320,6 +352,11 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
         let id = exchange.request_id.as_str();
         UpstreamHead {
             head: &exchange.head,
+            method: exchange
+                .upstream
+                .method
+                .as_deref()
+                .unwrap_or_else(|| exchange.head.method()),
             edits: &exchange.request_edits,
             client: &current.client,
             uri: &exchange.uri,
@@ -344,10 +381,8 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
         exchange: &mut Exchange,
         head: &mut ResponseHead,
         edits: &mut HeaderEdits,
-    ) -> Result<(), Reply> {
-        exchange.times.answered = self.clock.monotonic_us();
-        exchange.upstream_status = head.status;
-        passive::answered(exchange, head.status);
+    ) -> Result<BodyUse, Reply> {
+        self.answered(exchange, head.status);
         // What plugins wanted of the response before there was one.
         edits.clear();
         std::mem::swap(edits, &mut exchange.response_edits);
@@ -358,14 +393,42 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
         response_headers::clean(head, edits, asked);
         let panics = &self.settings.plugin_panics;
         let (status, filtered) =
-            plugin_run::header_filter(exchange, Some(head), edits, head.status, panics);
-        if filtered.is_err() {
+            response_run::header_filter(exchange, Some(head), edits, head.status, panics);
+        let Ok(body_use) = filtered else {
             return Err(plain_json(500, plugin_run::UNEXPECTED));
-        }
+        };
         head.status = status;
         exchange.status = status;
         self.own(exchange).write(head, edits);
-        Ok(())
+        if exchange.is_watched() {
+            exchange.sent.clear();
+            for (name, value) in edits.apply(&head.headers) {
+                exchange.sent.push(name, value);
+            }
+        }
+        Ok(body_use)
+    }
+
+    fn whole_response(&self, exchange: &Exchange) -> Option<usize> {
+        response_run::whole_response(exchange)
+    }
+
+    async fn response_phase(
+        &self,
+        exchange: &mut Exchange,
+        head: &mut ResponseHead,
+        body: &mut Vec<u8>,
+    ) -> Result<(), Reply> {
+        self.answered(exchange, head.status);
+        response_run::response(exchange, head, body, &self.settings).await
+    }
+
+    fn too_large(&self, exchange: &mut Exchange, limit: usize) -> Reply {
+        response_run::too_large(exchange, limit)
+    }
+
+    fn piece(&self, exchange: &mut Exchange, data: Bytes, last: bool) -> Piece {
+        response_run::body_filter(exchange, data, last, &self.settings.plugin_panics)
     }
 
     fn respond(&self, exchange: &mut Exchange, reply: &mut Reply) {
@@ -374,13 +437,27 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
         response_headers::take_headers(reply, &mut edits);
         let panics = &self.settings.plugin_panics;
         // The reply is the gateway's own: it holds nothing that a plugin had to take away.
-        (reply.status, _) =
-            plugin_run::header_filter(exchange, None, &mut edits, reply.status, panics);
-        exchange.status = reply.status;
+        let (status, filtered) =
+            response_run::header_filter(exchange, None, &mut edits, reply.status, panics);
+        reply.status = status;
+        exchange.status = status;
         self.own(exchange)
             .write(&ResponseHead::default(), &mut edits);
         response_headers::put_headers(reply, &edits);
         exchange.response_edits = edits;
+        if exchange.is_watched() {
+            exchange.sent.clear();
+            for (name, value) in &reply.headers {
+                exchange.sent.push(name.as_bytes(), value);
+            }
+        }
+        if filtered.is_ok_and(|body_use| body_use != BodyUse::None) {
+            match self.piece(exchange, reply.body.clone(), true) {
+                Piece::Send(body) => reply.body = body,
+                // What stands there may be what had to be changed.
+                Piece::Abort => (reply.body, reply.close) = (Bytes::new(), true),
+            }
+        }
     }
 
     fn refuse(
@@ -419,14 +496,14 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
 
     fn finish(&self, exchange: &mut Exchange, outcome: Outcome) {
         plugin_run::collect_rest(exchange);
-        if !exchange.plugins.is_empty() {
-            let now = Timestamp(self.clock.epoch_ms());
-            plugin_run::log(exchange, now, &self.settings.plugin_panics);
-        }
         let now = self.clock.monotonic_us();
-        if let Some(record) = record_of(exchange, outcome, now) {
-            self.recorder.record(record);
-        }
+        with_request_log(exchange, outcome, now, |exchange, log| {
+            let now = Timestamp(log.started_at + log.total_us / 1000);
+            response_run::log(exchange, now, log, &self.settings.plugin_panics);
+            if let Some(record) = record_of(exchange, log) {
+                self.recorder.record(record);
+            }
+        });
         // The request is over: its snapshot must not be kept by an idle connection.
         exchange.release();
     }
@@ -480,12 +557,18 @@ fn find_route(
 /// Path and query for the upstream.
 fn write_uri(exchange: &mut Exchange) {
     let mut uri = std::mem::take(&mut exchange.uri);
-    let query = match &exchange.query {
+    let query = match &exchange.upstream.query {
         // A query that plugins emptied takes its `?` with it.
         Some(query) => Some(&**query).filter(|query| !query.is_empty()),
         None => exchange.head.query(),
     };
-    if let Some(current) = &exchange.current
+    if let Some(path) = &exchange.upstream.path {
+        uri.extend_from_slice(path);
+        if let Some(query) = query {
+            uri.push(b'?');
+            uri.extend_from_slice(query);
+        }
+    } else if let Some(current) = &exchange.current
         && let Some(matched) = &current.matched
     {
         let path = exchange.path();

@@ -1,17 +1,13 @@
-//! Runs the plugins of a request, phase by phase.
+//! Which plugins a request has, and what they do before it is sent anywhere.
 
 use super::clock::Clock;
 use super::errors::{Asked, negotiated, of_status, plain_json};
-use super::exchange::{Current, Exchange, entities};
-use super::panics::PluginPanics;
+use super::exchange::{Current, Exchange};
+use super::plugin_context::context;
 use super::settings::ProxySettings;
-use crate::data_plane::router::{CompiledConsumer, Plan, PluginFactory, PluginInstance, Snapshot};
-use crate::http::{HeaderEdits, Reply, ResponseHead};
-use crate::model;
-use crate::plugins::{
-    Access, Consumer, Context, Directory, Factory, Flow, Handler, KeyOwner, Response, RouteView,
-    Timestamp,
-};
+use crate::data_plane::router::{Plan, PluginInstance};
+use crate::http::Reply;
+use crate::plugins::{Access, Flow, Phases, State, Timestamp};
 use bytes::Bytes;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -24,45 +20,7 @@ pub const UNEXPECTED: &str = "An unexpected error occurred";
 /// What clients are told where this node cannot do what is configured.
 const CLOSED: &str = "This route is closed: its configuration is not in effect on this gateway";
 
-impl PluginFactory for Factory {
-    fn build(&self, plugin: &model::Plugin) -> Result<Arc<dyn Handler>, String> {
-        Factory::build(self, plugin).map_err(|error| error.to_string())
-    }
-
-    fn guards(&self, name: &str) -> bool {
-        Factory::guards(self, name)
-    }
-}
-
-impl Directory for Snapshot {
-    fn key_owner(&self, key: &str) -> Option<KeyOwner> {
-        let credential = self.credential_by_key(key)?;
-        Some(KeyOwner {
-            credential: credential.id,
-            consumer: credential.consumer,
-            expires_at: credential.expires_at,
-        })
-    }
-
-    fn consumer(&self, id: Uuid) -> Option<Consumer> {
-        Snapshot::consumer(self, id).map(|found| seen(found))
-    }
-
-    fn consumer_by_username(&self, username: &str) -> Option<Consumer> {
-        Snapshot::consumer_by_username(self, username).map(|found| seen(found))
-    }
-}
-
-/// A consumer as plugins see it.
-fn seen(consumer: &CompiledConsumer) -> Consumer {
-    Consumer {
-        id: consumer.id,
-        username: consumer.username.clone(),
-        custom_id: consumer.custom_id.clone(),
-    }
-}
-
-/// How much of the request's body the access phase wants to see.
+/// How much of the request's body the access phase wants to see, in bytes.
 pub fn body_limit(exchange: &Exchange) -> Option<usize> {
     let plan = plan(exchange.current.as_ref()?, None);
     if plan.closes() {
@@ -71,6 +29,30 @@ pub fn body_limit(exchange: &Exchange) -> Option<usize> {
     plan.iter()
         .filter_map(|instance| instance.handler.body_limit())
         .max()
+}
+
+/// The rewrite phase of the global plugins, before a route is looked for.
+pub fn rewrite(
+    exchange: &mut Exchange,
+    settings: &ProxySettings,
+    clock: &impl Clock,
+) -> Option<Reply> {
+    let plan = plan(exchange.current.as_ref()?, None);
+    let mut answer = None;
+    for instance in plan.iter() {
+        if !instance.phases.contains(Phases::REWRITE) || answer.is_some() {
+            continue;
+        }
+        let now = Timestamp(clock.epoch_ms());
+        let mut running = exchange.take_running(instance);
+        let flow = match context(exchange, &mut running.state, now) {
+            Some(mut context) => isolated(|| instance.handler.rewrite(&mut context)),
+            None => Ok(Flow::Continue),
+        };
+        exchange.keep_early(running);
+        answer = answer_of(flow, exchange, instance, "rewrite", settings);
+    }
+    answer
 }
 
 /// The access phase. Every plugin of the request is collected for the later phases, also
@@ -97,19 +79,15 @@ pub async fn access(
     let mut next = 0;
     while let Some(instance) = plugins.get(next) {
         let instance = Arc::clone(instance);
-        exchange.plugins.push(Arc::clone(&instance));
+        let running = exchange.take_running(&instance);
+        // Collected first: it has its later phases also where this one is never finished.
+        exchange.collect(running);
         next += 1;
-        if answer.is_some() {
+        if answer.is_some() || !instance.phases.contains(Phases::ACCESS) {
             continue;
         }
-        answer = match run_access(exchange, &instance, now).await {
-            Ok(flow) => reply_of(flow, exchange, &instance, &settings.error_default_type),
-            Err(Panicked) => {
-                let panics = &settings.plugin_panics;
-                panics.report(&instance.name, "access", exchange.request_id.as_str());
-                Some(plain_json(500, UNEXPECTED))
-            }
-        };
+        let flow = run_access(exchange, &instance, now).await;
+        answer = answer_of(flow, exchange, &instance, "access", settings);
         let found = exchange.identity.consumer.as_ref().map(|found| found.id);
         if found != consumer {
             consumer = found;
@@ -117,7 +95,7 @@ pub async fn access(
             if answer.is_none() && plugins.closes() {
                 return Some(closed(exchange));
             }
-            next = plugins.partition_point(|other| order(other) >= order(&instance));
+            next = plugins.partition_point(|other| other.order() >= instance.order());
         }
     }
     answer
@@ -128,10 +106,24 @@ async fn run_access(
     instance: &PluginInstance,
     now: Timestamp,
 ) -> Result<Flow, Panicked> {
-    let Some(mut context) = context(exchange, now) else {
-        return Ok(Flow::Continue);
+    let own = exchange.plugins.last_mut();
+    let mut state = own.map_or_else(State::default, |own| std::mem::take(&mut own.state));
+    let flow = match context(exchange, &mut state, now) {
+        None => Ok(Flow::Continue),
+        Some(mut context) => match isolated(|| instance.handler.access(&mut context)) {
+            Ok(access) => finished(access).await,
+            Err(panicked) => Err(panicked),
+        },
     };
-    match isolated(|| instance.handler.access(&mut context))? {
+    if let Some(own) = exchange.plugins.last_mut() {
+        own.state = state;
+    }
+    flow
+}
+
+/// Waits for a decision that may take a while.
+pub async fn finished(access: Access<'_>) -> Result<Flow, Panicked> {
+    match access {
         Access::Ready(flow) => Ok(flow),
         Access::Pending(mut flow) => {
             std::future::poll_fn(|cx| match isolated(|| flow.as_mut().poll(cx)) {
@@ -148,7 +140,7 @@ pub struct Panicked;
 
 /// Runs a part of a plugin: what it does to itself is no harm to anybody else. The state it
 /// shares with other requests is its own to keep sound.
-fn isolated<T>(run: impl FnOnce() -> T) -> Result<T, Panicked> {
+pub fn isolated<T>(run: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(run)).map_err(|_| Panicked)
 }
 
@@ -158,9 +150,10 @@ pub fn collect_global(exchange: &mut Exchange) {
         return;
     };
     let plan = current.snapshot.plugins_for(None, None, None);
-    exchange
-        .plugins
-        .extend(plan.iter().filter(|instance| !instance.closes).cloned());
+    for instance in plan.iter().filter(|instance| !instance.closes) {
+        let running = exchange.take_running(instance);
+        exchange.collect(running);
+    }
 }
 
 /// The later phases of a request that ends before its access phase does have all its plugins
@@ -174,13 +167,11 @@ pub fn collect_rest(exchange: &mut Exchange) {
     };
     let consumer = exchange.identity.consumer.as_ref().map(|found| found.id);
     let plugins = plan(current, consumer);
-    let next = plugins.partition_point(|other| order(other) >= order(last));
-    exchange.plugins.extend(plugins.iter().skip(next).cloned());
-}
-
-/// Larger runs first.
-fn order(instance: &PluginInstance) -> (i32, &str) {
-    (instance.handler.priority(), &instance.name)
+    let next = plugins.partition_point(|other| other.order() >= last.instance.order());
+    for instance in plugins.iter().skip(next) {
+        let running = exchange.take_running(instance);
+        exchange.collect(running);
+    }
 }
 
 fn plan(current: &Current, consumer: Option<Uuid>) -> Plan {
@@ -199,121 +190,37 @@ fn closed(exchange: &Exchange) -> Reply {
     negotiated(503, CLOSED, &Asked::of(&exchange.head), id)
 }
 
-fn reply_of(
-    flow: Flow,
+/// The answer that a phase has decided on, if any.
+pub fn answer_of(
+    flow: Result<Flow, Panicked>,
     exchange: &Exchange,
     instance: &PluginInstance,
-    error_default_type: &str,
+    phase: &str,
+    settings: &ProxySettings,
 ) -> Option<Reply> {
+    let id = exchange.request_id.as_str();
+    let asked = Asked::of(&exchange.head);
     match flow {
-        Flow::Continue => None,
-        Flow::Respond(reply) => Some(reply),
-        Flow::Refuse(refusal) => {
-            let asked = Asked::of(&exchange.head);
-            let id = exchange.request_id.as_str();
+        Ok(Flow::Continue) => None,
+        Ok(Flow::Respond(reply)) => Some(reply),
+        Ok(Flow::Refuse(refusal)) => {
             let mut reply = negotiated(refusal.status, &refusal.message, &asked, id);
             let headers = refusal.headers.into_iter();
             let headers = headers.map(|(name, value): (_, Bytes)| (name.into(), value));
             reply.headers.extend(headers);
             Some(reply)
         }
-        Flow::Status(status) => {
-            let asked = Asked::of(&exchange.head);
-            let id = exchange.request_id.as_str();
-            Some(of_status(status, &asked, error_default_type, id))
+        Ok(Flow::Status(status)) => {
+            Some(of_status(status, &asked, &settings.error_default_type, id))
         }
-        Flow::Fail(reason) => {
-            let (plugin, request_id) = (&*instance.name, exchange.request_id.as_str());
-            tracing::error!(plugin, request_id, %reason, "plugin failed");
+        Ok(Flow::Fail(reason)) => {
+            let plugin = &*instance.name;
+            tracing::error!(plugin, phase, request_id = id, %reason, "plugin failed");
+            Some(plain_json(500, UNEXPECTED))
+        }
+        Err(Panicked) => {
+            settings.plugin_panics.report(&instance.name, phase, id);
             Some(plain_json(500, UNEXPECTED))
         }
     }
-}
-
-/// The header phase over every collected plugin. `head` is `None` for the gateway's own
-/// answers. Returns the status, which plugins may change.
-///
-/// # Errors
-/// A plugin has panicked. The others ran, but its own work is not done: a response that it may
-/// have had to change must not pass.
-pub fn header_filter(
-    exchange: &mut Exchange,
-    head: Option<&ResponseHead>,
-    edits: &mut HeaderEdits,
-    status: u16,
-    panics: &PluginPanics,
-) -> (u16, Result<(), Panicked>) {
-    let mut status = status;
-    let mut outcome = Ok(());
-    if exchange.plugins.is_empty() {
-        return (status, outcome);
-    }
-    let now = exchange.answered_at();
-    let plugins = std::mem::take(&mut exchange.plugins);
-    std::mem::swap(&mut exchange.response_edits, edits);
-    for instance in &plugins {
-        let Some(mut context) = context(exchange, now) else {
-            break;
-        };
-        context.response = Some(Response {
-            status: &mut status,
-            head,
-        });
-        if isolated(|| instance.handler.header_filter(&mut context)).is_err() {
-            panics.report(
-                &instance.name,
-                "header_filter",
-                exchange.request_id.as_str(),
-            );
-            outcome = Err(Panicked);
-        }
-    }
-    std::mem::swap(&mut exchange.response_edits, edits);
-    exchange.plugins = plugins;
-    (status, outcome)
-}
-
-/// The log phase.
-pub fn log(exchange: &mut Exchange, now: Timestamp, panics: &PluginPanics) {
-    let plugins = std::mem::take(&mut exchange.plugins);
-    let mut status = exchange.status;
-    for instance in &plugins {
-        let Some(mut context) = context(exchange, now) else {
-            break;
-        };
-        context.response = Some(Response {
-            status: &mut status,
-            head: None,
-        });
-        if isolated(|| instance.handler.log(&context)).is_err() {
-            panics.report(&instance.name, "log", exchange.request_id.as_str());
-        }
-    }
-    exchange.plugins = plugins;
-}
-
-/// The request as a plugin sees it; `None` where no request has begun.
-fn context(exchange: &mut Exchange, now: Timestamp) -> Option<Context<'_>> {
-    let current = exchange.current.as_ref()?;
-    let peer = exchange.peer(&current.client);
-    let matched = current.matched.as_ref();
-    let entities = matched.map(entities);
-    Some(Context {
-        head: &exchange.head,
-        request_edits: &mut exchange.request_edits,
-        query: &mut exchange.query,
-        response_edits: &mut exchange.response_edits,
-        body: exchange.body.as_deref(),
-        new_body: &mut exchange.new_body,
-        peer,
-        normal_path: (!exchange.path_is_raw).then_some(&*exchange.path_buffer),
-        matched: matched.map(|matched| matched as &dyn RouteView),
-        route: entities.map(|(route, _)| route),
-        service: entities.and_then(|(_, service)| service),
-        identity: &mut exchange.identity,
-        directory: &*current.snapshot,
-        request_id: exchange.request_id.as_str(),
-        now,
-        response: None,
-    })
 }

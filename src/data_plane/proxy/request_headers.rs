@@ -11,6 +11,8 @@ pub const PRODUCT: &str = concat!("langur/", env!("CARGO_PKG_VERSION"));
 /// Everything a request head for the upstream is made of.
 pub struct UpstreamHead<'a> {
     pub head: &'a RequestHead,
+    /// The client's, or the one that a plugin has put in its place.
+    pub method: &'a [u8],
     /// The plugins' edits.
     pub edits: &'a HeaderEdits,
     pub client: &'a Client,
@@ -27,7 +29,7 @@ pub struct UpstreamHead<'a> {
 impl UpstreamHead<'_> {
     /// Appends request line and header lines, without body framing and the blank line.
     pub fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.head.method());
+        out.extend_from_slice(self.method);
         out.push(b' ');
         out.extend_from_slice(self.uri);
         out.extend_from_slice(b" HTTP/1.1\r\nHost: ");

@@ -45,6 +45,7 @@ fn write(setup: &Setup, request: &str) -> Vec<String> {
     let mut out = Vec::new();
     UpstreamHead {
         head: &head,
+        method: head.method(),
         edits: &setup.edits,
         client: &client,
         uri: b"/x?y=1&z",

@@ -8,7 +8,7 @@ use super::priority::MatchOrder;
 use super::protocols::Protocols;
 use super::service::{CompiledService, TargetSpec, UpstreamSpec};
 use crate::model::{self, Kind, Reference, Row};
-use crate::plugins::Handler;
+use crate::plugins::Built;
 use crate::schema::{self, Field, Foreign};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -25,7 +25,7 @@ pub(super) type Key = (Kind, Uuid);
 pub trait PluginFactory: Send + Sync {
     /// # Errors
     /// The text for the user: no such plugin in this build, or what is wrong with `config`.
-    fn build(&self, plugin: &model::Plugin) -> Result<Arc<dyn Handler>, String>;
+    fn build(&self, plugin: &model::Plugin) -> Result<Built, String>;
 
     /// Whether requests must not pass without the plugin of this name.
     fn guards(&self, name: &str) -> bool {
@@ -328,7 +328,7 @@ impl Compiler {
         }
         let protocols = Protocols::parse(&plugin.protocols)
             .map_err(|reason| vec![format!("protocols: {reason}")])?;
-        let handler = self.factory.build(plugin).map_err(|reason| vec![reason])?;
+        let built = self.factory.build(plugin).map_err(|reason| vec![reason])?;
         if !protocols.intersects(Protocols::HTTP) {
             return Ok(Compiled::IdlePlugin(scope));
         }
@@ -338,7 +338,9 @@ impl Compiler {
             scope,
             guards: self.factory.guards(&plugin.name),
             closes: false,
-            handler,
+            handler: built.handler,
+            priority: built.priority,
+            phases: built.phases,
         })))
     }
 }

@@ -12,7 +12,7 @@
 //! this node cannot serve as it is configured, or in the place of a guard that cannot be built.
 
 use super::persistent_map::PersistentMap;
-use crate::plugins::Handler;
+use crate::plugins::{Handler, Phases};
 use std::ops::Deref;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -34,17 +34,15 @@ pub struct PluginInstance {
     pub guards: bool,
     /// Whether requests it applies to are refused; its handler is then never asked.
     pub closes: bool,
+    pub priority: i32,
+    pub phases: Phases,
     pub handler: Arc<dyn Handler>,
 }
 
 /// The handler of what refuses requests, which no phase reaches.
 struct Nothing;
 
-impl Handler for Nothing {
-    fn priority(&self) -> i32 {
-        i32::MAX
-    }
-}
+impl Handler for Nothing {}
 
 impl PluginInstance {
     /// What refuses every request of a scope. `name`: the plugin in whose place it stands; a more
@@ -56,13 +54,15 @@ impl PluginInstance {
             scope,
             guards: true,
             closes: true,
+            priority: i32::MAX,
+            phases: Phases::NONE,
             handler: Arc::new(Nothing),
         }
     }
 
     /// Larger first; ties by name in reverse alphabetical order.
-    fn order(&self) -> (i32, &str) {
-        (self.handler.priority(), &self.name)
+    pub fn order(&self) -> (i32, &str) {
+        (self.priority, &self.name)
     }
 }
 
@@ -246,14 +246,6 @@ impl Scope {
 mod tests {
     use super::*;
 
-    struct Noop(i32);
-
-    impl Handler for Noop {
-        fn priority(&self) -> i32 {
-            self.0
-        }
-    }
-
     const GIVEN: Scope = Scope {
         route: Some(Uuid::from_u128(1)),
         service: Some(Uuid::from_u128(2)),
@@ -267,7 +259,9 @@ mod tests {
             scope: GIVEN.masked(shape).expect("all parts are given"),
             guards: true,
             closes: false,
-            handler: Arc::new(Noop(priority)),
+            priority,
+            phases: Phases::ACCESS,
+            handler: Arc::new(Nothing),
         })
     }
 

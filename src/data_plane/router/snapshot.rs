@@ -10,6 +10,7 @@ use super::path;
 use super::persistent_map::PersistentMap;
 use super::plugin_table::{Plan, PluginTable, Scope};
 use super::service::{CompiledService, CompiledUpstream, Destination};
+use crate::data_plane::balancer::TargetAddress;
 use crate::model::{Digest, Revision};
 use std::ops::Range;
 use std::sync::Arc;
@@ -235,7 +236,11 @@ impl Snapshot {
     /// Where the requests of a service go: an IP address is used as it is, the name of an
     /// upstream stands for its targets, any other name is a host.
     pub fn destination<'a>(&'a self, service: &'a CompiledService) -> Destination<'a> {
-        let address = &service.address;
+        self.destination_of(&service.address)
+    }
+
+    /// Likewise, of an address that is no service's own.
+    pub fn destination_of<'a>(&'a self, address: &'a TargetAddress) -> Destination<'a> {
         match address.ip {
             Some(_) => Destination::Host(address),
             None => match self.upstreams.get(&*address.host) {

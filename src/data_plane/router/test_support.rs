@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::{Change, Config, Kind, Op, Plugin, Row};
-use crate::plugins::Handler;
+use crate::plugins::{Built, Handler, Phases};
 use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -14,21 +14,21 @@ pub struct TestFactory;
 
 struct Nothing;
 
-impl Handler for Nothing {
-    fn priority(&self) -> i32 {
-        1
-    }
-}
+impl Handler for Nothing {}
 
 impl PluginFactory for TestFactory {
-    fn build(&self, plugin: &Plugin) -> Result<Arc<dyn Handler>, String> {
+    fn build(&self, plugin: &Plugin) -> Result<Built, String> {
         if plugin.name == "unknown" {
             return Err("name: no plugin unknown in this build".into());
         }
         assert!(!plugin.config.contains_key("panic"), "no such luck");
         match plugin.config.contains_key("bad") {
             true => Err("config.bad: is bad".into()),
-            false => Ok(Arc::new(Nothing)),
+            false => Ok(Built {
+                handler: Arc::new(Nothing),
+                priority: 1,
+                phases: Phases::ACCESS,
+            }),
         }
     }
 

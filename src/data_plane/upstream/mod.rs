@@ -12,7 +12,7 @@ pub use resolve::Resolver;
 pub use stream::{Stream, keep_alive};
 pub use tls::{Trust, client_config};
 
-use crate::data_plane::exchange::{Attempt, AttemptError, Deadline, Elapsed, UpstreamTls};
+use crate::data_plane::exchange::{Attempt, AttemptError, Contact, Deadline, Elapsed, UpstreamTls};
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -51,12 +51,13 @@ impl Client {
 
     /// A connection to the attempt's address: an idle one if `may_reuse` and there is one,
     /// else a new one, made within the attempt's `connect_timeout` (name resolution, TCP
-    /// and TLS handshake each).
+    /// and TLS handshake each). `contact` tells how far it came.
     pub async fn connect(
         &self,
         attempt: &Attempt,
         deadline: &Deadline,
         may_reuse: bool,
+        contact: &mut Contact,
     ) -> Result<UpstreamConnection, AttemptError> {
         let limit = attempt.connect_timeout;
         let target = &attempt.address;
@@ -66,6 +67,7 @@ impl Client {
             .ok()
             .flatten()
             .ok_or(AttemptError::Resolve)?;
+        contact.address = Some(address);
         let profile = |tls: &Arc<UpstreamTls>| (tls.profile, tls.server_name.clone());
         let key = PoolKey {
             address,
@@ -86,6 +88,7 @@ impl Client {
             .map_err(|Elapsed| AttemptError::ConnectTimeout)?
             .map_err(|error| {
                 tracing::debug!(%address, %error, "upstream connection failed");
+                contact.error = Some(error);
                 AttemptError::Connect
             })?;
         Ok(UpstreamConnection {

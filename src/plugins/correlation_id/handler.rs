@@ -1,9 +1,8 @@
 //! Gives a request an id unless the client gave one.
 
 use super::config::{Config, Generator};
-use crate::model::Plugin;
 use crate::plugins::runtime::config_of;
-use crate::plugins::{Access, BuildError, Context, Flow, Handler};
+use crate::plugins::{Access, Build, BuildError, Context, Flow, Handler};
 use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -14,13 +13,13 @@ use uuid::Uuid;
 static PREFIX: LazyLock<Uuid> = LazyLock::new(random_uuid);
 static COUNTER: AtomicU64 = AtomicU64::new(0);
 
-pub(in crate::plugins) fn build(plugin: &Plugin) -> Result<Arc<dyn Handler>, BuildError> {
-    let config: Config = config_of(plugin)?;
+pub(in crate::plugins) fn build(build: &Build<'_>) -> Result<Arc<dyn Handler>, BuildError> {
+    let config: Config = config_of(build.plugin)?;
     let name = &config.header_name;
     // Kong takes any text here, so a configuration that has one must go on working.
     if !name.is_legal() {
         tracing::warn!(
-            plugin = %plugin.id,
+            plugin = %build.plugin.id,
             header_name = name.text(),
             sent = name.as_str(),
             "correlation-id: header_name is no header name, it is sent percent-encoded"
@@ -34,10 +33,6 @@ struct CorrelationId {
 }
 
 impl Handler for CorrelationId {
-    fn priority(&self) -> i32 {
-        super::PRIORITY
-    }
-
     fn access<'c>(&'c self, context: &'c mut Context<'_>) -> Access<'c> {
         if !self.echo_given(context) {
             let id = self.new_id(context);
@@ -147,11 +142,11 @@ fn random_uuid() -> Uuid {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plugins::runtime::testing::{Request, plugin};
+    use crate::plugins::runtime::testing::{Request, built};
     use serde_json::{Value, json};
 
     fn run(config: Value, request: &str) -> (String, Vec<String>) {
-        let handler = build(&plugin("correlation-id", config)).expect("builds");
+        let handler = built("correlation-id", config);
         let mut request = Request::new(request);
         assert!(matches!(request.access(&*handler), Flow::Continue));
         request.header_filter(&*handler);
@@ -198,7 +193,7 @@ mod tests {
     fn beside_06_a_header_name_with_underscores_finds_hyphens() {
         let check = |lines: &str, upstream: &str, echoed: &str| {
             let config = json!({"header_name": "X_Corr", "echo_downstream": true});
-            let handler = build(&plugin("correlation-id", config)).expect("builds");
+            let handler = built("correlation-id", config);
             let mut request = Request::new(&format!("GET / HTTP/1.1\r\n{lines}"));
             request.access(&*handler);
             request.header_filter(&*handler);
@@ -213,7 +208,7 @@ mod tests {
     fn beside_07_an_id_is_echoed_without_an_access_phase() {
         let check = |lines: &str, echo: bool, expected: Option<&str>| {
             let config = json!({"echo_downstream": echo, "generator": "uuid"});
-            let handler = build(&plugin("correlation-id", config)).expect("builds");
+            let handler = built("correlation-id", config);
             let mut request = Request::new(&format!("GET / HTTP/1.1\r\n{lines}"));
             request.header_filter(&*handler);
             let found = request.response_headers();
@@ -234,7 +229,7 @@ mod tests {
     fn trial_26_a_header_name_that_is_none_is_encoded() {
         let config =
             json!({"header_name": "my id: x", "generator": "uuid", "echo_downstream": true});
-        let handler = build(&plugin("correlation-id", config)).expect("builds");
+        let handler = built("correlation-id", config);
         let mut request = Request::new("GET / HTTP/1.1\r\n");
         request.access(&*handler);
         for lines in [request.upstream_headers(), request.response_headers()] {

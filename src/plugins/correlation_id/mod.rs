@@ -3,15 +3,13 @@
 mod config;
 mod handler;
 
-use super::{Implemented, VERSION};
+use super::{Descriptor, Phases, VERSION};
 
-pub const PLUGIN: Implemented = Implemented {
+pub const PLUGIN: Descriptor = Descriptor {
     name: "correlation-id",
     version: VERSION,
-    priority: PRIORITY,
+    priority: 100_001,
+    phases: Phases::ACCESS.and(Phases::HEADER_FILTER),
     guards: false,
-    build: |_, plugin| handler::build(plugin),
+    build: handler::build,
 };
-
-/// As Kong's.
-const PRIORITY: i32 = 100_001;

@@ -45,8 +45,8 @@ pub fn find(config: &Config, context: &mut Context<'_>) -> Presented {
         };
         if config.hide_credentials {
             hide(context, body.as_mut(), name);
-            if let Some(body) = body.filter(|_| context.new_body.is_some()) {
-                *context.new_body = Some(body.into_bytes());
+            if let Some(body) = body.filter(|_| context.upstream.body.is_some()) {
+                context.upstream.body = Some(body.into_bytes());
             }
         }
         return match key.is_empty() {
@@ -104,10 +104,10 @@ fn hide(context: &mut Context<'_>, body: Option<&mut Body<'_>>, name: &HeaderNam
     let text = name.text().as_bytes();
     let query = context.effective_query().unwrap_or_default();
     if query::values(query, text).next().is_some() {
-        *context.query = Some(query::without(query, text));
+        context.upstream.query = Some(query::without(query, text));
     }
     if body.is_some_and(|body| body.remove(name.text())) {
         // Filled in by the caller, who owns the body.
-        *context.new_body = Some(Vec::new());
+        context.upstream.body = Some(Vec::new());
     }
 }

@@ -2,9 +2,10 @@
 
 use super::config::Config;
 use super::credential::{Presented, find};
-use crate::model::Plugin;
 use crate::plugins::runtime::config_of;
-use crate::plugins::{Access, BuildError, Consumer, Context, Directory, Flow, Handler, Refusal};
+use crate::plugins::{
+    Access, Build, BuildError, Consumer, Context, Directory, Flow, Handler, Refusal,
+};
 use bytes::Bytes;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -12,8 +13,8 @@ use uuid::Uuid;
 /// How much of a request body is searched for a key.
 const BODY_LIMIT: usize = 64 * 1024;
 
-pub(in crate::plugins) fn build(plugin: &Plugin) -> Result<Arc<dyn Handler>, BuildError> {
-    let config: Config = config_of(plugin)?;
+pub(in crate::plugins) fn build(build: &Build<'_>) -> Result<Arc<dyn Handler>, BuildError> {
+    let config: Config = config_of(build.plugin)?;
     let challenge = match &config.realm {
         Some(realm) => format!("Key realm=\"{}\"", realm.replace(['"', '\\'], "")),
         None => "Key".to_owned(),
@@ -38,10 +39,6 @@ enum Denied {
 }
 
 impl Handler for KeyAuth {
-    fn priority(&self) -> i32 {
-        super::PRIORITY
-    }
-
     fn body_limit(&self) -> Option<usize> {
         self.config.key_in_body.then_some(BODY_LIMIT)
     }

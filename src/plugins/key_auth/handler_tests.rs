@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::plugins::Identity;
-use crate::plugins::runtime::testing::{People, Request, plugin};
+use crate::plugins::runtime::testing::{People, Request, built};
 use serde_json::{Value, json};
 
 const ALICE: u128 = 1;
@@ -31,7 +31,7 @@ fn request(text: &str) -> Request {
 
 /// The outcome as text: the consumer's name, or the answer.
 fn outcome(config: Value, request: &mut Request) -> String {
-    let handler = build(&plugin("key-auth", config)).expect("builds");
+    let handler = built("key-auth", config);
     match request.access(&*handler) {
         Flow::Continue => match &request.identity.consumer {
             Some(consumer) => consumer.username.as_deref().expect("a name").to_owned(),
@@ -155,7 +155,11 @@ fn keys_are_found_in_the_body() {
         request.body = Some(body.as_bytes().to_vec());
         let config = json!({"key_in_body": true, "hide_credentials": true});
         assert_eq!(outcome(config, &mut request), expected, "{body}");
-        let left = request.new_body.as_deref().map(String::from_utf8_lossy);
+        let left = request
+            .upstream
+            .body
+            .as_deref()
+            .map(String::from_utf8_lossy);
         assert_eq!(left.as_deref(), rest, "{body}");
     };
     let none = "401 No API key found in request WWW-Authenticate: Key";
@@ -264,7 +268,11 @@ fn credentials_are_hidden() {
             .filter(|line| !line.starts_with("X-C"))
             .collect();
         assert_eq!(left, headers, "{text}");
-        let query_left = request.query.as_deref().map(String::from_utf8_lossy);
+        let query_left = request
+            .upstream
+            .query
+            .as_deref()
+            .map(String::from_utf8_lossy);
         assert_eq!(query_left.as_deref(), query, "{text}");
     };
     check("GET / HTTP/1.1\r\napikey: k1\r\nA: b\r\n", &["A: b"], None);

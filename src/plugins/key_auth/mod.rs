@@ -5,15 +5,13 @@ mod config;
 mod credential;
 mod handler;
 
-use super::{Implemented, VERSION};
+use super::{Descriptor, Phases, VERSION};
 
-pub const PLUGIN: Implemented = Implemented {
+pub const PLUGIN: Descriptor = Descriptor {
     name: "key-auth",
     version: VERSION,
-    priority: PRIORITY,
+    priority: 1250,
+    phases: Phases::ACCESS,
     guards: true,
-    build: |_, plugin| handler::build(plugin),
+    build: handler::build,
 };
-
-/// As Kong's.
-const PRIORITY: i32 = 1250;

@@ -6,17 +6,14 @@
 use super::config::{Config, LimitBy, Policy};
 use super::counters::{Counters, Identifier, Key, Usage};
 use super::window::{PERIODS, Period};
-use crate::model::Plugin;
 use crate::plugins::runtime::config_of;
-use crate::plugins::{Access, BuildError, Context, Flow, Handler, Refusal, Timestamp};
+use crate::plugins::{Access, Build, BuildError, Context, Flow, Handler, Refusal, Timestamp};
 use std::io::Write;
 use std::sync::Arc;
 use uuid::Uuid;
 
-pub(in crate::plugins) fn build(
-    plugin: &Plugin,
-    counters: Arc<Counters>,
-) -> Result<Arc<dyn Handler>, BuildError> {
+pub(in crate::plugins) fn build(build: &Build<'_>) -> Result<Arc<dyn Handler>, BuildError> {
+    let plugin = build.plugin;
     let config: Config = config_of(plugin)?;
     let unsupported = |reason| BuildError::Unsupported {
         name: plugin.name.clone(),
@@ -45,7 +42,7 @@ pub(in crate::plugins) fn build(
         limits,
         error_code: config.error_code as u16,
         config,
-        counters,
+        counters: build.resources.store(),
     }))
 }
 
@@ -60,10 +57,6 @@ struct RateLimiting {
 }
 
 impl Handler for RateLimiting {
-    fn priority(&self) -> i32 {
-        super::PRIORITY
-    }
-
     fn access<'c>(&'c self, context: &'c mut Context<'_>) -> Access<'c> {
         let key = Key {
             route: self.route,

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::plugins::Consumer;
-use crate::plugins::runtime::testing::{Request, plugin};
+use crate::plugins::Resources;
+use crate::plugins::runtime::testing::{Request, built, plugin};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -13,7 +14,7 @@ struct Limiter {
 impl Limiter {
     fn new(config: Value) -> Limiter {
         Limiter {
-            handler: build(&plugin("rate-limiting", config), Arc::default()).expect("builds"),
+            handler: built("rate-limiting", config),
         }
     }
 
@@ -224,13 +225,17 @@ fn beside_06_a_header_name_with_underscores_finds_hyphens() {
 
 #[test]
 fn counters_outlive_a_configuration() {
-    let counters = Arc::new(Counters::default());
+    let resources = Resources::default();
     let plugin_with = |minute: u32, route: Option<u128>| {
         let mut plugin = plugin("rate-limiting", json!({"minute": minute}));
         plugin.route = route.map(|id| crate::model::Reference {
             id: Uuid::from_u128(id),
         });
-        let handler = build(&plugin, Arc::clone(&counters)).expect("builds");
+        let handler = build(&Build {
+            plugin: &plugin,
+            resources: &resources,
+        })
+        .expect("builds");
         Limiter { handler }
     };
     assert!(plugin_with(1, None).passes(&mut at(60)));
@@ -243,7 +248,10 @@ fn counters_outlive_a_configuration() {
 #[test]
 fn a_configuration_that_cannot_limit_is_refused() {
     let check = |config: Value, expected: &str| {
-        let result = build(&plugin("rate-limiting", config), Arc::default());
+        let result = build(&Build {
+            plugin: &plugin("rate-limiting", config),
+            resources: &Resources::default(),
+        });
         let error = result.map(|_| ()).expect_err(expected);
         assert!(error.to_string().contains(expected), "{error}");
     };

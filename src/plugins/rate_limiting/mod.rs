@@ -5,15 +5,13 @@ pub(super) mod counters;
 mod handler;
 mod window;
 
-use super::{Implemented, VERSION};
+use super::{Descriptor, Phases, VERSION};
 
-pub const PLUGIN: Implemented = Implemented {
+pub const PLUGIN: Descriptor = Descriptor {
     name: "rate-limiting",
     version: VERSION,
-    priority: PRIORITY,
+    priority: 910,
+    phases: Phases::ACCESS,
     guards: true,
-    build: |factory, plugin| handler::build(plugin, factory.counters()),
+    build: handler::build,
 };
-
-/// As Kong's.
-const PRIORITY: i32 = 910;

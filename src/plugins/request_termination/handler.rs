@@ -3,9 +3,8 @@
 use super::config::Config;
 use super::echo;
 use crate::http::Reply;
-use crate::model::Plugin;
 use crate::plugins::runtime::config_of;
-use crate::plugins::{Access, BuildError, Context, Flow, Handler, HeaderName, NodeName};
+use crate::plugins::{Access, Build, BuildError, Context, Flow, Handler, HeaderName, NodeName};
 use bytes::Bytes;
 use serde_json::json;
 use std::sync::Arc;
@@ -15,16 +14,13 @@ const JSON: &str = "application/json; charset=utf-8";
 /// How much of a request body an echo shows.
 const BODY_LIMIT: usize = 64 * 1024;
 
-pub(in crate::plugins) fn build(
-    plugin: &Plugin,
-    node: &NodeName,
-) -> Result<Arc<dyn Handler>, BuildError> {
-    let config: Config = config_of(plugin)?;
+pub(in crate::plugins) fn build(build: &Build<'_>) -> Result<Arc<dyn Handler>, BuildError> {
+    let config: Config = config_of(build.plugin)?;
     Ok(Arc::new(RequestTermination {
         answer: match config.echo {
             true => Answer::Echo {
                 message: message_of(&config).map(str::to_owned),
-                node: node.clone(),
+                node: build.resources.node.clone(),
             },
             false => reply_of(&config).map_or(Answer::Status, Answer::Reply),
         },
@@ -51,10 +47,6 @@ enum Answer {
 }
 
 impl Handler for RequestTermination {
-    fn priority(&self) -> i32 {
-        super::PRIORITY
-    }
-
     fn body_limit(&self) -> Option<usize> {
         matches!(self.answer, Answer::Echo { .. }).then_some(BODY_LIMIT)
     }
@@ -134,6 +126,7 @@ fn default_message(status: u16) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plugins::Resources;
     use crate::plugins::runtime::testing::{Request, plugin};
     use serde_json::Value;
 
@@ -149,7 +142,11 @@ mod tests {
             id: uuid::Uuid::from_u128(7),
             hostname: "vm".into(),
         };
-        let handler = build(&plugin("request-termination", config), &node).expect("builds");
+        let handler = build(&Build {
+            plugin: &plugin("request-termination", config),
+            resources: &Resources::new(node),
+        })
+        .expect("builds");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         match request.access(&*handler) {
             Flow::Continue => None,

@@ -4,15 +4,13 @@ mod config;
 mod echo;
 mod handler;
 
-use super::{Implemented, VERSION};
+use super::{Descriptor, Phases, VERSION};
 
-pub const PLUGIN: Implemented = Implemented {
+pub const PLUGIN: Descriptor = Descriptor {
     name: "request-termination",
     version: VERSION,
-    priority: PRIORITY,
+    priority: 2,
+    phases: Phases::ACCESS,
     guards: true,
-    build: |factory, plugin| handler::build(plugin, factory.node()),
+    build: handler::build,
 };
-
-/// As Kong's.
-const PRIORITY: i32 = 2;

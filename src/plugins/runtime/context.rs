@@ -1,6 +1,6 @@
 //! What a plugin sees of a request, and what it may change.
 
-use super::HeaderName;
+use super::{HeaderName, SentHeaders, Shared, State, UpstreamRequest};
 use crate::http::{HeaderEdits, RequestHead};
 use serde_json::{Map, Value};
 use std::net::{IpAddr, SocketAddr};
@@ -83,6 +83,14 @@ pub struct Identity {
 pub struct Peer {
     /// The client's address after real-ip processing.
     pub client: IpAddr,
+    /// The client's port, likewise.
+    pub client_port: u16,
+    /// The other end of the TCP connection.
+    pub peer: SocketAddr,
+    /// The peer's forwarded headers are believed.
+    pub trusted: bool,
+    /// The listener's port after `port_maps`.
+    pub visible_port: u16,
     /// The address that accepted the connection.
     pub local: SocketAddr,
     pub https: bool,
@@ -93,12 +101,16 @@ pub struct Peer {
     pub request: u64,
 }
 
-/// What is known of the response in `header_filter` and `log`.
+/// What is known of the response from its head on.
 pub struct Response<'a> {
-    /// May be changed in `header_filter`.
+    /// May be changed in `response` and `header_filter`.
     pub status: &'a mut u16,
-    /// `None` when the gateway answers itself.
+    /// As it came from the upstream; `None` when the gateway answers itself, and in `log`.
     pub head: Option<&'a crate::http::ResponseHead>,
+    /// The upstream's own status; 0 when none has answered.
+    pub upstream_status: u16,
+    /// The headers that were sent, in `body_filter` and `log`.
+    pub sent: Option<&'a SentHeaders>,
 }
 
 /// One request in one phase.
@@ -106,16 +118,18 @@ pub struct Context<'a> {
     pub head: &'a RequestHead,
     /// Edits of the request's headers, applied when the request is sent upstream.
     pub request_edits: &'a mut HeaderEdits,
-    /// The query that is sent upstream, without `?`; `None` sends the client's.
-    pub query: &'a mut Option<Vec<u8>>,
+    /// What else is changed of the request on its way to the upstream.
+    pub upstream: &'a mut UpstreamRequest,
     /// Edits of the response's headers. In `access` they are kept for the response,
     /// whoever makes it.
     pub response_edits: &'a mut HeaderEdits,
     /// The request body, when a plugin of this request asked for it by
     /// [`Handler::body_limit`](super::Handler::body_limit) and it was not longer.
     pub body: Option<&'a [u8]>,
-    /// The body that is sent upstream; `None` sends the client's.
-    pub new_body: &'a mut Option<Vec<u8>>,
+    /// What this instance keeps from phase to phase of the request.
+    pub state: &'a mut State,
+    /// What the plugins of the request tell each other.
+    pub shared: &'a mut Shared,
     pub peer: Peer,
     /// The path as routes are matched with it; `None` when it came so. See [`Context::path`].
     pub normal_path: Option<&'a [u8]>,
@@ -128,7 +142,7 @@ pub struct Context<'a> {
     /// 32 lower-case hex digits.
     pub request_id: &'a str,
     pub now: Timestamp,
-    /// `None` in `access`.
+    /// `None` in `rewrite` and `access`.
     pub response: Option<Response<'a>>,
 }
 
@@ -167,6 +181,16 @@ impl Context<'_> {
         self.configured_headers(name).next()
     }
 
+    /// The first value of a response header, with the edits so far.
+    pub fn response_header<'b>(&'b self, name: &'b str) -> Option<&'b [u8]> {
+        let response = self.response.as_ref();
+        match response.map(|response| (response.sent, response.head)) {
+            Some((Some(sent), _)) => sent.get(name),
+            Some((None, Some(head))) => self.response_edits.get(&head.headers, name),
+            _ => self.response_edits.edited(name),
+        }
+    }
+
     /// Removes a request header; costs nothing when there is none.
     pub fn clear_request_header(&mut self, name: &str) {
         if self.request_header(name).is_some() {
@@ -176,7 +200,7 @@ impl Context<'_> {
 
     /// The query that would be sent upstream now; `None` when there is no `?`.
     pub fn effective_query(&self) -> Option<&[u8]> {
-        match &*self.query {
+        match &self.upstream.query {
             Some(query) => Some(query),
             None => self.head.query(),
         }

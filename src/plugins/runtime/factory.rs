@@ -1,17 +1,8 @@
-//! Which plugins exist, and how a configured one is built.
+//! Which plugins a node has, and builds instances of them.
 
-use super::Handler;
+use super::{Build, BuildError, Built, Descriptor, NodeName, Resources};
 use crate::model::Plugin;
 use crate::plugins::BUNDLED;
-use crate::plugins::rate_limiting::counters::Counters;
-use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
-use std::sync::Arc;
-use uuid::Uuid;
-
-/// The version that every plugin reports: Kong's plugins carry the version of the Kong
-/// release whose behaviour they have, and peers compare it.
-pub const VERSION: &str = "3.9.3";
 
 /// The plugins bundled with Kong that guard nothing, for builds that do not have them.
 const OBSERVERS: &[&str] = &[
@@ -28,44 +19,6 @@ const OBSERVERS: &[&str] = &[
     "udp-log",
     "zipkin",
 ];
-
-type Build = fn(&Factory, &Plugin) -> Result<Arc<dyn Handler>, BuildError>;
-
-/// A plugin that a build can run.
-#[derive(Clone, Copy)]
-pub struct Implemented {
-    pub name: &'static str,
-    pub version: &'static str,
-    /// See [`Handler::priority`].
-    pub priority: i32,
-    /// Whether a request must not pass without it. Only plugins that observe (metrics, logs,
-    /// tracing, correlation ids) guard nothing.
-    pub guards: bool,
-    pub(in crate::plugins) build: Build,
-}
-
-impl std::fmt::Debug for Implemented {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {} ({})", self.name, self.version, self.priority)
-    }
-}
-
-/// Why a plugin cannot be put in effect on this node. The texts are shown to operators.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BuildError {
-    #[error("plugin '{name}' is not part of this build")]
-    Unknown { name: String },
-    #[error("plugin '{name}' is not enabled on this node (setting 'plugins')")]
-    Disabled { name: String },
-    #[error("plugin '{name}': config: {reason}")]
-    Config { name: String, reason: String },
-    #[error("plugin '{name}': {field}: {reason}")]
-    Unsupported {
-        name: String,
-        field: &'static str,
-        reason: &'static str,
-    },
-}
 
 /// The plugins that the node's `plugins` setting allows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -99,21 +52,12 @@ impl EnabledPlugins {
     }
 }
 
-/// What a node is called, for plugins that tell of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct NodeName {
-    pub id: Uuid,
-    pub hostname: Arc<str>,
-}
-
-/// Builds handlers. There is one per node: it owns the state that outlives a configuration,
-/// such as the counters of rate-limiting.
+/// Builds plugin instances. There is one per node: it has the resources that outlive a configuration.
 #[derive(Debug)]
 pub struct Factory {
-    build: &'static [Implemented],
+    build: &'static [Descriptor],
     enabled: EnabledPlugins,
-    node: NodeName,
-    counters: Arc<Counters>,
+    resources: Resources,
 }
 
 impl Default for Factory {
@@ -124,33 +68,27 @@ impl Default for Factory {
 
 impl Factory {
     /// `build`: what is there at all; `enabled`: what of it the node may run.
-    pub fn new(build: &'static [Implemented], enabled: EnabledPlugins) -> Factory {
+    pub fn new(build: &'static [Descriptor], enabled: EnabledPlugins) -> Factory {
         Factory {
             build,
             enabled,
-            node: NodeName::default(),
-            counters: Arc::default(),
+            resources: Resources::default(),
         }
     }
 
     /// The same for the node of this name.
     #[must_use]
     pub fn on_node(self, node: NodeName) -> Factory {
-        Factory { node, ..self }
-    }
-
-    pub(in crate::plugins) fn node(&self) -> &NodeName {
-        &self.node
+        Factory {
+            resources: Resources::new(node),
+            ..self
+        }
     }
 
     /// What this node can run and is allowed to.
-    pub fn plugins(&self) -> impl Iterator<Item = &'static Implemented> {
-        let enabled = |plugin: &&Implemented| self.enabled.contains(plugin.name);
+    pub fn plugins(&self) -> impl Iterator<Item = &'static Descriptor> {
+        let enabled = |plugin: &&Descriptor| self.enabled.contains(plugin.name);
         self.build.iter().filter(enabled)
-    }
-
-    pub(in crate::plugins) fn counters(&self) -> Arc<Counters> {
-        Arc::clone(&self.counters)
     }
 
     /// Whether requests must not pass without the plugin of this name. A name that nobody
@@ -163,46 +101,29 @@ impl Factory {
         }
     }
 
-    /// The handler of a configured plugin.
+    /// An instance of a configured plugin.
     ///
     /// # Errors
     /// See [`BuildError`]; the entity then does not take effect on this node.
-    pub fn build(&self, plugin: &Plugin) -> Result<Arc<dyn Handler>, BuildError> {
+    pub fn build(&self, plugin: &Plugin) -> Result<Built, BuildError> {
         let name = || plugin.name.clone();
         let mut build = self.build.iter();
-        let Some(implemented) = build.find(|known| known.name == plugin.name) else {
+        let Some(known) = build.find(|known| known.name == plugin.name) else {
             return Err(BuildError::Unknown { name: name() });
         };
         if !self.enabled.contains(&plugin.name) {
             return Err(BuildError::Disabled { name: name() });
         }
-        (implemented.build)(self, plugin)
+        let handler = (known.build)(&Build {
+            plugin,
+            resources: &self.resources,
+        })?;
+        Ok(Built {
+            phases: handler.phases(known.phases),
+            priority: known.priority,
+            handler,
+        })
     }
-}
-
-/// The typed configuration of a plugin; absent fields take the defaults of its type, which
-/// must have one for every field.
-pub fn config_of<T: DeserializeOwned>(plugin: &Plugin) -> Result<T, BuildError> {
-    let decode = |config: &Map<String, Value>| T::deserialize(Value::Object(config.clone()));
-    decode(&plugin.config).map_err(|whole| {
-        // Each field alone, so that every bad one is named.
-        let bad: Vec<String> = plugin
-            .config
-            .iter()
-            .filter_map(|(field, value)| {
-                let alone = Map::from_iter([(field.clone(), value.clone())]);
-                let error = decode(&alone).err()?;
-                Some(format!("{field}: {error}"))
-            })
-            .collect();
-        BuildError::Config {
-            name: plugin.name.clone(),
-            reason: match bad.is_empty() {
-                true => whole.to_string(),
-                false => bad.join("; "),
-            },
-        }
-    })
 }
 
 #[cfg(test)]

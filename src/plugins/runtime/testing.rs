@@ -1,13 +1,14 @@
 //! What the plugins' own tests drive handlers with.
 
 use super::{
-    Access, Captures, Consumer, Context, Directory, EntityRef, Flow, Handler, HeaderName, Identity,
-    KeyOwner, Peer, Response, RouteView, Timestamp,
+    Access, Captures, Consumer, Context, Directory, EntityRef, Factory, Flow, Handler, HeaderName,
+    Identity, KeyOwner, Peer, Response, RouteView, Shared, State, Timestamp, UpstreamRequest,
 };
 use crate::http::{HeaderEdits, RequestHead, Span, Version};
 use crate::model::Plugin;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// An enabled global plugin.
@@ -20,6 +21,12 @@ pub fn plugin(name: &str, config: Value) -> Plugin {
         "enabled": true,
     }))
     .expect("a plugin")
+}
+
+/// An instance of a bundled plugin.
+pub fn built(name: &str, config: Value) -> Arc<dyn Handler> {
+    let built = Factory::default().build(&plugin(name, config));
+    built.expect("builds").handler
 }
 
 /// A request head from its text: request line and header lines.
@@ -104,10 +111,11 @@ impl Directory for People {
 pub struct Request {
     pub head: RequestHead,
     pub request_edits: HeaderEdits,
-    pub query: Option<Vec<u8>>,
+    pub upstream: UpstreamRequest,
+    pub state: State,
+    pub shared: Shared,
     pub response_edits: HeaderEdits,
     pub body: Option<Vec<u8>>,
-    pub new_body: Option<Vec<u8>>,
     pub identity: Identity,
     pub people: People,
     pub now: Timestamp,
@@ -151,10 +159,11 @@ impl Request {
         Request {
             head: head(text),
             request_edits: HeaderEdits::default(),
-            query: None,
+            upstream: UpstreamRequest::default(),
+            state: State::default(),
+            shared: Shared::default(),
             response_edits: HeaderEdits::default(),
             body: None,
-            new_body: None,
             identity: Identity::default(),
             people: People::default(),
             now: Timestamp(1_700_000_000_250),
@@ -168,12 +177,17 @@ impl Request {
         let mut context = Context {
             head: &self.head,
             request_edits: &mut self.request_edits,
-            query: &mut self.query,
+            upstream: &mut self.upstream,
             response_edits: &mut self.response_edits,
             body: self.body.as_deref(),
-            new_body: &mut self.new_body,
+            state: &mut self.state,
+            shared: &mut self.shared,
             peer: Peer {
                 client: self.client.parse().expect("an address"),
+                client_port: 4000,
+                peer: "127.0.0.1:4000".parse().expect("an address"),
+                trusted: false,
+                visible_port: 8000,
                 local: "127.0.0.1:8000".parse().expect("an address"),
                 https: false,
                 slot: 7,
@@ -193,6 +207,8 @@ impl Request {
             context.response = Some(Response {
                 status: &mut self.status,
                 head: None,
+                upstream_status: 0,
+                sent: None,
             });
         }
         run(&mut context)

@@ -6,9 +6,11 @@ use super::read_ahead::{ReadAhead, Rest};
 use super::reply;
 use super::upload::Upstream;
 use super::worker::{RequestScratch, Worker};
-use crate::data_plane::exchange::{Attempt, Pipeline, Reply};
+use crate::data_plane::exchange::{Attempt, Piece, Pipeline, Reply};
 use crate::http::parse::ResponseFacts;
 use crate::http::{BodyDecoder, Framing, HeaderEdits, ResponseHead, Version, reason_phrase, write};
+use crate::plugins::BodyUse;
+use bytes::Bytes;
 use std::future::poll_fn;
 use std::io;
 use std::ops::Range;
@@ -78,37 +80,144 @@ pub struct Download<'a, P: Pipeline, S> {
     pub request_sent: bool,
     /// A client that reads slowly does not hold the upstream's connection.
     pub read_ahead: bool,
+    /// What plugins do with the body, once they have been asked.
+    pub body_use: BodyUse,
 }
 
 impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Download<'_, P, S> {
     /// Sends the response head and everything that follows it.
     pub async fn run(mut self, upstream: Upstream) -> Ending {
+        let status = self.scratch.response.status;
+        match self.worker.pipeline.whole_response(&self.scratch.exchange) {
+            Some(limit) => self.run_whole(upstream, limit, status).await,
+            None => self.run_piecewise(upstream, status).await,
+        }
+    }
+
+    async fn run_piecewise(&mut self, upstream: Upstream, status: u16) -> Ending {
+        let body_use = match self.filter_head() {
+            Ok(body_use) => body_use,
+            Err(reply) => return Ending::Withheld(Box::new(reply)),
+        };
+        self.body_use = body_use;
+        let changes = body_use == BodyUse::Transform && self.facts.framing != Framing::None;
         let framed = match (self.facts.framing, self.version) {
-            (Framing::None | Framing::Length(_), _) => Framed::Plain,
+            (Framing::None, _) => Framed::Plain,
+            (Framing::Length(_), _) if !changes => Framed::Plain,
             (_, Version::Http10) => Framed::UntilClose,
             _ => Framed::Chunked,
         };
         let keep_alive = self.keep_alive && framed != Framed::UntilClose;
-        if let Err(reply) = self.write_head(framed, keep_alive) {
-            return Ending::Withheld(Box::new(reply));
-        }
+        let length = match (self.facts.framing, status) {
+            (Framing::Length(length), _) if !changes => Some(length),
+            // What a GET would have brought.
+            (Framing::None, 304) => self.facts.content_length,
+            (Framing::None, 200..) if self.to_head => self.facts.content_length,
+            _ => None,
+        };
+        self.write_head(status, framed, length, keep_alive);
         match self.relay(upstream, framed).await {
             Err(ending) => ending,
             Ok(()) => Ending::Complete { keep_alive },
         }
     }
 
-    fn write_head(&mut self, framed: Framed, keep_alive: bool) -> Result<(), Reply> {
+    /// The response is read to its end before anything of it is sent.
+    async fn run_whole(&mut self, upstream: Upstream, limit: usize, status: u16) -> Ending {
+        let mut body = match self.collect(upstream, limit).await {
+            Ok(Some(body)) => body,
+            Ok(None) => {
+                let exchange = &mut self.scratch.exchange;
+                let reply = self.worker.pipeline.too_large(exchange, limit);
+                return Ending::Withheld(Box::new(reply));
+            }
+            Err(ending) => return ending,
+        };
+        let RequestScratch {
+            exchange, response, ..
+        } = &mut *self.scratch;
+        let pipeline = &self.worker.pipeline;
+        let phase = pipeline.response_phase(exchange, response, &mut body).await;
+        let filtered = match phase {
+            Ok(()) => self.filter_head(),
+            Err(reply) => Err(reply),
+        };
+        let mut body = Bytes::from(body);
+        match filtered {
+            Err(reply) => return Ending::Withheld(Box::new(reply)),
+            Ok(BodyUse::None) => {}
+            Ok(_) => match pipeline.piece(&mut self.scratch.exchange, body, true) {
+                Piece::Send(piece) => body = piece,
+                Piece::Abort => return Ending::Truncated,
+            },
+        }
+        let bodiless = self.to_head || matches!(self.scratch.response.status, 204 | 304);
+        let length = (!bodiless).then_some(body.len() as u64);
+        let keep_alive = self.keep_alive;
+        self.write_head(status, Framed::Plain, length, keep_alive);
+        let payload: &[u8] = if bodiless { b"" } else { &body };
+        let limit = self.worker.settings.send_timeout;
+        let parts = [&self.scratch.out[..], payload, b""];
+        let written = self.client.write(parts, limit).await;
+        self.scratch.out.clear();
+        match written {
+            Ok(()) => Ending::Complete { keep_alive },
+            Err(_) => Ending::ClientGone,
+        }
+    }
+
+    /// The body, decoded; `None` when it is larger than `limit`, in bytes.
+    async fn collect(
+        &mut self,
+        mut upstream: Upstream,
+        limit: usize,
+    ) -> Result<Option<Vec<u8>>, Ending> {
+        let mut decoder = BodyDecoder::new(self.facts.framing);
+        let mut buffer = upstream.buffer.take();
+        let mut body = Vec::new();
+        let mut read = Read::More;
+        loop {
+            let (piece, surplus) = decode(&mut decoder, &mut buffer)?;
+            if let Some(buffer) = buffer.take() {
+                body.extend_from_slice(buffer.bytes().get(piece).unwrap_or_default());
+                self.worker.buffers.put(buffer);
+            }
+            if body.len() > limit {
+                return Ok(None);
+            }
+            if decoder.is_done() || (read == Read::Closed && decoder.may_end_here()) {
+                if self.facts.keep_alive && self.request_sent && !surplus {
+                    self.worker.upstreams.release(upstream.connection);
+                }
+                return Ok(Some(body));
+            }
+            if read != Read::More {
+                return Err(Ending::Truncated);
+            }
+            read = self.read(&mut upstream, &mut buffer).await?;
+        }
+    }
+
+    /// The pipeline's part in the response head.
+    fn filter_head(&mut self) -> Result<BodyUse, Reply> {
         let RequestScratch {
             exchange,
+            response,
+            edits,
+            ..
+        } = &mut *self.scratch;
+        edits.clear();
+        self.worker.pipeline.response(exchange, response, edits)
+    }
+
+    /// `status` is the upstream's; `length` the value of Content-Length.
+    fn write_head(&mut self, status: u16, framed: Framed, length: Option<u64>, keep_alive: bool) {
+        let RequestScratch {
             response,
             edits,
             out,
             ..
         } = &mut *self.scratch;
-        let status = response.status;
-        edits.clear();
-        self.worker.pipeline.response(exchange, response, edits)?;
         out.clear();
         // A reason phrase goes with the status it came with.
         match response.status == status {
@@ -119,13 +228,6 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Download<'_, P, S> {
             }
         }
         write_headers(out, response, edits);
-        let length = match (self.facts.framing, status) {
-            (Framing::Length(length), _) => Some(length),
-            // What a GET would have brought.
-            (Framing::None, 304) => self.facts.content_length,
-            (Framing::None, 200..) if self.to_head => self.facts.content_length,
-            _ => None,
-        };
         if let Some(length) = length {
             out.extend_from_slice(b"Content-Length: ");
             write::decimal(out, length);
@@ -136,7 +238,6 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Download<'_, P, S> {
         }
         write::header(out, "Connection", reply::connection(keep_alive));
         out.extend_from_slice(b"\r\n");
-        Ok(())
     }
 
     /// Moves the body; the first piece leaves with the head.
@@ -187,7 +288,23 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Download<'_, P, S> {
                 Some(buffer) => buffer.bytes().get(piece.clone()).unwrap_or_default(),
                 None => &[],
             };
-            let out = &mut self.scratch.out;
+            let RequestScratch { exchange, out, .. } = &mut *self.scratch;
+            let filtered;
+            let payload = match self.body_use {
+                BodyUse::None => payload,
+                body_use => {
+                    let piece = Bytes::copy_from_slice(payload);
+                    match (worker.pipeline.piece(exchange, piece, done), body_use) {
+                        (Piece::Abort, _) => return Err(Ending::Truncated),
+                        (Piece::Send(_), _) if self.facts.framing == Framing::None => &[],
+                        (Piece::Send(_), BodyUse::Watch) => payload,
+                        (Piece::Send(piece), _) => {
+                            filtered = piece;
+                            &filtered
+                        }
+                    }
+                }
+            };
             let suffix = frame(out, framed, payload.len(), done);
             let parts = if payload.len() <= MAX_COPIED {
                 out.extend_from_slice(payload);
@@ -243,10 +360,14 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Download<'_, P, S> {
             framed,
             decoder,
             upstream,
+            body_use: self.body_use,
             reusable: self.facts.keep_alive && self.request_sent,
             first,
         };
-        ReadAhead::new(self.worker, self.client, rest).run().await
+        let exchange = &mut self.scratch.exchange;
+        ReadAhead::new(self.worker, self.client, exchange, rest)
+            .run()
+            .await
     }
 
     /// Waits for more of the body, or for the client to go away.

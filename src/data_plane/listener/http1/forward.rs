@@ -9,9 +9,10 @@ use super::spool::{Keep, Spool};
 use super::tunnel;
 use super::upload::{Answer, Failure, Progress, Upload, Upstream};
 use super::worker::RequestScratch;
-use crate::data_plane::exchange::{Attempt, AttemptError, Pipeline, Refusal, Upgrade};
+use crate::data_plane::exchange::{Attempt, AttemptError, Contact, Pipeline, Refusal, Upgrade};
 use crate::http::parse::ResponseFacts;
 use crate::http::{HeaderEdits, Version, write};
+use crate::plugins::BodyUse;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -71,7 +72,7 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> RequestDriver<'_, P, S> {
     }
 
     /// Reads the body to its end: it stays in the buffer if it fits, else it waits in a spool.
-    async fn complete(&mut self, body: &mut RequestBody) -> Result<(), Fault> {
+    pub async fn complete(&mut self, body: &mut RequestBody) -> Result<(), Fault> {
         let worker = self.worker;
         let limits = worker.settings.request_spool;
         let spool = || Spool::new(Arc::clone(&worker.files), limits, Keep::All);
@@ -107,7 +108,12 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> RequestDriver<'_, P, S> {
         let mut may_reuse = true;
         loop {
             let deadline = &self.client.deadline;
-            let connected = worker.upstreams.connect(attempt, deadline, may_reuse).await;
+            let mut contact = Contact::default();
+            let connecting = worker
+                .upstreams
+                .connect(attempt, deadline, may_reuse, &mut contact);
+            let connected = connecting.await;
+            worker.pipeline.contact(&mut self.scratch.exchange, contact);
             let mut upstream = Upstream {
                 connection: connected.map_err(Failure::Upstream)?,
                 buffer: None,
@@ -230,6 +236,7 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> RequestDriver<'_, P, S> {
             keep_alive,
             request_sent,
             read_ahead,
+            body_use: BodyUse::None,
         };
         match download.run(upstream).await {
             Ending::Complete { keep_alive: true } => Ok(Next::Request),

@@ -9,8 +9,10 @@ use super::spool::{Keep, Spool};
 use super::upload::Upstream;
 use super::worker::Worker;
 use crate::data_plane::exchange::Deadline;
-use crate::data_plane::exchange::{Attempt, Pipeline};
+use crate::data_plane::exchange::{Attempt, Piece, Pipeline};
 use crate::http::BodyDecoder;
+use crate::plugins::BodyUse;
+use bytes::Bytes;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -22,6 +24,8 @@ pub struct Rest<'a> {
     pub framed: Framed,
     pub decoder: BodyDecoder,
     pub upstream: Upstream,
+    /// What plugins do with the body.
+    pub body_use: BodyUse,
     /// The connection can carry another request after this response.
     pub reusable: bool,
     /// Bytes that come before all others.
@@ -31,6 +35,8 @@ pub struct Rest<'a> {
 pub struct ReadAhead<'a, P: Pipeline, S> {
     worker: &'a Worker<P>,
     client: &'a mut Downstream<S>,
+    exchange: &'a mut P::Exchange,
+    body_use: BodyUse,
     attempt: &'a Attempt,
     framed: Framed,
     decoder: BodyDecoder,
@@ -68,6 +74,7 @@ impl<'a, P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> ReadAhead<'a, P, S> {
     pub fn new(
         worker: &'a Worker<P>,
         client: &'a mut Downstream<S>,
+        exchange: &'a mut P::Exchange,
         rest: Rest<'a>,
     ) -> ReadAhead<'a, P, S> {
         let files = Arc::clone(&worker.files);
@@ -78,6 +85,8 @@ impl<'a, P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> ReadAhead<'a, P, S> {
             spool: Spool::new(files, worker.settings.response_spool, Keep::Unread),
             worker,
             client,
+            exchange,
+            body_use: rest.body_use,
             attempt: rest.attempt,
             framed: rest.framed,
             decoder: rest.decoder,
@@ -143,23 +152,36 @@ impl<'a, P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> ReadAhead<'a, P, S> {
             };
             moved = true;
             let read = Read::from(result);
-            let decoded = decode(&mut self.decoder, &mut self.buffer);
-            let surplus = match decoded {
-                Ok((piece, surplus)) => {
-                    if let Some(buffer) = self.buffer.take() {
-                        self.spool
-                            .push(buffer.bytes().get(piece).unwrap_or_default());
-                        buffers.put(buffer);
-                    }
-                    surplus
-                }
-                Err(_) => {
-                    (self.cut, self.upstream) = (true, None);
-                    break;
-                }
+            let Ok((piece, surplus)) = decode(&mut self.decoder, &mut self.buffer) else {
+                (self.cut, self.upstream) = (true, None);
+                break;
             };
             let complete =
                 self.decoder.is_done() || (read == Read::Closed && self.decoder.may_end_here());
+            let buffer = self.buffer.take();
+            let payload = buffer
+                .as_ref()
+                .and_then(|buffer| buffer.bytes().get(piece))
+                .unwrap_or_default();
+            match self.body_use {
+                BodyUse::None => self.spool.push(payload),
+                body_use => {
+                    let piece = Bytes::copy_from_slice(payload);
+                    match self.worker.pipeline.piece(self.exchange, piece, complete) {
+                        Piece::Send(piece) if body_use == BodyUse::Transform => {
+                            self.spool.push(&piece);
+                        }
+                        Piece::Send(_) => self.spool.push(payload),
+                        Piece::Abort => {
+                            (self.cut, self.upstream) = (true, None);
+                            break;
+                        }
+                    }
+                }
+            }
+            if let Some(buffer) = buffer {
+                buffers.put(buffer);
+            }
             if complete || read != Read::More {
                 let ended = self.upstream.take();
                 self.cut = !complete;

@@ -98,6 +98,19 @@ impl RequestBody {
         !self.gone
     }
 
+    /// Payload that has come so far, in bytes.
+    pub fn size(&self) -> u64 {
+        self.payload
+    }
+
+    /// The part of the spool that can be read now has been read.
+    pub fn use_chunk(&mut self) {
+        if let Some(spool) = &mut self.spool {
+            let count = spool.chunk().len();
+            spool.consume(count);
+        }
+    }
+
     /// Payload at the front of the client's buffer, in bytes.
     pub fn held(&self) -> usize {
         self.held

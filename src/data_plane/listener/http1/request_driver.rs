@@ -162,10 +162,7 @@ impl<'a, P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> RequestDriver<'a, P, S>
         } = &mut *self.scratch;
         pipeline.begin(exchange, self.connection, request);
         if let Some(limit) = pipeline.body_limit(&self.scratch.exchange) {
-            let limit = limit.min(BUFFER_SIZE);
-            self.collect(body, limit).await?;
-            if body.is_whole() && body.held() <= limit {
-                let bytes = Bytes::copy_from_slice(body.payload(self.client));
+            if let Some(bytes) = self.whole_body(body, limit).await? {
                 pipeline.body(&mut self.scratch.exchange, bytes);
             }
         }
@@ -244,6 +241,41 @@ impl<'a, P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> RequestDriver<'a, P, S>
             read_more(self.worker, self.client, body).await?;
         }
         Ok(())
+    }
+
+    /// The whole body, for the access phase; `None` when it is larger than `limit`, in bytes.
+    async fn whole_body(
+        &mut self,
+        body: &mut RequestBody,
+        limit: usize,
+    ) -> Result<Option<Bytes>, Fault> {
+        let small = limit.min(BUFFER_SIZE);
+        self.collect(body, small).await?;
+        if body.is_whole() && body.held() <= limit {
+            return Ok(Some(Bytes::copy_from_slice(body.payload(self.client))));
+        }
+        let named_too_large = body
+            .missing()
+            .is_some_and(|missing| missing + body.held() as u64 > limit as u64);
+        if limit <= BUFFER_SIZE || named_too_large {
+            return Ok(None);
+        }
+        self.complete(body).await?;
+        if body.size() > limit as u64 {
+            return Ok(None);
+        }
+        let mut whole = Vec::with_capacity(body.size() as usize);
+        body.rewind();
+        loop {
+            whole.extend_from_slice(body.payload(self.client));
+            if body.is_last() {
+                break;
+            }
+            body.use_chunk();
+            read_more(self.worker, self.client, body).await?;
+        }
+        body.rewind();
+        Ok(Some(Bytes::from(whole)))
     }
 
     /// Refuses a request that the pipeline has not seen.

@@ -13,6 +13,7 @@ use super::{DriverSettings, Server, ServerConfig, ServerHandle};
 use crate::data_plane::dns::Dns;
 use crate::data_plane::exchange::*;
 use crate::http::{HeaderEdits, RequestHead, ResponseHead, write};
+use crate::plugins::BodyUse;
 use crate::settings::{Listen, parse_listen};
 use bytes::Bytes;
 use std::net::SocketAddr;
@@ -163,14 +164,14 @@ impl Pipeline for TestPipeline {
         _: &mut TestExchange,
         head: &mut ResponseHead,
         edits: &mut HeaderEdits,
-    ) -> Result<(), Reply> {
+    ) -> Result<BodyUse, Reply> {
         edits.add("Via", "1.1 test");
         if head.headers.get("x-set-status").is_some() {
             head.status = 418;
         }
         match head.headers.get("x-withheld") {
             Some(_) => Err(reply(500, "withheld")),
-            None => Ok(()),
+            None => Ok(BodyUse::None),
         }
     }
 

@@ -7,7 +7,7 @@ use super::running::{Running, Upstream};
 use crate::data_plane::listener::{DriverSettings, ServerConfig};
 use crate::data_plane::router::PluginFactory;
 use crate::model::{Kind, Plugin};
-use crate::plugins::{Access, Context, Flow, Handler};
+use crate::plugins::{Access, Built, Context, Flow, Handler, Phases, RequestLog};
 use crate::telemetry::metrics::Metrics;
 use serde_json::json;
 use std::io::{Read, Write};
@@ -35,16 +35,22 @@ struct Instance {
 }
 
 impl PluginFactory for Misbehaving {
-    fn build(&self, plugin: &Plugin) -> Result<Arc<dyn Handler>, String> {
+    fn build(&self, plugin: &Plugin) -> Result<Built, String> {
         let action = plugin
             .config
             .get("action")
             .and_then(|action| action.as_str());
-        Ok(Arc::new(Instance {
-            action: action.unwrap_or_default().to_owned(),
-            seen: Arc::clone(&self.seen),
-            waiting: self.waiting.clone(),
-        }))
+        let action = action.unwrap_or_default();
+        Ok(Built {
+            handler: Arc::new(Instance {
+                action: action.to_owned(),
+                seen: Arc::clone(&self.seen),
+                waiting: self.waiting.clone(),
+            }),
+            // The one that counts runs last.
+            priority: if action == "count" { 1 } else { 10 },
+            phases: Phases::ACCESS.and(Phases::HEADER_FILTER).and(Phases::LOG),
+        })
     }
 }
 
@@ -58,11 +64,6 @@ impl Drop for Unfinished<'_> {
 }
 
 impl Handler for Instance {
-    fn priority(&self) -> i32 {
-        // The one that counts runs last.
-        if self.action == "count" { 1 } else { 10 }
-    }
-
     fn access<'c>(&'c self, context: &'c mut Context<'_>) -> Access<'c> {
         match &*self.action {
             "access" => panic!("access of a test's plugin"),
@@ -88,7 +89,7 @@ impl Handler for Instance {
         }
     }
 
-    fn log(&self, _: &Context<'_>) {
+    fn log(&self, _: &mut Context<'_>, _: &RequestLog<'_>) {
         match &*self.action {
             "log" => panic!("log of a test's plugin"),
             "count" => {

@@ -5,11 +5,13 @@ use super::super::testing::{Harness, body, entity, header, reference};
 use crate::data_plane::exchange::Pipeline;
 use crate::data_plane::router::PluginFactory;
 use crate::model::{Kind, Plugin, Row};
-use crate::plugins::{Access, Context, Flow, Handler};
+use crate::plugins::{Access, Built, Context, Flow, Handler, Phases, RequestLog};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 use uuid::Uuid;
+
+const ALL: Phases = Phases::ACCESS.and(Phases::HEADER_FILTER).and(Phases::LOG);
 
 type Log = Arc<Mutex<Vec<String>>>;
 
@@ -19,12 +21,11 @@ struct Notes(Log);
 struct Note {
     log: Log,
     label: String,
-    priority: i32,
     action: String,
 }
 
 impl PluginFactory for Notes {
-    fn build(&self, plugin: &Plugin) -> Result<Arc<dyn Handler>, String> {
+    fn build(&self, plugin: &Plugin) -> Result<Built, String> {
         let text = |name: &str| {
             plugin
                 .config
@@ -33,12 +34,15 @@ impl PluginFactory for Notes {
                 .unwrap_or_default()
         };
         let priority = plugin.config.get("priority").and_then(Value::as_i64);
-        Ok(Arc::new(Note {
-            log: Arc::clone(&self.0),
-            label: text("label").to_owned(),
+        Ok(Built {
+            handler: Arc::new(Note {
+                log: Arc::clone(&self.0),
+                label: text("label").to_owned(),
+                action: text("action").to_owned(),
+            }),
             priority: priority.unwrap_or(0) as i32,
-            action: text("action").to_owned(),
-        }))
+            phases: ALL,
+        })
     }
 }
 
@@ -50,10 +54,6 @@ impl Note {
 }
 
 impl Handler for Note {
-    fn priority(&self) -> i32 {
-        self.priority
-    }
-
     fn access<'c>(&'c self, context: &'c mut Context<'_>) -> Access<'c> {
         self.note("access");
         match self.action.as_str() {
@@ -83,7 +83,7 @@ impl Handler for Note {
         context.response_edits.add("X-Seen", &self.label);
     }
 
-    fn log(&self, context: &Context<'_>) {
+    fn log(&self, context: &mut Context<'_>, _: &RequestLog<'_>) {
         let response = context.response.as_ref().expect("a response");
         self.note(&format!("log {}", response.status));
     }
@@ -459,7 +459,7 @@ fn trial_03_a_closed_route_answers_503_and_runs_no_plugin() {
     /// As [`Notes`], without `unknown`.
     struct Some(Notes);
     impl PluginFactory for Some {
-        fn build(&self, plugin: &Plugin) -> Result<Arc<dyn Handler>, String> {
+        fn build(&self, plugin: &Plugin) -> Result<Built, String> {
             match plugin.name.as_str() {
                 "unknown" => Err("not here".to_owned()),
                 _ => self.0.build(plugin),

@@ -262,10 +262,7 @@ fn a_consumer_without_its_guard_is_closed_and_one_that_was_there_goes_on() {
 fn a_build_that_lost_a_plugin_does_not_serve_what_it_guarded() {
     struct Without;
     impl PluginFactory for Without {
-        fn build(
-            &self,
-            _: &crate::model::Plugin,
-        ) -> Result<Arc<dyn crate::plugins::Handler>, String> {
+        fn build(&self, _: &crate::model::Plugin) -> Result<crate::plugins::Built, String> {
             Err("name: not in this build".into())
         }
     }

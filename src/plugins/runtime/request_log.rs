@@ -1,0 +1,91 @@
+//! What became of a request: what plugins of phase `log` and the access log tell.
+
+use crate::http::{HeaderEdits, HeaderIndex};
+use std::net::SocketAddr;
+
+/// One attempt to reach an upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Try {
+    /// `None` where the name has no address.
+    pub address: Option<SocketAddr>,
+    /// When the address was chosen: milliseconds since the epoch.
+    pub started_at: u64,
+    /// How long the choice took, in microseconds.
+    pub balancer_us: u64,
+    /// From the choice to the response head or the failure, in microseconds.
+    pub took_us: u64,
+    /// The status of the response; 0 when none came.
+    pub status: u16,
+    /// Why no response came, in words that a log may show.
+    pub failure: Option<&'static str>,
+}
+
+/// Who made the response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResponseSource {
+    Upstream,
+    /// The gateway, a plugin's answer included.
+    Gateway,
+}
+
+/// The headers of a response as they were sent, without those that frame its body.
+#[derive(Clone, Debug, Default)]
+pub struct SentHeaders {
+    lines: HeaderEdits,
+    none: HeaderIndex,
+}
+
+impl SentHeaders {
+    pub fn clear(&mut self) {
+        self.lines.clear();
+    }
+
+    pub fn push(&mut self, name: &[u8], value: &[u8]) {
+        if let Ok(name) = std::str::from_utf8(name) {
+            self.lines.add(name, value);
+        }
+    }
+
+    /// Names as they were written, and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.lines.apply(&self.none)
+    }
+
+    /// The first value of a header.
+    pub fn get<'a>(&'a self, name: &'a str) -> Option<&'a [u8]> {
+        self.lines.get(&self.none, name)
+    }
+}
+
+/// The end of a request. What it was, its [`Context`](super::Context) says.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestLog<'a> {
+    /// Milliseconds since the epoch.
+    pub started_at: u64,
+    /// From the request's head to the last byte, in microseconds.
+    pub total_us: u64,
+    /// From the request's head to the choice of the last address; of an answer of the gateway's own
+    /// the whole time until it was ready. In microseconds.
+    pub gateway_us: u64,
+    /// From the choice of the last address to the response head, in microseconds.
+    pub upstream_us: Option<u64>,
+    /// From the response head to the last byte, in microseconds.
+    pub receive_us: Option<u64>,
+    /// Bytes read from the client, head and body.
+    pub request_bytes: u64,
+    /// Bytes written to the client, head and body.
+    pub response_bytes: u64,
+    /// What the client was told; 499 when it went away before.
+    pub status: u16,
+    /// Zero when no upstream answered.
+    pub upstream_status: u16,
+    pub source: ResponseSource,
+    /// The client went away before the response was complete.
+    pub client_closed: bool,
+    /// Path and query that the upstream was asked for; empty when none was.
+    pub upstream_uri: &'a [u8],
+    /// The Host that the upstream was told.
+    pub upstream_host: &'a [u8],
+    pub tries: &'a [Try],
+    pub headers: &'a SentHeaders,
+}

@@ -1,0 +1,33 @@
+//! What plugins change of the request on its way to the upstream, beside its headers.
+
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// The scheme that an upstream is asked with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    Http,
+    Https,
+}
+
+/// `None` everywhere: as the client, the route and the service have it.
+#[derive(Debug, Default)]
+pub struct UpstreamRequest {
+    pub method: Option<Bytes>,
+    /// The path, as it is written on the wire; route and service then have no part in it.
+    pub path: Option<Vec<u8>>,
+    /// The query, without `?`.
+    pub query: Option<Vec<u8>>,
+    pub body: Option<Vec<u8>>,
+    pub scheme: Option<Scheme>,
+    /// A host name, an address, or the name of an upstream entity.
+    pub host: Option<Arc<str>>,
+    pub port: Option<u16>,
+}
+
+impl UpstreamRequest {
+    /// Nothing is changed; buffers are let go.
+    pub fn clear(&mut self) {
+        *self = UpstreamRequest::default();
+    }
+}
