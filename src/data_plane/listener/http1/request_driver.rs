@@ -161,10 +161,10 @@ impl<'a, P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> RequestDriver<'a, P, S>
             exchange, request, ..
         } = &mut *self.scratch;
         pipeline.begin(exchange, self.connection, request);
-        if let Some(limit) = pipeline.body_limit(&self.scratch.exchange) {
-            if let Some(bytes) = self.whole_body(body, limit).await? {
-                pipeline.body(&mut self.scratch.exchange, bytes);
-            }
+        if let Some(limit) = pipeline.body_limit(&self.scratch.exchange)
+            && let Some(bytes) = self.whole_body(body, limit).await?
+        {
+            pipeline.body(&mut self.scratch.exchange, bytes);
         }
         let verdict = self.access(body).await?;
         if framing == Framing::None {
