@@ -6,6 +6,7 @@
 //! know requests by [`Context`] alone, and never the data plane that runs them.
 
 pub mod correlation_id;
+pub mod cors;
 pub mod key_auth;
 pub mod rate_limiting;
 pub mod request_termination;
@@ -17,6 +18,7 @@ pub use runtime::*;
 /// one's own may have fewer: see `examples/fewer_plugins.rs`.
 pub const BUNDLED: &[Descriptor] = &[
     correlation_id::PLUGIN,
+    cors::PLUGIN,
     key_auth::PLUGIN,
     rate_limiting::PLUGIN,
     request_termination::PLUGIN,
