@@ -10,6 +10,7 @@ pub mod cors;
 pub mod key_auth;
 pub mod rate_limiting;
 pub mod request_termination;
+pub mod response_transformer;
 pub mod runtime;
 
 pub use runtime::*;
@@ -21,5 +22,6 @@ pub const BUNDLED: &[Descriptor] = &[
     cors::PLUGIN,
     key_auth::PLUGIN,
     rate_limiting::PLUGIN,
+    response_transformer::PLUGIN,
     request_termination::PLUGIN,
 ];

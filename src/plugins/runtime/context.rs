@@ -1,11 +1,14 @@
 //! What a plugin sees of a request, and what it may change.
 
 use super::{HeaderName, SentHeaders, Shared, State, UpstreamRequest};
-use crate::http::{HeaderEdits, RequestHead};
+use crate::http::{HeaderEdits, HeaderIndex, RequestHead};
 use serde_json::{Map, Value};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use uuid::Uuid;
+
+/// The headers of a response that the gateway makes itself: all of them are edits.
+static NO_HEADERS: LazyLock<HeaderIndex> = LazyLock::new(HeaderIndex::default);
 
 /// A point in time as milliseconds since the epoch, UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -189,6 +192,14 @@ impl Context<'_> {
             Some((None, Some(head))) => self.response_edits.get(&head.headers, name),
             _ => self.response_edits.edited(name),
         }
+    }
+
+    /// Every value of a response header, with the edits so far. Only before the headers are sent.
+    pub fn response_headers<'b>(&'b self, name: &'b str) -> impl Iterator<Item = &'b [u8]> {
+        let response = self.response.as_ref();
+        let head = response.and_then(|response| response.head);
+        let headers = head.map_or(&*NO_HEADERS, |head| &head.headers);
+        self.response_edits.get_all(headers, name)
     }
 
     /// Removes a request header; costs nothing when there is none.

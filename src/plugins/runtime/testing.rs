@@ -1,8 +1,9 @@
 //! What the plugins' own tests drive handlers with.
 
 use super::{
-    Access, Captures, Consumer, Context, Directory, EntityRef, Factory, Flow, Handler, HeaderName,
-    Identity, KeyOwner, Peer, Response, RouteView, Shared, State, Timestamp, UpstreamRequest,
+    Access, BodyUse, Captures, Chunk, Consumer, Context, Directory, EntityRef, Factory, Flow,
+    Handler, HeaderName, Identity, KeyOwner, Peer, Response, RouteView, Shared, State, Timestamp,
+    UpstreamRequest,
 };
 use crate::http::{HeaderEdits, RequestHead, Span, Version};
 use crate::model::Plugin;
@@ -224,6 +225,26 @@ impl Request {
 
     pub fn header_filter(&mut self, handler: &dyn Handler) {
         self.with(true, |context| handler.header_filter(context));
+    }
+
+    pub fn body_use(&mut self, handler: &dyn Handler) -> BodyUse {
+        self.with(true, |context| handler.body_use(context))
+    }
+
+    /// What the body phase makes of a body in these pieces; `None` where it ends the response.
+    pub fn body_filter(&mut self, handler: &dyn Handler, pieces: &[&str]) -> Option<Vec<u8>> {
+        let mut sent = Vec::new();
+        for (at, piece) in pieces.iter().enumerate() {
+            let mut chunk = Chunk {
+                data: Bytes::copy_from_slice(piece.as_bytes()),
+                last: at + 1 == pieces.len(),
+            };
+            if !self.with(true, |context| handler.body_filter(context, &mut chunk)) {
+                return None;
+            }
+            sent.extend_from_slice(&chunk.data);
+        }
+        Some(sent)
     }
 
     /// The values of a header that a configuration names.

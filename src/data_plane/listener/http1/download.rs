@@ -110,7 +110,8 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Download<'_, P, S> {
         let keep_alive = self.keep_alive && framed != Framed::UntilClose;
         let length = match (self.facts.framing, status) {
             (Framing::Length(length), _) if !changes => Some(length),
-            // What a GET would have brought.
+            // What a GET would have brought, unless a plugin would have changed it.
+            (Framing::None, _) if body_use == BodyUse::Transform => None,
             (Framing::None, 304) => self.facts.content_length,
             (Framing::None, 200..) if self.to_head => self.facts.content_length,
             _ => None,
