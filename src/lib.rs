@@ -15,6 +15,7 @@ mod killed_actors;
 pub mod link;
 #[cfg(test)]
 mod loopback;
+pub mod memory;
 pub mod model;
 pub mod node;
 pub mod plugins;

@@ -79,14 +79,22 @@ impl ControlPlane {
         let settings = &node.settings;
         let cluster = settings.cluster.identity()?;
         let limits = Limits::for_payload(settings.cluster.max_payload);
-        let history = history(&store)
-            .await
-            .map_err(|err| NodeError::Database(format!("database: {err:?}")))?;
-        let history = match node.settings.is_dbless() {
-            true => history.keeping(DBLESS_REVISIONS as usize),
-            false => history,
+        let feed = match settings.node.role.has_data_plane() {
+            // Its data plane begins with the configuration.
+            true => {
+                let history = history(&store)
+                    .await
+                    .map_err(|err| NodeError::Database(format!("database: {err:?}")))?;
+                let history = match settings.is_dbless() {
+                    true => history.keeping(DBLESS_REVISIONS as usize),
+                    false => history,
+                };
+                Feed::new(history, limits)
+            }
+            // Read by the registry while the Admin API answers from the database.
+            false => Feed::unread(limits),
         };
-        let feed = Arc::new(Feed::new(history, limits));
+        let feed = Arc::new(feed);
         let identity = Identity {
             control_plane: node.id,
             langur_version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -59,6 +59,7 @@ impl NodeStatus for Status {
                 control_plane: Some(ControlPlaneState {
                     // After the rows: no data plane is shown ahead that is not.
                     revision: self.feed.position().revision.0,
+                    is_read: self.feed.is_read(),
                     journal_revisions,
                     writes_waiting: self.writer.waiting() as u64,
                     sessions: sessions.ok().and_then(Result::ok),

@@ -2,7 +2,8 @@
 
 use super::{ClusterRegistry, FeedAdvanced};
 use crate::control_plane::config_store::{Changes, Store, StoreError};
-use crate::control_plane::session::{Feed, MemoryHistory};
+use crate::control_plane::session::{Feed, MOST_OPS, MemoryHistory};
+use crate::memory;
 use crate::model::Revision;
 use actix::Addr;
 use std::sync::Arc;
@@ -30,6 +31,8 @@ pub async fn history(store: &Store) -> Result<MemoryHistory, StoreError> {
     let oldest = store.oldest_journal_revision().await?;
     let oldest = oldest.map_or(latest, Revision::before);
     let start = Revision(latest.0.saturating_sub(REACH)).max(oldest);
+    // One import may be most of the journal, and more than is remembered of it.
+    let start = store.journal_start(start, MOST_OPS as u64).await?;
     let journal = match store.changes_since(start, REACH).await? {
         Changes::Since(entries) => entries,
         Changes::OutOfReach => Vec::new(),
@@ -78,6 +81,13 @@ pub async fn follow(
 
 /// Takes over what the journal has; false when there was nothing.
 async fn catch_up(store: &Store, feed: &Feed) -> Result<bool, StoreError> {
+    if !feed.is_read() {
+        feed.replace(history(store).await?);
+        memory::give_back();
+        let position = feed.position();
+        tracing::info!(%position, "the configuration is read: data planes may connect");
+        return Ok(true);
+    }
     let position = feed.position();
     let held = position.revision;
     let (epoch, latest) = store.tip().await?;

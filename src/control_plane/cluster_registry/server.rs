@@ -34,6 +34,8 @@ use uuid::Uuid;
 const TELEMETRY_SILENCE: Duration = Duration::from_secs(90);
 /// Seconds after which a data plane that found no room should try again.
 const FULL_RETRY: u32 = 30;
+/// The same for one that comes before the configuration is read.
+const READING_RETRY: u32 = 1;
 
 /// What is known of a connection.
 struct Peer {
@@ -251,6 +253,9 @@ async fn configuration_link(
     body: Payload,
 ) -> Result<HttpResponse, actix_web::Error> {
     let ip = peer_ip(&request);
+    if !entrance.links.feed.is_read() {
+        return Ok(not_yet(LinkKind::Configuration, ip));
+    }
     let doors = &entrance.doors;
     let places = doors.enter(LinkKind::Configuration);
     let places = places.and_then(|place| Ok((place, doors.greet(ip)?)));
@@ -271,6 +276,16 @@ async fn configuration_link(
     let vouched = entrance.vouched(&request);
     entrance.links.accept(link, ip, expiry, vouched).await;
     Ok(response)
+}
+
+/// The configuration is still being read: a data plane would be told that there is none, and what
+/// telemetry names would not be known.
+fn not_yet(link: LinkKind, ip: IpAddr) -> HttpResponse {
+    let link = link.as_str();
+    tracing::info!(link, %ip, "a link was refused: the configuration is still being read");
+    HttpResponse::ServiceUnavailable()
+        .insert_header((header::RETRY_AFTER, READING_RETRY))
+        .finish()
 }
 
 fn no_room(link: LinkKind, why: Refusal, ip: IpAddr) -> HttpResponse {
@@ -300,6 +315,9 @@ async fn telemetry_link(
     request: HttpRequest,
     body: Payload,
 ) -> Result<HttpResponse, actix_web::Error> {
+    if !entrance.links.feed.is_read() {
+        return Ok(not_yet(LinkKind::Telemetry, peer_ip(&request)));
+    }
     let place = match entrance.doors.enter(LinkKind::Telemetry) {
         Ok(place) => place,
         Err(why) => return Ok(no_room(LinkKind::Telemetry, why, peer_ip(&request))),

@@ -4,12 +4,12 @@ use super::{
     ClusterRegistry, Doors, Identities, RegistryOptions, SessionStarted, Vouched, history,
 };
 use crate::actor::Observe;
-use crate::control_plane::config_store::{DatabaseSettings, SqliteSettings, Store};
+use crate::control_plane::config_store::{DatabaseSettings, SqliteSettings, Store, Write};
 use crate::control_plane::session::{
     CloseReason, Feed, Identity, Report, Session, SessionEvent, SessionId, SessionNews,
 };
 use crate::link::{MemoryEnd, memory_pair};
-use crate::model::KindSet;
+use crate::model::{Config, Kind, KindSet};
 use crate::telemetry::metrics::Metrics;
 use crate::wire::{Hello, Limits, Position};
 use actix::prelude::*;
@@ -167,4 +167,34 @@ async fn what_an_earlier_life_held_is_gone_also_when_the_database_was_away_at_th
     let _second = join(&registry, &options, 2).await;
     assert_eq!(unwritten(&registry).await, 0);
     assert_eq!(connected(&store).await, [2]);
+}
+
+#[actix::test]
+async fn trial_13_a_registry_reads_what_was_not_read_at_the_start() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (options, _database) = options(&directory).await;
+    let fields = serde_json::json!({
+        "id": Uuid::from_u128(5), "username": "somebody", "created_at": 1, "updated_at": 1,
+    });
+    let write = Write::Insert {
+        kind: Kind::Consumers,
+        document: fields.as_object().expect("an object").clone(),
+    };
+    options.store.write(vec![write]).await.expect("writes");
+    let feed = Arc::new(Feed::unread(Limits::for_payload(4096)));
+    assert!(!feed.is_read());
+    let _registry = ClusterRegistry::new(RegistryOptions {
+        feed: Arc::clone(&feed),
+        ..options.clone()
+    })
+    .start();
+    while !feed.is_read() {
+        tokio::task::yield_now().await;
+    }
+    let read = options.store.config().await.expect("reads");
+    assert_eq!(read.len(), 1);
+    assert_eq!(*feed.config(), read);
+    // And goes on from there.
+    let reaches = feed.came_from(&Config::default(), KindSet::ALL);
+    assert!(reaches, "the journal was read with it");
 }

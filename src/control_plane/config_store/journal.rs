@@ -150,6 +150,30 @@ impl Store {
         oldest.flatten().map(revision_from).transpose()
     }
 
+    /// The revision at or after `start` behind which the journal has at most this many ops.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn journal_start(
+        &self,
+        start: Revision,
+        most_ops: u64,
+    ) -> Result<Revision, StoreError> {
+        // The index alone answers this, however large the entities are.
+        let beyond: Option<i64> = config_journal::Entity::find()
+            .select_only()
+            .column(config_journal::Column::Revision)
+            .filter(config_journal::Column::Revision.gt(stored(start)))
+            .order_by(config_journal::Column::Revision, Order::Desc)
+            .order_by(config_journal::Column::Seq, Order::Desc)
+            .offset(most_ops)
+            .limit(1)
+            .into_tuple()
+            .one(&self.db())
+            .await?;
+        beyond.map_or(Ok(start), revision_from)
+    }
+
     /// Forgets the beginning of the journal: what is older than either limit. Returns how many
     /// rows went.
     ///

@@ -170,7 +170,10 @@ impl Store {
                 Ok::<_, StoreError>(())
             })
             .await?;
-        Ok(Config::from_rows(revision, rows))
+        // The digest of very many takes a while, in which the event loop goes on.
+        tokio::task::spawn_blocking(move || Config::from_rows(revision, rows))
+            .await
+            .map_err(|err| StoreError::Unreadable(format!("the configuration: {err}")))
     }
 
     /// Gives every entity of these kinds to `take`, some at a time, kind by kind with parents

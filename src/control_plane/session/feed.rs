@@ -4,7 +4,7 @@ use super::{CloseReason, Gap, History, Input, MemoryHistory, Output, Report, Sta
 use crate::model::{Config, Kind, KindSet, Op, RequestId, Revision, Row};
 use crate::wire::{EncodeCache, EncodeError, Limits, Position, SnapshotSlot, encode};
 use bytes::Bytes;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use uuid::Uuid;
@@ -15,6 +15,8 @@ use uuid::Uuid;
 pub struct Feed {
     limits: Limits,
     inner: Mutex<Inner>,
+    /// Whether the history is that of the database.
+    is_read: AtomicBool,
     sent_bytes: AtomicU64,
 }
 
@@ -48,8 +50,20 @@ enum Unresolved {
 impl Feed {
     #[must_use]
     pub fn new(history: MemoryHistory, limits: Limits) -> Feed {
+        Feed::of(history, limits, true)
+    }
+
+    /// A feed whose history is yet to be read from the database: until [`Feed::replace`] there is
+    /// nothing to serve, and no link is to be taken.
+    #[must_use]
+    pub fn unread(limits: Limits) -> Feed {
+        Feed::of(MemoryHistory::new(0, Config::default()), limits, false)
+    }
+
+    fn of(history: MemoryHistory, limits: Limits, is_read: bool) -> Feed {
         Feed {
             limits,
+            is_read: AtomicBool::new(is_read),
             inner: Mutex::new(Inner {
                 history,
                 encoder: EncodeCache::new(limits),
@@ -61,6 +75,12 @@ impl Feed {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // Nothing under this lock leaves it half changed.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the history is that of the database. Once it is, it stays so.
+    #[must_use]
+    pub fn is_read(&self) -> bool {
+        self.is_read.load(Ordering::Acquire)
     }
 
     /// The limits of a frame.
@@ -132,6 +152,7 @@ impl Feed {
         let mut inner = self.lock();
         let most = inner.history.most_revisions();
         inner.history = history.keeping(most);
+        self.is_read.store(true, Ordering::Release);
     }
 
     /// How many changes and snapshots were encoded so far.

@@ -35,7 +35,7 @@ pub trait History {
 const MOST_REVISIONS: usize = 10_000;
 /// Beyond this many ops in all remembered revisions the oldest is forgotten; a difference of
 /// that size is better sent as a snapshot.
-const MOST_OPS: usize = 50_000;
+pub const MOST_OPS: usize = 50_000;
 
 /// A journal entry that does not follow the last one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -16,6 +16,6 @@ pub use actor::{
     StopSession, Supersede,
 };
 pub use feed::{Effect, Feed};
-pub use history::{Gap, History, MemoryHistory};
+pub use history::{Gap, History, MOST_OPS, MemoryHistory};
 pub use protocol::step;
 pub use state::{CloseReason, Identity, Input, Output, Report, State, SyncStatus};

@@ -16,6 +16,7 @@ mod read;
 pub use open::is_cache_in_use;
 
 use super::{CacheError, CacheSource, Cached, ConfigCache, LastGoodRow};
+use crate::memory;
 use crate::model::{Change, Config, Digest, Kind, Op, Revision, Row};
 use crate::wire::Position;
 use heed::types::Bytes;
@@ -153,6 +154,39 @@ impl LmdbCache {
         }
     }
 
+    /// Closes and opens again what is open. An environment keeps the memory of its largest transaction
+    /// for the next one, and maps every page that it has touched; both are as much as the cache holds.
+    fn reopen(&mut self) {
+        let Some(Open {
+            env,
+            meta,
+            source,
+            _lock,
+            ..
+        }) = self.open.take()
+        else {
+            return;
+        };
+        drop(env);
+        memory::give_back();
+        match self.environment() {
+            Ok((env, database)) => {
+                self.open = Some(Open {
+                    env,
+                    database,
+                    meta,
+                    source,
+                    _lock,
+                });
+            }
+            // The next write tries again.
+            Err(unfit) => match self.unopened(unfit) {
+                OpenError::ReadOnly(reason) => self.is_read_only(reason),
+                OpenError::Fatal(err) => self.is_read_only(err.to_string()),
+            },
+        }
+    }
+
     /// Said once, not at each attempt to write.
     fn is_read_only(&mut self, reason: String) {
         if self.read_only.is_none() {
@@ -191,6 +225,9 @@ impl ConfigCache for LmdbCache {
         };
         self.open = Some(open);
         self.read_only = None;
+        if cached.is_some() {
+            self.reopen();
+        }
         Ok(cached)
     }
 
@@ -232,8 +269,10 @@ impl ConfigCache for LmdbCache {
         let open = self.writable()?;
         match open.replace(epoch, config, last_good) {
             Ok(meta) => {
+                let position = meta.position();
                 open.meta = meta;
-                Ok(open.meta.position())
+                self.reopen();
+                Ok(position)
             }
             Err(err) => Err(self.failed(err)),
         }

@@ -10,6 +10,7 @@ use super::{Instead, LastGood, Outcome, Quarantined, Snapshot};
 use crate::actor::{Guarded, Observe, Slot};
 use crate::data_plane::cache_writer::Cached;
 use crate::data_plane::heartbeat_client::{ApplyConfig, InEffect, LiveConfig};
+use crate::memory;
 use crate::model::{Cause, Config, Revision};
 use crate::telemetry::status::TargetDocuments;
 use crate::wire::{self, ChangeMessage, Limits, Position, SnapshotParts};
@@ -99,7 +100,10 @@ impl Router {
             .into_iter()
             .map(|(kind, id, row)| LastGood { kind, id, row });
         let last_good = last_good.collect();
-        self.publish(|kept, now| kept.restore(cached.config, last_good, cached.epoch, now))
+        let restored =
+            self.publish(|kept, now| kept.restore(cached.config, last_good, cached.epoch, now));
+        memory::give_back();
+        restored
     }
 
     /// Puts a whole configuration in effect in place of the present one.
@@ -107,7 +111,9 @@ impl Router {
     /// # Errors
     /// It panicked, which is a bug; what was in effect still is.
     pub fn take_over(&mut self, epoch: u64, config: Config) -> Result<InEffect, String> {
-        self.publish(|kept, now| kept.replace(config, epoch, now))
+        let replaced = self.publish(|kept, now| kept.replace(config, epoch, now));
+        memory::give_back();
+        replaced
     }
 
     /// Makes a change and publishes what it leads to.

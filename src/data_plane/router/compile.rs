@@ -34,7 +34,7 @@ pub trait PluginFactory: Send + Sync {
     }
 }
 
-/// An entity in the form requests use.
+/// An entity in the form requests use. One pointer each: there are as many as entities.
 #[derive(Clone)]
 pub(super) enum Compiled {
     Certificate(Arc<CompiledCertificate>),
@@ -43,17 +43,25 @@ pub(super) enum Compiled {
     Service(Arc<CompiledService>),
     Upstream(Arc<UpstreamSpec>),
     Target(Arc<TargetSpec>),
-    /// The route's service, and its matchers (none for stream protocols).
-    Route(Option<Uuid>, Arc<[Matcher]>),
+    Route(Arc<RouteMatchers>),
     Consumer(Arc<CompiledConsumer>),
     Credential(Arc<KeyCredential>),
     Plugin(Arc<PluginInstance>),
     /// A plugin that runs for no HTTP request: disabled, or for stream protocols alone.
-    IdlePlugin(Scope),
+    IdlePlugin(Arc<Scope>),
     /// A service that is disabled and could not be used either, with the entities it points to.
-    UnusableService(Arc<[Key]>),
+    UnusableService(Arc<Vec<Key>>),
     /// Kept for what will use it, with the entities it points to.
-    Kept(Arc<[Key]>),
+    Kept(Arc<Vec<Key>>),
+}
+
+const _: () = assert!(size_of::<Compiled>() == 2 * size_of::<usize>());
+
+/// A route in effect.
+pub(super) struct RouteMatchers {
+    pub service: Option<Uuid>,
+    /// None for stream protocols.
+    pub matchers: Box<[Matcher]>,
 }
 
 /// What an entity should become.
@@ -104,7 +112,8 @@ impl Compiled {
                 .into_iter()
                 .collect(),
             Compiled::Target(target) => vec![(Kind::Upstreams, target.upstream)],
-            Compiled::Route(service, _) => {
+            Compiled::Route(route) => {
+                let service = route.service;
                 service.map(|id| (Kind::Services, id)).into_iter().collect()
             }
             Compiled::Credential(credential) => vec![(Kind::Consumers, credential.consumer)],
@@ -209,7 +218,10 @@ impl Compiler {
                 let entity: model::Route = decode(row, id, |entity: &model::Route| entity.id)?;
                 let matchers = Matcher::compile(&entity, row, self.order)?;
                 (
-                    Compiled::Route(entity.service.map(|service| service.id), matchers.into()),
+                    Compiled::Route(Arc::new(RouteMatchers {
+                        service: entity.service.map(|service| service.id),
+                        matchers: matchers.into(),
+                    })),
                     entity.name,
                 )
             }
@@ -300,7 +312,7 @@ impl Compiler {
                 let name = text(&json, "name");
                 let guards = name.as_deref().is_none_or(|name| self.factory.guards(name));
                 if disabled {
-                    wanted.compiled = Ok(Compiled::IdlePlugin(scope));
+                    wanted.compiled = Ok(Compiled::IdlePlugin(Arc::new(scope)));
                 } else if guards && protocols(&json).intersects(Protocols::HTTP) {
                     if self.close_unguarded {
                         let name = name.as_deref().unwrap_or_default();
@@ -324,13 +336,13 @@ impl Compiler {
     fn compile_plugin(&self, plugin: &model::Plugin) -> Result<Compiled, Vec<String>> {
         let scope = Scope::of(plugin);
         if !plugin.enabled {
-            return Ok(Compiled::IdlePlugin(scope));
+            return Ok(Compiled::IdlePlugin(Arc::new(scope)));
         }
         let protocols = Protocols::parse(&plugin.protocols)
             .map_err(|reason| vec![format!("protocols: {reason}")])?;
         let built = self.factory.build(plugin).map_err(|reason| vec![reason])?;
         if !protocols.intersects(Protocols::HTTP) {
-            return Ok(Compiled::IdlePlugin(scope));
+            return Ok(Compiled::IdlePlugin(Arc::new(scope)));
         }
         Ok(Compiled::Plugin(Arc::new(PluginInstance {
             id: plugin.id,

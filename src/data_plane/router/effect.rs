@@ -35,7 +35,9 @@ impl AddAssign for Work {
 #[derive(Default)]
 pub(super) struct Effect {
     pub snapshot: Snapshot,
-    installed: HashMap<Key, Compiled, foldhash::fast::RandomState>,
+    /// In a tree: a hash table keeps room for half as many again, and is built anew, all at once, by
+    /// the change that fills it.
+    installed: BTreeMap<Key, Compiled>,
     /// Routes and consumers whose requests are found and refused.
     closed: HashMap<Key, Compiled, foldhash::fast::RandomState>,
     routes: usize,
@@ -53,6 +55,11 @@ impl Effect {
         self.installed.get(&key)
     }
 
+    /// Builds the table of entities anew: full, as it is not when it grew.
+    pub fn pack(&mut self) {
+        self.installed = std::mem::take(&mut self.installed).into_iter().collect();
+    }
+
     /// How many routes are in effect.
     pub fn route_count(&self) -> usize {
         self.routes
@@ -60,8 +67,8 @@ impl Effect {
 
     /// The routes in effect.
     pub fn routes(&self) -> impl Iterator<Item = Uuid> {
-        let routes = self.installed.keys().filter(|key| key.0 == Kind::Routes);
-        routes.map(|(_, id)| *id)
+        let routes = (Kind::Routes, Uuid::nil())..=(Kind::Routes, Uuid::max());
+        self.installed.range(routes).map(|((_, id), _)| *id)
     }
 
     pub fn is_closed(&self, key: Key) -> bool {
@@ -71,8 +78,8 @@ impl Effect {
     /// Lets the requests of a route or consumer that is not in effect be found and refused.
     pub fn close(&mut self, key: Key, compiled: Compiled) {
         let scope = match &compiled {
-            Compiled::Route(_, matchers) => {
-                self.new_matchers.extend(matchers.iter().cloned());
+            Compiled::Route(route) => {
+                self.new_matchers.extend(route.matchers.iter().cloned());
                 self.snapshot.closed_routes.insert(key.1, ());
                 Scope {
                     route: Some(key.1),
@@ -100,8 +107,8 @@ impl Effect {
         };
         self.work.written += 1;
         let scope = match &compiled {
-            Compiled::Route(_, matchers) => {
-                for matcher in &**matchers {
+            Compiled::Route(route) => {
+                for matcher in &route.matchers {
                     self.snapshot.routes.remove(matcher);
                 }
                 self.snapshot.closed_routes.remove(&key.1);
@@ -191,10 +198,10 @@ impl Effect {
                 }
                 self.changed_upstreams.insert(target.upstream);
             }
-            Compiled::Route(_, matchers) => {
+            Compiled::Route(route) => {
                 self.work.written -= 1;
                 self.routes -= 1;
-                for matcher in &*matchers {
+                for matcher in &route.matchers {
                     self.work.written += snapshot.routes.remove(matcher);
                 }
             }
@@ -242,10 +249,10 @@ impl Effect {
                 targets.insert(target.target.address.id, Arc::clone(&target.target));
                 self.changed_upstreams.insert(target.upstream);
             }
-            Compiled::Route(_, matchers) => {
+            Compiled::Route(route) => {
                 self.work.written -= 1;
                 self.routes += 1;
-                self.new_matchers.extend(matchers.iter().cloned());
+                self.new_matchers.extend(route.matchers.iter().cloned());
             }
             Compiled::Consumer(consumer) => self.insert_consumer(consumer),
             Compiled::Credential(credential) => {

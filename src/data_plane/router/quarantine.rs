@@ -225,7 +225,7 @@ pub(super) fn service_in(parents: &[Key]) -> Option<Uuid> {
 /// The service of a compiled route.
 pub(super) fn service_of(compiled: Option<&Compiled>) -> Option<Uuid> {
     match compiled {
-        Some(Compiled::Route(service, _)) => *service,
+        Some(Compiled::Route(route)) => route.service,
         _ => None,
     }
 }

@@ -134,7 +134,15 @@ impl RouterState {
         });
         let before: Vec<_> = before.collect();
         self.config = config;
-        self.advance(before, &[], now)
+        let outcome = self.advance(before, &[], now);
+        self.pack();
+        outcome
+    }
+
+    /// Trees that grew one entry after the other are half empty; built anew they are full.
+    fn pack(&mut self) {
+        self.children = std::mem::take(&mut self.children).into_iter().collect();
+        self.effect.pack();
     }
 
     /// Takes over a configuration and what [`RouterState::last_good`] said about it, on a state
@@ -195,6 +203,7 @@ impl RouterState {
         self.config = config;
         let mut outcome = self.advance(before.into_iter().collect(), &lost, now);
         outcome.work += first;
+        self.pack();
         outcome
     }
 

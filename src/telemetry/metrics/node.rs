@@ -281,6 +281,7 @@ mod tests {
             data_planes: vec![peer],
             control_plane: Some(ControlPlaneState {
                 revision: 9,
+                is_read: true,
                 journal_revisions: None,
                 writes_waiting: 2,
                 sessions: Some(vec![("live", 0), ("syncing", 3)]),

@@ -69,6 +69,8 @@ pub struct NodeState {
 pub struct ControlPlaneState {
     /// The latest revision it hands to data planes.
     pub revision: u64,
+    /// Whether the configuration has been read since the start; data planes are refused before.
+    pub is_read: bool,
     /// How many revisions the journal has; `None` when the database does not say.
     pub journal_revisions: Option<u64>,
     /// Writes queued or under way.
@@ -168,6 +170,11 @@ impl NodeState {
     pub fn readiness(&self) -> Result<(), String> {
         if self.database_reachable == Some(false) {
             return Err("failed to connect to database".to_owned());
+        }
+        if self.control_plane.as_ref().is_some_and(|own| !own.is_read) {
+            return Err(
+                "the configuration is being read, data planes cannot connect yet".to_owned(),
+            );
         }
         let Some(ready) = self.workers else {
             return Ok(());

@@ -102,6 +102,35 @@ on_both_engines!(
 );
 
 on_both_engines!(
+    trial_13_the_journal_is_read_back_as_far_as_so_many_ops_go,
+    async |database: &Database| {
+        let store = &database.store;
+        let start = async |start, most| {
+            let found = store.journal_start(Revision(start), most).await;
+            found.expect("reads").0
+        };
+        assert_eq!(start(0, 1).await, 0, "an empty journal");
+        // Three ops, then one, then two.
+        let service = |n| insert(Kind::Services, n, json!({}));
+        store.must(vec![service(1), service(2), service(3)]).await;
+        store.must(vec![service(4)]).await;
+        store.must(vec![service(5), service(6)]).await;
+        for (from, most, expected) in [
+            (0, 6, 0),
+            (0, 5, 1),
+            (0, 3, 1),
+            (0, 2, 2),
+            (0, 1, 3),
+            (0, 0, 3),
+            (2, 100, 2),
+            (3, 100, 3),
+        ] {
+            assert_eq!(start(from, most).await, expected, "{most} ops from {from}");
+        }
+    }
+);
+
+on_both_engines!(
     /// Two control planes, many tasks: every success is a revision of its own.
     concurrent_writers_leave_no_holes,
     async |database: &Database| {

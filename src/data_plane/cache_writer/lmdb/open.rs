@@ -6,7 +6,7 @@
 
 use super::files::{self, Access};
 use super::read::{Content, read};
-use super::{CacheError, Cached, LmdbCache, Meta, MovedAside, Open};
+use super::{CacheError, Cached, Database, LmdbCache, Meta, MovedAside, Open};
 use crate::data_plane::cache_writer::inspect::inspect;
 use heed::types::Bytes;
 use heed::{CommitOrAbort, Env, EnvFlags, EnvOpenOptions, WithoutTls};
@@ -113,20 +113,7 @@ impl LmdbCache {
         self.check_directory()?;
         self.check_data_file(Access::Write)?;
         files::open(&self.path.join(READERS_FILE), Access::Write)?;
-        let mut options = EnvOpenOptions::new().read_txn_without_tls();
-        options.map_size(self.map_size).max_readers(8);
-        // SAFETY: the map is sound as long as nobody changes the file but through LMDB's
-        // locks. The lock file held in `lock` keeps other processes, and other caches of this
-        // one, from opening it; `inspect` has followed every page LMDB will follow.
-        let env = unsafe { options.open(&self.path)? };
-        let txn = env.write_txn()?;
-        let database = env
-            .create_databases_and_commit(txn, |opener, txn| {
-                let database = opener.create_database::<Bytes, Bytes>(txn, None)?;
-                Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(database))
-            })?
-            .commit()
-            .ok_or_else(|| Unfit::Damaged("its database did not open".into()))?;
+        let (env, database) = self.environment()?;
         let lock = lock.try_clone().map_err(Unfit::System)?;
         let mut open = Open {
             env,
@@ -141,6 +128,26 @@ impl LmdbCache {
             None => None,
         };
         Ok((open, cached))
+    }
+
+    /// The environment and its one database. The lock is held, and the data file was inspected or is
+    /// this process's own.
+    pub(super) fn environment(&self) -> Result<(Env<WithoutTls>, Database), Unfit> {
+        let mut options = EnvOpenOptions::new().read_txn_without_tls();
+        options.map_size(self.map_size).max_readers(8);
+        // SAFETY: the map is sound as long as nobody changes the file but through LMDB's
+        // locks. The lock file that is held keeps other processes, and other caches of this
+        // one, from opening it; `inspect` has followed every page LMDB will follow.
+        let env = unsafe { options.open(&self.path)? };
+        let txn = env.write_txn()?;
+        let database = env
+            .create_databases_and_commit(txn, |opener, txn| {
+                let database = opener.create_database::<Bytes, Bytes>(txn, None)?;
+                Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(database))
+            })?
+            .commit()
+            .ok_or_else(|| Unfit::Damaged("its database did not open".into()))?;
+        Ok((env, database))
     }
 
     /// What the cache holds, where nothing can be written.
@@ -265,7 +272,7 @@ impl LmdbCache {
         Err(self.unusable(reason).into())
     }
 
-    fn unopened(&self, unfit: Unfit) -> OpenError {
+    pub(super) fn unopened(&self, unfit: Unfit) -> OpenError {
         match unfit {
             Unfit::Damaged(reason) => self.unusable(reason).into(),
             Unfit::Unopened(err) => err,

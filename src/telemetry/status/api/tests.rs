@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::link::LocalFuture;
-use crate::telemetry::status::{NodeState, WorkerReadiness};
+use crate::telemetry::status::{ControlPlaneState, NodeState, WorkerReadiness};
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use actix_web::{App, http::StatusCode};
 use uuid::Uuid;
@@ -31,6 +31,21 @@ fn control_plane(reachable: bool) -> NodeState {
     NodeState {
         database_reachable: Some(reachable),
         ..NodeState::default()
+    }
+}
+
+/// A control plane that has read its configuration, or has not yet.
+fn reading(is_read: bool) -> NodeState {
+    NodeState {
+        control_plane: Some(ControlPlaneState {
+            revision: 0,
+            is_read,
+            journal_revisions: None,
+            writes_waiting: 0,
+            sessions: None,
+            cluster_cert_expiry: None,
+        }),
+        ..control_plane(true)
     }
 }
 
@@ -174,6 +189,12 @@ async fn ready_and_not_ready() {
         (data_plane(), 200, "ready"),
         (control_plane(true), 200, "ready"),
         (control_plane(false), 503, "failed to connect to database"),
+        (reading(true), 200, "ready"),
+        (
+            reading(false),
+            503,
+            "the configuration is being read, data planes cannot connect yet",
+        ),
     ] {
         let seen = get(state, "/status/ready").await;
         assert_eq!(seen.status.as_u16(), status);
