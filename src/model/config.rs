@@ -2,6 +2,7 @@
 
 use super::{Change, Digest, Digests, Kind, KindSet, Op, Revision, Row};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// Every entity of one revision. Control and data plane run the same `apply` on the same
@@ -10,7 +11,8 @@ use uuid::Uuid;
 pub struct Config {
     revision: Revision,
     digests: Digests,
-    rows: BTreeMap<(Kind, Uuid), Row>,
+    /// Shared by clones until one of them changes: a copy is made to be written, not to be changed.
+    rows: Arc<BTreeMap<(Kind, Uuid), Row>>,
 }
 
 /// Why a change was not applied. The configuration is unchanged in every case.
@@ -43,7 +45,7 @@ impl Config {
         Config {
             revision,
             digests,
-            rows,
+            rows: Arc::new(rows),
         }
     }
 
@@ -171,13 +173,14 @@ impl Config {
     }
 
     fn write(&mut self, ops: &[Op]) {
+        let rows = Arc::make_mut(&mut self.rows);
         for op in ops {
             match op {
                 Op::Put { kind, id, row } => {
-                    self.rows.insert((*kind, *id), row.clone());
+                    rows.insert((*kind, *id), row.clone());
                 }
                 Op::Delete { kind, id } => {
-                    self.rows.remove(&(*kind, *id));
+                    rows.remove(&(*kind, *id));
                 }
             }
         }
