@@ -2,7 +2,7 @@
 //! decides that decides in a running node.
 
 use super::declarative;
-use super::router::{Instead, MatchOrder, Options, Quarantined, RouterState};
+use super::router::{Instead, MatchOrder, Options, Quarantined, RouterState, Vaults};
 use crate::model::{Config, Kind, Revision, Row};
 use crate::node::NodeError;
 use crate::plugins::{Descriptor, EnabledPlugins, Factory};
@@ -22,6 +22,7 @@ pub(super) fn options(settings: &Settings) -> Options {
             RouteMatchCalculation::Strict => MatchOrder::Strict,
         },
         close_unguarded: settings.proxy.close_unguarded,
+        vaults: Vaults::of_process(&settings.node.vault_env_prefix),
     }
 }
 

@@ -27,6 +27,7 @@ mod pcre;
 mod plugin_list;
 mod random;
 mod read;
+mod references;
 mod router_language;
 mod shorthand;
 mod transform;

@@ -56,7 +56,7 @@ pub use proxy::{
     ClientLimits, ErrorType, Proxy, RealIp, RouteMatchCalculation, UpstreamKeepalive,
     UpstreamVerification,
 };
-pub use reference::resolve as resolve_reference;
+pub use reference::{resolve as resolve_reference, resolve_of as resolve_reference_of};
 pub use response_headers::ResponseHeaders;
 pub use secret::Secret;
 pub use sources::{SettingsFile, Sources};

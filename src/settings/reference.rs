@@ -63,6 +63,24 @@ pub fn resolve(
     environment: &[(String, String)],
     prefix: &str,
 ) -> Result<String, String> {
+    resolve_of(text, environment, |vault| match vault {
+        "env" => Ok(prefix.to_owned()),
+        _ => Err(format!(
+            "settings can only refer to the vault env, not to '{vault}'"
+        )),
+    })
+}
+
+/// The same for any vault that is kept in the environment: `prefix_of` says what the names of the
+/// variables of a vault begin with, or why there is no such vault.
+///
+/// # Errors
+/// Why it cannot be resolved, in a sentence that names the reference.
+pub fn resolve_of(
+    text: &str,
+    environment: &[(String, String)],
+    prefix_of: impl FnOnce(&str) -> Result<String, String>,
+) -> Result<String, String> {
     let inner = text
         .strip_prefix(OPENING)
         .and_then(|rest| rest.strip_suffix('}'));
@@ -73,10 +91,7 @@ pub fn resolve(
     let (path, query) = inner.split_once('?').unwrap_or((inner, ""));
     let mut parts = path.split('/');
     let vault = parts.next().unwrap_or_default();
-    if vault != "env" {
-        let why = format!("settings can only refer to the vault env, not to '{vault}'");
-        return Err(refused(why));
-    }
+    let prefix = prefix_of(vault).map_err(refused)?;
     let resource = decoded(parts.next().unwrap_or_default());
     if resource.is_empty() {
         return Err(refused("it names no variable".to_owned()));
@@ -84,7 +99,7 @@ pub fn resolve(
     let own = query
         .split('&')
         .find_map(|option| option.strip_prefix("prefix="));
-    let prefix = own.map_or_else(|| prefix.to_owned(), decoded);
+    let prefix = own.map_or(prefix, decoded);
     let variable = format!("{prefix}{resource}")
         .replace('-', "_")
         .to_ascii_uppercase();

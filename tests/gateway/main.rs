@@ -37,3 +37,4 @@ mod status;
 mod telemetry;
 mod transactions;
 mod unusable_cache;
+mod vaults;

@@ -6,8 +6,9 @@ use super::matcher::Matcher;
 use super::plugin_table::{PluginInstance, Scope};
 use super::priority::MatchOrder;
 use super::protocols::Protocols;
+use super::references::Vaults;
 use super::service::{CompiledService, TargetSpec, UpstreamSpec};
-use crate::model::{self, Kind, Reference, Row};
+use crate::model::{self, Config, Kind, Reference, Row};
 use crate::plugins::Built;
 use crate::schema::{self, Field, Foreign};
 use serde::Deserialize;
@@ -153,12 +154,17 @@ pub(super) struct Compiler {
     pub order: MatchOrder,
     /// Whether a guard that cannot be built refuses what it was to guard.
     pub close_unguarded: bool,
+    pub vaults: Vaults,
 }
 
 impl Compiler {
-    /// A panic, such as of a plugin that is built, is an error of this entity alone.
-    pub fn compile(&self, kind: Kind, id: Uuid, row: &Row) -> Wanted {
-        let compiled = catch_unwind(AssertUnwindSafe(|| self.try_compile(kind, id, row)));
+    /// A panic, such as of a plugin that is built, is an error of this entity alone. `config` has the
+    /// vaults that the row may refer to.
+    pub fn compile(&self, config: &Config, kind: Kind, id: Uuid, row: &Row) -> Wanted {
+        let compiled = catch_unwind(AssertUnwindSafe(|| {
+            let resolved = self.vaults.resolve(config, (kind, id), row)?;
+            self.try_compile(kind, id, resolved.as_ref().unwrap_or(row))
+        }));
         let reason = match compiled {
             Ok(Ok(wanted)) => return wanted,
             Ok(Err(violations)) => violations.join("; "),

@@ -36,7 +36,7 @@ impl Kept {
     #[must_use]
     pub fn new(factory: Arc<dyn PluginFactory>, options: Options) -> Kept {
         Kept(Arc::new(Mutex::new(Inner {
-            state: RouterState::new(Arc::clone(&factory), options),
+            state: RouterState::new(Arc::clone(&factory), options.clone()),
             epoch: 0,
             last_good: CachedLastGood::default(),
             undo: None,
@@ -149,7 +149,7 @@ impl Inner {
         let Some(undo) = self.undo.take() else {
             return;
         };
-        let new = || RouterState::new(Arc::clone(&self.factory), self.options);
+        let new = || RouterState::new(Arc::clone(&self.factory), self.options.clone());
         let config = match undo {
             Undo::Whole(config) => *config,
             Undo::Rows(base, rows) => {

@@ -5,6 +5,7 @@ use super::compile::{Compiled, Compiler, Guard, Key, PluginFactory, Wanted};
 use super::effect::{Effect, Work};
 use super::priority::MatchOrder;
 use super::quarantine::{Cause, Decision, Situation};
+use super::references::{self, Vaults};
 use super::snapshot::Snapshot;
 use crate::model::{ApplyError, Change, Config, Kind, Op, Row};
 use crate::telemetry::status::RouteCounts;
@@ -13,12 +14,14 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 /// How a configuration is compiled.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Options {
     pub order: MatchOrder,
     /// Whether a guard that cannot be built refuses what it was to guard, also where that was
     /// served before.
     pub close_unguarded: bool,
+    /// What references stand for.
+    pub vaults: Vaults,
 }
 
 /// An entity whose wanted version is not in effect.
@@ -91,6 +94,7 @@ impl RouterState {
                 factory,
                 order: options.order,
                 close_unguarded: options.close_unguarded,
+                vaults: options.vaults,
             },
             config: Config::default(),
             effect: Effect::default(),
@@ -179,7 +183,7 @@ impl RouterState {
         for ((kind, id), row) in rows {
             let key = (kind, id);
             self.effect.work.compiled += 1;
-            let wanted = self.compiler.compile(kind, id, row);
+            let wanted = self.compiler.compile(&config, kind, id, row);
             let stands_alone = kind == Kind::Plugins || kind.is_credential();
             let mut parents = wanted.parents.iter();
             let usable = wanted.closes_because.is_none()
@@ -357,6 +361,14 @@ impl RouterState {
             }
             pending.insert(*key, wanted);
         }
+        if before.keys().any(|key| key.0 == Kind::Vaults) {
+            for key in self.referring() {
+                if !pending.contains_key(&key) {
+                    let wanted = self.compile(key);
+                    pending.insert(key, wanted);
+                }
+            }
+        }
         for (key, held) in earlier {
             pending.entry(*key).or_insert_with(|| held.wanted.take());
         }
@@ -370,8 +382,21 @@ impl RouterState {
         pending
     }
 
+    /// The entities that refer to vaults.
+    fn referring(&self) -> Vec<Key> {
+        let kinds = references::KINDS.into_iter();
+        let rows = kinds.flat_map(|kind| self.config.of_kind(kind).map(move |it| (kind, it)));
+        let referring = rows.filter(|(kind, (_, row))| references::refers(*kind, row));
+        referring.map(|(kind, (id, _))| (kind, id)).collect()
+    }
+
     /// Whether what is wanted is again what is in effect.
     fn is_back(&self, key: Key, held: &Held, wanted: Option<&Wanted>) -> bool {
+        // The same row may stand for something else by now.
+        let good = held.good.as_ref();
+        if good.is_some_and(|row| references::refers(key.0, row)) {
+            return false;
+        }
         let exists = |(kind, id): &Key| self.config.get(*kind, *id).is_some();
         held.good.is_some()
             && held.good.as_ref() == self.config.get(key.0, key.1)
@@ -422,7 +447,7 @@ impl RouterState {
     fn compile(&mut self, (kind, id): Key) -> Option<Wanted> {
         let row = self.config.get(kind, id)?;
         self.effect.work.compiled += 1;
-        Some(self.compiler.compile(kind, id, row))
+        Some(self.compiler.compile(&self.config, kind, id, row))
     }
 
     /// Replaces the references of an entity's old version by those of its new one.
