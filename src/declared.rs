@@ -3,7 +3,7 @@
 
 use crate::model::declarative::{self, Declared, MAX_TEXT_BYTES};
 use crate::node::NodeError;
-use crate::schema::{Env, PLUGINS, Role, RouterFlavor, SystemRandom};
+use crate::schema::{self, Env, Role, RouterFlavor, SystemRandom};
 use crate::settings::{self, Database, Declarative, Settings};
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -68,9 +68,9 @@ pub struct Rules {
 impl Rules {
     /// The rules of the node that the settings describe.
     pub fn of(settings: &Settings) -> Rules {
-        let bundled: Vec<&str> = PLUGINS.iter().map(|plugin| plugin.name).collect();
+        let known: Vec<&str> = schema::plugins().map(|plugin| plugin.name).collect();
         // Checked when the settings were read.
-        let plugins = settings.node.plugins.select(&bundled).unwrap_or_default();
+        let plugins = settings.node.plugins.select(&known).unwrap_or_default();
         Rules {
             role: role(settings),
             router_flavor: settings.proxy.router_flavor,

@@ -4,7 +4,7 @@
 use crate::actor::Registry;
 use crate::link::LocalFuture;
 use crate::plugins::Descriptor;
-use crate::schema::PLUGINS;
+use crate::schema;
 use crate::serve::{self, Running, ServeError, Site};
 use crate::settings::identity::{IdentityError, hostname, node_id, node_secret};
 use crate::settings::{CredentialError, KONG_VERSION, Listen, LogControl, Role, Settings};
@@ -107,8 +107,8 @@ impl Node {
     /// # Errors
     /// It names a plugin that there is not.
     pub fn plugins(&self) -> Result<Vec<String>, NodeError> {
-        let bundled: Vec<&str> = PLUGINS.iter().map(|plugin| plugin.name).collect();
-        let selected = self.settings.node.plugins.select(&bundled);
+        let known: Vec<&str> = schema::plugins().map(|plugin| plugin.name).collect();
+        let selected = self.settings.node.plugins.select(&known);
         let refused = NodeError::Setting;
         Ok(selected
             .map_err(refused)?

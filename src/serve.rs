@@ -57,7 +57,8 @@ pub struct Site<'a> {
 /// A running server.
 #[derive(Clone)]
 pub struct Running {
-    handle: ServerHandle,
+    /// `None` where there is nothing to listen on.
+    handle: Option<ServerHandle>,
     /// Where it listens; with the port that the system chose for port 0.
     pub addresses: Vec<SocketAddr>,
 }
@@ -65,7 +66,9 @@ pub struct Running {
 impl Running {
     /// Stops; graceful lets requests in flight finish, for as long as the site allows.
     pub async fn stop(&self, graceful: bool) {
-        self.handle.stop(graceful).await;
+        if let Some(handle) = &self.handle {
+            handle.stop(graceful).await;
+        }
     }
 }
 
@@ -84,7 +87,8 @@ pub fn bind(setting: &'static str, listen: &Listen) -> Result<TcpListener, Serve
     })
 }
 
-/// Starts a server on its own worker threads; it runs until it is stopped.
+/// Starts a server on its own worker threads; it runs until it is stopped. A site without listens
+/// (the setting is `off`) serves nobody.
 ///
 /// # Errors
 /// See [`ServeError`].
@@ -92,6 +96,12 @@ pub fn serve<F>(site: Site<'_>, configure: F) -> Result<Running, ServeError>
 where
     F: Fn(&mut ServiceConfig) + Clone + Send + 'static,
 {
+    if site.listens.is_empty() {
+        return Ok(Running {
+            handle: None,
+            addresses: Vec::new(),
+        });
+    }
     let (counters, requests) = (Arc::clone(&site.counters), site.counters);
     let (on_connect, patience) = (site.on_connect, site.patience);
     let shared = (Data::new(site.pages), Data::new(patience));
@@ -160,5 +170,8 @@ where
             tracing::error!(%err, "a server ended");
         }
     });
-    Ok(Running { handle, addresses })
+    Ok(Running {
+        handle: Some(handle),
+        addresses,
+    })
 }

@@ -124,6 +124,11 @@ impl Command {
 
 /// Runs the command line of this process, with these plugins.
 pub fn main(build: &'static [Descriptor]) -> ExitCode {
+    let own: Result<Vec<_>, _> = build.iter().filter_map(Descriptor::own).collect();
+    if let Err(reason) = own.and_then(crate::schema::add_plugins) {
+        eprintln!("langur: {reason}");
+        return ExitCode::FAILURE;
+    }
     run_as_called(std::env::args_os().collect(), build).into()
 }
 

@@ -298,12 +298,13 @@ fn load_again(cache: &mut LmdbCache) -> Position {
 }
 
 fn enabled_plugins(node: &Node) -> Result<EnabledPlugins, NodeError> {
-    let names = node.plugins()?;
+    // What the setting names is there.
+    node.plugins()?;
     let selection = &node.settings.node.plugins;
-    Ok(match selection.bundled {
-        true => EnabledPlugins::Bundled,
-        false => EnabledPlugins::Only(names),
-    })
+    Ok(EnabledPlugins::new(
+        selection.bundled,
+        selection.names.clone(),
+    ))
 }
 
 /// Starts the checks; what they find out is seen through the answer.

@@ -55,10 +55,7 @@ pub fn preview_declared(
 
 fn of_config(settings: &Settings, build: &'static [Descriptor], config: Config) -> Vec<String> {
     let plugins = &settings.node.plugins;
-    let enabled = match plugins.bundled {
-        true => EnabledPlugins::Bundled,
-        false => EnabledPlugins::Only(plugins.names.clone()),
-    };
+    let enabled = EnabledPlugins::new(plugins.bundled, plugins.names.clone());
     let factory = Arc::new(Factory::new(build, enabled));
     let outcome = RouterState::new(factory, options(settings)).replace(config, 0.0);
     let named = |entry: &Quarantined| entry.name.clone().unwrap_or_else(|| entry.id.to_string());

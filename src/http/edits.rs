@@ -1,5 +1,6 @@
 //! Changes to a head's headers, kept beside the head until it is written.
 
+use super::head::NameMask;
 use super::{HeaderIndex, Span, write};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,17 +19,40 @@ enum Edit {
 pub struct HeaderEdits {
     text: Vec<u8>,
     edits: Vec<(Edit, Span, Span)>,
+    /// The names of all edits, those that were forgotten included.
+    names: NameMask,
 }
 
 impl HeaderEdits {
     pub fn clear(&mut self) {
         self.text.clear();
         self.edits.clear();
+        self.names = NameMask::default();
     }
 
     pub fn set(&mut self, name: &str, value: impl AsRef<[u8]>) {
         self.forget(name);
         self.push(Edit::Set, name, value.as_ref());
+    }
+
+    /// Like [`set`](HeaderEdits::set), of a name and a value that are known to be legal.
+    pub fn set_legal(&mut self, name: &'static str, value: &[u8]) {
+        self.forget(name);
+        let start = self.text.len();
+        self.text.extend_from_slice(name.as_bytes());
+        let between = self.text.len();
+        self.text.extend_from_slice(value);
+        self.note(Edit::Set, name, start, between);
+    }
+
+    /// Like [`set`](HeaderEdits::set), of a number and a name that is known to be legal.
+    pub fn set_number(&mut self, name: &'static str, value: u64) {
+        self.forget(name);
+        let start = self.text.len();
+        self.text.extend_from_slice(name.as_bytes());
+        let between = self.text.len();
+        write::decimal(&mut self.text, value);
+        self.note(Edit::Set, name, start, between);
     }
 
     pub fn add(&mut self, name: &str, value: impl AsRef<[u8]>) {
@@ -72,8 +96,10 @@ impl HeaderEdits {
 
     /// Whether an edit gives this header a value.
     pub fn sets(&self, name: &[u8]) -> bool {
-        self.new_lines()
-            .any(|(edited, _)| edited.eq_ignore_ascii_case(name))
+        self.names.may_have(name)
+            && self
+                .new_lines()
+                .any(|(edited, _)| edited.eq_ignore_ascii_case(name))
     }
 
     /// The first value that an edit gives this header.
@@ -96,32 +122,46 @@ impl HeaderEdits {
 
     /// Whether the original lines of this name are gone.
     fn hides(&self, name: &[u8]) -> bool {
-        self.edits.iter().any(|(edit, edited, _)| {
-            *edit != Edit::Add
-                && edited.len as usize == name.len()
-                && edited.slice(&self.text).eq_ignore_ascii_case(name)
-        })
+        self.names.may_have(name)
+            && self.edits.iter().any(|(edit, edited, _)| {
+                *edit != Edit::Add
+                    && edited.len as usize == name.len()
+                    && edited.slice(&self.text).eq_ignore_ascii_case(name)
+            })
     }
 
     /// Drops earlier edits of this name: the new one replaces them all.
     fn forget(&mut self, name: &str) {
+        if !self.names.may_have(name.as_bytes()) {
+            return;
+        }
         let text = &self.text;
         self.edits
             .retain(|(_, edited, _)| !edited.slice(text).eq_ignore_ascii_case(name.as_bytes()));
     }
 
     fn push(&mut self, edit: Edit, name: &str, value: &[u8]) {
-        let span = |start: usize, end: usize| Span {
-            start: start as u32,
-            len: (end - start) as u32,
-        };
         let start = self.text.len();
         // Whatever a name or a value was made from, the header is legal.
         write::header_name(&mut self.text, name.as_bytes());
         let between = self.text.len();
         write::header_value(&mut self.text, value);
-        let (name, value) = (span(start, between), span(between, self.text.len()));
-        self.edits.push((edit, name, value));
+        self.note(edit, name, start, between);
+    }
+
+    /// Notes an edit whose name begins at `start` of the text, and its value at `between`.
+    fn note(&mut self, edit: Edit, name: &str, start: usize, between: usize) {
+        let span = |start: usize, end: usize| Span {
+            start: start as u32,
+            len: (end - start) as u32,
+        };
+        let (written, value) = (span(start, between), span(between, self.text.len()));
+        self.names.add(name.as_bytes());
+        // A name that had to be encoded is found as it is written.
+        if written.len as usize != name.len() {
+            self.names.add(written.slice(&self.text));
+        }
+        self.edits.push((edit, written, value));
     }
 }
 
@@ -177,6 +217,12 @@ mod tests {
         assert_eq!(lines(&edits, &head), ["Host: a", "x-b: back"]);
         edits.clear();
         assert_eq!(edits.get_all(&head, "x-a").count(), 2);
+        edits.set_number("X-N", 0);
+        edits.set_number("x-n", 1207);
+        assert_eq!(edits.get(&head, "x-n"), Some(&b"1207"[..]));
+        edits.set_legal("X-N", b"text");
+        assert_eq!(edits.get_all(&head, "x-n").count(), 1);
+        edits.remove("x-n");
         edits.set("x-b", "a\r\nX-Injected: \0");
         let legal = &b"a%0D%0AX-Injected: %00"[..];
         assert_eq!(edits.get(&head, "x-b"), Some(legal));

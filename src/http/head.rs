@@ -36,11 +36,33 @@ pub enum Version {
     Http2,
 }
 
+/// Which header names may be among some lines: one bit for length and first letter of each. Most
+/// headers that are asked for are not there, and this says so without a look at the lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct NameMask(u64);
+
+impl NameMask {
+    fn bit(name: &[u8]) -> u64 {
+        let first = name.first().map_or(0, u8::to_ascii_lowercase);
+        1 << ((name.len().wrapping_mul(7) ^ usize::from(first)) & 63)
+    }
+
+    pub fn add(&mut self, name: &[u8]) {
+        self.0 |= NameMask::bit(name);
+    }
+
+    /// `false`: no line has this name.
+    pub fn may_have(self, name: &[u8]) -> bool {
+        self.0 & NameMask::bit(name) != 0
+    }
+}
+
 /// The header lines of a head, in the order they came.
 #[derive(Clone, Debug, Default)]
 pub struct HeaderIndex {
     bytes: Bytes,
     lines: Vec<(Span, Span)>,
+    names: NameMask,
 }
 
 impl HeaderIndex {
@@ -48,6 +70,7 @@ impl HeaderIndex {
     pub fn reset(&mut self, bytes: Bytes) {
         self.bytes = bytes;
         self.lines.clear();
+        self.names = NameMask::default();
     }
 
     /// Drops bytes and lines; the capacity for lines is kept.
@@ -57,7 +80,15 @@ impl HeaderIndex {
 
     /// Appends a line by its ranges in the bytes of the head.
     pub fn push(&mut self, name: Span, value: Span) {
+        self.names.add(name.slice(&self.bytes));
         self.lines.push((name, value));
+    }
+
+    /// Appends a line of a head whose bytes follow later, by `install`.
+    #[cfg(feature = "data-plane")]
+    pub(super) fn push_early(&mut self, name: &[u8], line: (Span, Span)) {
+        self.names.add(name);
+        self.lines.push(line);
     }
 
     /// Lets the value of the line at `index` be another range; no such line, no change.
@@ -91,15 +122,31 @@ impl HeaderIndex {
 
     /// The first value of a header; names compare without case.
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.iter()
-            .find(|(found, _)| found.eq_ignore_ascii_case(name.as_bytes()))
-            .map(|(_, value)| value)
+        let mut lines = self.candidates(name).iter();
+        let (_, value) = lines.find(|(found, _)| self.is(*found, name))?;
+        Some(value.slice(&self.bytes))
     }
 
     pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.iter()
-            .filter(move |(found, _)| found.eq_ignore_ascii_case(name.as_bytes()))
-            .map(|(_, value)| value)
+        let lines = self.candidates(name).iter();
+        lines
+            .filter(move |(found, _)| self.is(*found, name))
+            .map(|(_, value)| value.slice(&self.bytes))
+    }
+
+    /// The lines among which this name may be: all or none.
+    fn candidates(&self, name: &str) -> &[(Span, Span)] {
+        match self.names.may_have(name.as_bytes()) {
+            true => &self.lines,
+            false => &[],
+        }
+    }
+
+    fn is(&self, found: Span, name: &str) -> bool {
+        found.len as usize == name.len()
+            && found
+                .slice(&self.bytes)
+                .eq_ignore_ascii_case(name.as_bytes())
     }
 }
 

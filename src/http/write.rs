@@ -1,5 +1,8 @@
 //! Heads to bytes: the pieces from which drivers and the pipeline put heads together.
 
+use std::io::Write;
+use std::net::IpAddr;
+
 /// Appends `HTTP/1.1 STATUS REASON` and the line end. Responses always say 1.1, also to
 /// older clients (RFC 9110 2.5).
 pub fn status_line(out: &mut Vec<u8>, status: u16, reason: &[u8]) {
@@ -47,25 +50,41 @@ const fn is_value_byte(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }
 
+const fn table(of_names: bool) -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = match of_names {
+            true => is_token_byte(byte as u8),
+            false => is_value_byte(byte as u8),
+        };
+        byte += 1;
+    }
+    table
+}
+
+static LEGAL_IN_NAMES: [bool; 256] = table(true);
+static LEGAL_IN_VALUES: [bool; 256] = table(false);
+
 /// Appends a header name. Bytes that no name may have are percent-encoded, as Kong does: what
 /// comes from a configuration cannot break a message, and still shows what was meant.
 pub fn header_name(out: &mut Vec<u8>, name: &[u8]) {
-    encode(out, name, is_token_byte);
+    encode(out, name, &LEGAL_IN_NAMES);
 }
 
 /// Appends a header value; control bytes are percent-encoded, see [`header_name`].
 pub fn header_value(out: &mut Vec<u8>, value: &[u8]) {
-    encode(out, value, is_value_byte);
+    encode(out, value, &LEGAL_IN_VALUES);
 }
 
-fn encode(out: &mut Vec<u8>, text: &[u8], is_legal: impl Fn(u8) -> bool) {
+fn encode(out: &mut Vec<u8>, text: &[u8], legal: &[bool; 256]) {
     // Nearly always all of it is legal, and copied at once.
-    if text.iter().all(|byte| is_legal(*byte)) {
+    if text.iter().all(|byte| legal[usize::from(*byte)]) {
         out.extend_from_slice(text);
         return;
     }
     for byte in text {
-        match is_legal(*byte) {
+        match legal[usize::from(*byte)] {
             true => out.push(*byte),
             false => {
                 let digit = |nibble: u8| b"0123456789ABCDEF"[usize::from(nibble)];
@@ -78,6 +97,22 @@ fn encode(out: &mut Vec<u8>, text: &[u8], is_legal: impl Fn(u8) -> bool) {
 /// Appends a number in decimal digits.
 pub fn decimal(out: &mut Vec<u8>, value: u64) {
     digits::<10>(out, value);
+}
+
+/// Appends an IP address as [`IpAddr`] is displayed.
+pub fn ip(out: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => {
+            for (at, octet) in address.octets().into_iter().enumerate() {
+                if at > 0 {
+                    out.push(b'.');
+                }
+                decimal(out, u64::from(octet));
+            }
+        }
+        // Writing to a vector cannot fail.
+        IpAddr::V6(address) => drop(write!(out, "{address}")),
+    }
 }
 
 /// Appends a number in hexadecimal digits.
@@ -102,6 +137,15 @@ fn digits<const RADIX: u64>(out: &mut Vec<u8>, mut value: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_are_written_as_the_standard_library_does() {
+        for text in ["0.0.0.0", "127.0.0.1", "255.10.0.99", "::1", "2001:db8::7"] {
+            let mut out = Vec::new();
+            ip(&mut out, text.parse().expect("an address"));
+            assert_eq!(String::from_utf8_lossy(&out), text);
+        }
+    }
 
     #[test]
     fn numbers_are_written_as_the_standard_library_does() {

@@ -4,6 +4,7 @@ use super::build::{Loader, Result, as_object, flag, list, strings};
 use super::definition::Path;
 use super::entity::{Entity, Shape, Subschema};
 use super::env::Role;
+use super::plugin_list::{OwnPlugin, own_plugins};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -14,10 +15,20 @@ pub(super) struct Schemas {
     entities: Vec<Entity>,
 }
 
+const EMBEDDED: &str = include_str!("data/schemas.json");
+
 static SCHEMAS: LazyLock<Schemas> = LazyLock::new(|| {
-    load(include_str!("data/schemas.json"))
-        .unwrap_or_else(|err| panic!("the embedded schemas are damaged: {err}"))
+    load(EMBEDDED, own_plugins())
+        .unwrap_or_else(|err| panic!("the schemas of this build are damaged: {err}"))
 });
+
+/// Whether the definitions of plugins that are not bundled can be used.
+///
+/// # Errors
+/// What is wrong with the first bad one.
+pub(super) fn check_definitions(own: &[OwnPlugin]) -> Result<()> {
+    load(EMBEDDED, own).map(|_| ())
+}
 
 /// The entity of that (internal) name, such as `keyauth_credentials`.
 pub fn entity(name: &str) -> Option<&'static Entity> {
@@ -43,10 +54,14 @@ pub(super) fn raw_plugin(name: &str, role: Role) -> Option<Value> {
     Some(traditional.map_or_else(|| definition.clone(), Value::Object))
 }
 
-fn load(text: &str) -> Result<Schemas> {
-    let Value::Object(raw) = serde_json::from_str(text).map_err(|err| err.to_string())? else {
+fn load(text: &str, own: &[OwnPlugin]) -> Result<Schemas> {
+    let Value::Object(mut raw) = serde_json::from_str(text).map_err(|err| err.to_string())? else {
         return Err("not an object".to_owned());
     };
+    if let Some(Value::Object(plugins)) = raw.get_mut("plugins") {
+        let own = own.iter();
+        plugins.extend(own.map(|own| (own.info.name.to_owned(), own.definition.clone().into())));
+    }
     let entities = object(&raw, "entities")?
         .iter()
         .map(|(name, entity)| {

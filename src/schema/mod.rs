@@ -48,7 +48,7 @@ pub use entity::Entity;
 pub use env::{Env, Random, Role, RouterFlavor};
 pub use foreign::Lookup;
 pub use load::{entities, entity};
-pub use plugin_list::{PLUGINS, PluginInfo, plugin};
+pub use plugin_list::{OwnPlugin, PLUGINS, PluginInfo, add_plugins, plugin, plugins};
 pub use random::SystemRandom;
 pub use ttl::{OptionViolation, Ttl};
 pub use validate::is_uuid;

@@ -1,4 +1,8 @@
-//! The bundled plugins: names, versions and the order in which they run.
+//! The plugins of this build: names, versions and the order in which they run.
+
+use super::load::check_definitions;
+use serde_json::{Map, Value};
+use std::sync::OnceLock;
 
 /// The version of the plugin set whose behaviour is implemented.
 pub const PLUGIN_VERSION: &str = "3.9.3";
@@ -12,9 +16,50 @@ pub struct PluginInfo {
     pub priority: i32,
 }
 
-/// The bundled plugin of that name.
+/// A plugin that is not bundled: that of a build of one's own.
+#[derive(Clone, Debug)]
+pub struct OwnPlugin {
+    pub info: PluginInfo,
+    /// Its definition, in the notation of `data/schemas.json`.
+    pub definition: Map<String, Value>,
+}
+
+static OWN: OnceLock<Vec<OwnPlugin>> = OnceLock::new();
+
+/// Makes plugins known that are not bundled. To be called once, before the first entity is looked at.
+///
+/// # Errors
+/// It was called before, two plugins have one name, or a definition is wrong.
+pub fn add_plugins(own: Vec<OwnPlugin>) -> Result<(), String> {
+    let mut names: Vec<&str> = PLUGINS.iter().map(|plugin| plugin.name).collect();
+    for plugin in &own {
+        if names.contains(&plugin.info.name) {
+            return Err(format!("there are two plugins '{}'", plugin.info.name));
+        }
+        names.push(plugin.info.name);
+    }
+    if !own.is_empty() {
+        check_definitions(&own)?;
+    }
+    OWN.set(own)
+        .map_err(|_| "the plugins of this build are known already".to_owned())
+}
+
+/// The plugins that are not bundled.
+pub(super) fn own_plugins() -> &'static [OwnPlugin] {
+    OWN.get().map_or(&[], Vec::as_slice)
+}
+
+/// Every plugin that a control plane of this build can validate: the bundled ones, then others.
+pub fn plugins() -> impl Iterator<Item = &'static PluginInfo> {
+    PLUGINS
+        .iter()
+        .chain(own_plugins().iter().map(|own| &own.info))
+}
+
+/// The plugin of that name.
 pub fn plugin(name: &str) -> Option<&'static PluginInfo> {
-    PLUGINS.iter().find(|plugin| plugin.name == name)
+    plugins().find(|plugin| plugin.name == name)
 }
 
 /// Every bundled plugin (`plugins = bundled`), in the order of execution.

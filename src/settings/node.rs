@@ -2,7 +2,7 @@
 
 use super::problems::Problems;
 use super::values::Values;
-use crate::schema::PLUGINS;
+use crate::schema::{self, PLUGINS};
 use std::path::PathBuf;
 use std::time::Duration;
 use uuid::Uuid;
@@ -141,7 +141,9 @@ impl PluginSelection {
                 lacking.join(", ")
             ));
         }
-        let selected = |name: &&str| self.bundled || self.names.iter().any(|n| n == name);
+        let bundled = |name: &str| PLUGINS.iter().any(|plugin| plugin.name == name);
+        let selected =
+            |name: &&str| self.bundled && bundled(name) || self.names.iter().any(|n| n == name);
         Ok(available.iter().copied().filter(selected).collect())
     }
 }
@@ -246,8 +248,8 @@ fn workers(values: &Values, problems: &mut Problems) -> Option<usize> {
 /// an entity that names one is refused.
 fn plugins(values: &Values, problems: &mut Problems) -> PluginSelection {
     let mut selection = PluginSelection::new(values.list("plugins"));
-    let bundled: Vec<&str> = PLUGINS.iter().map(|plugin| plugin.name).collect();
-    if let Err(sentence) = selection.select(&bundled) {
+    let known: Vec<&str> = schema::plugins().map(|plugin| plugin.name).collect();
+    if let Err(sentence) = selection.select(&known) {
         if values.is_flag("plugins") {
             problems.violation(sentence);
         } else {
@@ -255,7 +257,7 @@ fn plugins(values: &Values, problems: &mut Problems) -> PluginSelection {
         }
         selection
             .names
-            .retain(|name| bundled.contains(&name.as_str()));
+            .retain(|name| known.contains(&name.as_str()));
     }
     selection
 }
@@ -273,7 +275,8 @@ mod tests {
     fn plugin_selections() {
         let available = ["acl", "key-auth", "own"];
         for (text, expected) in [
-            ("bundled", &["acl", "key-auth", "own"][..]),
+            // What is not bundled must be named.
+            ("bundled", &["acl", "key-auth"][..]),
             ("off", &[]),
             ("key-auth", &["key-auth"]),
             ("own,acl", &["acl", "own"]),

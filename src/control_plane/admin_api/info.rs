@@ -59,7 +59,7 @@ impl Api {
 
     fn enabled_plugins(&self) -> impl Iterator<Item = &'static schema::PluginInfo> {
         let enabled = |plugin: &&schema::PluginInfo| self.rules.plugins.contains(plugin.name);
-        schema::PLUGINS.iter().filter(enabled)
+        schema::plugins().filter(enabled)
     }
 
     /// The names of all configured plugins.

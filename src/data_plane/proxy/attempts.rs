@@ -116,11 +116,12 @@ fn elsewhere(changed: &UpstreamRequest, own: &TargetAddress) -> Option<TargetAdd
 /// The next address of an upstream; one that was passed over is not tried again.
 fn next_peer(
     exchange: &mut Exchange,
-    upstream: &CompiledUpstream,
+    upstream: &Arc<CompiledUpstream>,
     passed_over: bool,
 ) -> Option<Arc<Peer>> {
     let tries = &mut exchange.tries;
-    tries.observed = upstream.spec.checks.passive.are_on();
+    let observed = upstream.spec.checks.passive.are_on();
+    tries.observed = observed.then(|| Arc::clone(upstream));
     let pool = upstream.pool();
     let is_new = |peer: &&Arc<Peer>| !tries.peers.iter().any(|tried| tried.is(peer));
     let picked = pool.pick(&tries.peers);

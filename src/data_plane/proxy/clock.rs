@@ -26,11 +26,14 @@ impl Default for SystemClock {
 
 impl Clock for SystemClock {
     fn monotonic_us(&self) -> u64 {
-        self.start.elapsed().as_micros() as u64
+        let elapsed = self.start.elapsed();
+        elapsed.as_secs() * 1_000_000 + u64::from(elapsed.subsec_micros())
     }
 
     fn epoch_ms(&self) -> u64 {
         let elapsed = SystemTime::now().duration_since(UNIX_EPOCH);
-        elapsed.map_or(0, |elapsed| elapsed.as_millis() as u64)
+        elapsed.map_or(0, |elapsed| {
+            elapsed.as_secs() * 1000 + u64::from(elapsed.subsec_millis())
+        })
     }
 }

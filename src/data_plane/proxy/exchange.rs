@@ -4,7 +4,9 @@ use super::facts::Client;
 use super::request_id::RequestId;
 use crate::data_plane::balancer;
 use crate::data_plane::exchange::AttemptError;
-use crate::data_plane::router::{CompiledService, Matched, PluginInstance, Snapshot};
+use crate::data_plane::router::{
+    CompiledService, CompiledUpstream, Matched, Plan, PluginInstance, Snapshot,
+};
 use crate::http::{HeaderEdits, Reply, RequestHead};
 use crate::plugins::{
     BodyUse, EntityRef, Identity, Peer, Phases, SentHeaders, Shared, State, Timestamp, Try,
@@ -54,8 +56,8 @@ pub struct Tries {
     pub cause: Option<std::io::Error>,
     /// The addresses of an upstream that were tried, the current one last.
     pub peers: Vec<Arc<balancer::Peer>>,
-    /// The current address gets passive health checks.
-    pub observed: bool,
+    /// The upstream of the current address, where its addresses get passive health checks.
+    pub observed: Option<Arc<CompiledUpstream>>,
     /// Host for the current attempt.
     pub host: Vec<u8>,
     /// The target's scheme is HTTP/2 (gRPC).
@@ -123,6 +125,8 @@ pub struct Exchange {
     pub identity: Identity,
     /// What plugins tell each other.
     pub shared: Shared,
+    /// The plugins as they are before a consumer is known; access begins with them.
+    pub plan: Plan,
     /// The plugins of this request, in order; filled during access.
     pub plugins: Vec<Running>,
     /// The phases that any of them takes part in.
@@ -169,7 +173,6 @@ impl Exchange {
         self.tries.count = 0;
         self.tries.log.clear();
         self.tries.cause = None;
-        self.tries.observed = false;
         self.tries.host.clear();
         self.tries.http2 = false;
         self.times = Times::default();
@@ -183,6 +186,8 @@ impl Exchange {
     pub fn release(&mut self) {
         self.current = None;
         self.tries.peers.clear();
+        self.tries.observed = None;
+        self.plan = Plan::Empty;
         self.plugins.clear();
         self.early.clear();
         self.phases = Phases::NONE;

@@ -247,6 +247,7 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
             let scratch = &mut self.worker.borrow_mut().scratch;
             let most_headers = self.settings.max_req_headers;
             find_route(exchange, &mut current, connection, most_headers, scratch);
+            exchange.plan = plugin_run::plan(&current, None);
             exchange.current = Some(current);
         }
     }

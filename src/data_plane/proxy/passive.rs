@@ -4,7 +4,6 @@ use super::exchange::Exchange;
 use crate::data_plane::balancer::{Observation, PassiveChecks};
 use crate::data_plane::exchange::AttemptError;
 use crate::data_plane::health::{Source, note};
-use crate::data_plane::router::Destination;
 
 /// An attempt has failed.
 pub fn attempt_failed(exchange: &Exchange, failed: AttemptError) {
@@ -30,13 +29,7 @@ pub fn answered(exchange: &Exchange, status: u16) {
 
 fn observe(exchange: &Exchange, judge: impl FnOnce(&PassiveChecks) -> Option<Observation>) {
     let tries = &exchange.tries;
-    let Some(peer) = tries.peers.last().filter(|_| tries.observed) else {
-        return;
-    };
-    let Some((current, service)) = exchange.current.as_ref().zip(exchange.service()) else {
-        return;
-    };
-    let Destination::Balanced(upstream) = current.snapshot.destination(service) else {
+    let Some((peer, upstream)) = tries.peers.last().zip(tries.observed.as_ref()) else {
         return;
     };
     let checks = &upstream.spec.checks.passive;

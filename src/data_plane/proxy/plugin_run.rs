@@ -22,7 +22,7 @@ const CLOSED: &str = "This route is closed: its configuration is not in effect o
 
 /// How much of the request's body the access phase wants to see, in bytes.
 pub fn body_limit(exchange: &Exchange) -> Option<usize> {
-    let plan = plan(exchange.current.as_ref()?, None);
+    let plan = &exchange.plan;
     if plan.closes() {
         return None;
     }
@@ -67,7 +67,7 @@ pub async fn access(
     clock: &impl Clock,
 ) -> Option<Reply> {
     let mut consumer = None;
-    let mut plugins = plan(exchange.current.as_ref()?, consumer);
+    let mut plugins = std::mem::take(&mut exchange.plan);
     if plugins.is_empty() {
         return None;
     }
@@ -174,7 +174,8 @@ pub fn collect_rest(exchange: &mut Exchange) {
     }
 }
 
-fn plan(current: &Current, consumer: Option<Uuid>) -> Plan {
+/// The plugins of a request, as far as it is known.
+pub fn plan(current: &Current, consumer: Option<Uuid>) -> Plan {
     let matched = current.matched.as_ref();
     let route = matched.map(|matched| matched.route.id);
     let service = matched.and_then(|matched| matched.service.as_ref());

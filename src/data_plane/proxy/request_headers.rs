@@ -3,7 +3,6 @@
 use super::facts::{Client, write_plain_host};
 use super::hop_by_hop::{Named, accepts_trailers};
 use crate::http::{HeaderEdits, RequestHead, Version, write};
-use std::io::Write;
 
 /// The product token of `Via` and `Server`.
 pub const PRODUCT: &str = concat!("langur/", env!("CARGO_PKG_VERSION"));
@@ -51,16 +50,16 @@ impl UpstreamHead<'_> {
 
     fn write_forwarded(&self, out: &mut Vec<u8>) {
         let (head, client) = (self.head, self.client);
-        // Writing to a vector cannot fail.
         out.extend_from_slice(b"X-Forwarded-For: ");
         let before = head.headers.get("x-forwarded-for");
-        let _ = match before.filter(|value| !value.is_empty()) {
+        match before.filter(|value| !value.is_empty()) {
             Some(before) => {
                 out.extend_from_slice(before);
-                write!(out, ", {}", client.peer.ip())
+                out.extend_from_slice(b", ");
+                write::ip(out, client.peer.ip());
             }
-            None => write!(out, "{}", client.address.ip()),
-        };
+            None => write::ip(out, client.address.ip()),
+        }
         out.extend_from_slice(b"\r\nX-Forwarded-Proto: ");
         out.extend_from_slice(client.effective_scheme(head));
         out.extend_from_slice(b"\r\n");
@@ -80,7 +79,9 @@ impl UpstreamHead<'_> {
         match client.claimed(head, "x-forwarded-port") {
             Some(port) => line(out, "X-Forwarded-Port", port),
             None => {
-                let _ = write!(out, "X-Forwarded-Port: {}\r\n", client.port);
+                out.extend_from_slice(b"X-Forwarded-Port: ");
+                write::decimal(out, u64::from(client.port));
+                out.extend_from_slice(b"\r\n");
             }
         }
         let path = client.claimed(head, "x-forwarded-path");
@@ -95,7 +96,9 @@ impl UpstreamHead<'_> {
                 out.extend_from_slice(b"\r\n");
             }
         }
-        let _ = write!(out, "X-Real-IP: {}\r\n", client.address.ip());
+        out.extend_from_slice(b"X-Real-IP: ");
+        write::ip(out, client.address.ip());
+        out.extend_from_slice(b"\r\n");
     }
 
     fn write_via(&self, out: &mut Vec<u8>) {

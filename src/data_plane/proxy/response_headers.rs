@@ -88,33 +88,33 @@ impl Own<'_> {
                 http2,
             } => {
                 if tokens.upstream_latency {
-                    set_number(edits, "X-Kong-Upstream-Latency", upstream);
+                    edits.set_number("X-Kong-Upstream-Latency", upstream);
                 }
                 if tokens.proxy_latency {
-                    set_number(edits, "X-Kong-Proxy-Latency", proxy);
+                    edits.set_number("X-Kong-Proxy-Latency", proxy);
                 }
                 if let Some(status) = upstream_status.filter(|_| tokens.upstream_status) {
-                    set_number(edits, "X-Kong-Upstream-Status", u64::from(status));
+                    edits.set_number("X-Kong-Upstream-Status", u64::from(status));
                 }
                 if tokens.via {
                     set_via(head, edits, if http2 { VIA_HTTP2 } else { VIA });
                 }
                 if tokens.server && edits.get(&head.headers, "server").is_none() {
-                    edits.set("Server", PRODUCT);
+                    edits.set_legal("Server", PRODUCT.as_bytes());
                 }
             }
             Timing::Made { response } => {
                 if tokens.response_latency {
-                    set_number(edits, "X-Kong-Response-Latency", response);
+                    edits.set_number("X-Kong-Response-Latency", response);
                 }
                 match tokens.server {
-                    true => edits.set("Server", PRODUCT),
+                    true => edits.set_legal("Server", PRODUCT.as_bytes()),
                     false => edits.remove("Server"),
                 }
             }
         }
         if tokens.request_id {
-            edits.set("X-Kong-Request-Id", self.request_id);
+            edits.set_legal("X-Kong-Request-Id", self.request_id.as_bytes());
         }
     }
 
@@ -186,20 +186,11 @@ fn set_via(head: &ResponseHead, edits: &mut HeaderEdits, own: &str) {
         joined.extend_from_slice(b", ");
     }
     if joined.is_empty() {
-        edits.set("Via", own);
+        edits.set_legal("Via", own.as_bytes());
         return;
     }
     joined.extend_from_slice(own.as_bytes());
     edits.set("Via", joined);
-}
-
-fn set_number(edits: &mut HeaderEdits, name: &str, number: u64) {
-    let mut text = [0; 20];
-    let mut rest = &mut text[..];
-    // Cannot fail: no number is longer than 20 digits.
-    let _ = write!(rest, "{number}");
-    let unused = rest.len();
-    edits.set(name, &text[..text.len() - unused]);
 }
 
 #[cfg(test)]

@@ -212,8 +212,8 @@ impl RequestParser {
             return Ok(());
         }
         self.note(name, value, head.headers.len())?;
-        head.headers
-            .push(Span::of(bytes, name), Span::of(bytes, value));
+        let line = (Span::of(bytes, name), Span::of(bytes, value));
+        head.headers.push_early(name, line);
         Ok(())
     }
 
@@ -326,7 +326,7 @@ impl RequestParser {
             Some(index) => head.headers.set_value(index, authority),
             None => {
                 let name = append([b"Host", b""]);
-                head.headers.push(name, authority);
+                head.headers.push_early(b"Host", (name, authority));
             }
         }
         head.install(Bytes::from(bytes), line.version, line.method, target);

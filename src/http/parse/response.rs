@@ -134,8 +134,8 @@ impl ResponseParser {
             }
             Known::Host | Known::Expect | Known::Single(_) | Known::Other => {}
         }
-        head.headers
-            .push(Span::of(bytes, name), Span::of(bytes, value));
+        let line = (Span::of(bytes, name), Span::of(bytes, value));
+        head.headers.push_early(name, line);
         Ok(())
     }
 

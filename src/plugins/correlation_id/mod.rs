@@ -11,5 +11,6 @@ pub const PLUGIN: Descriptor = Descriptor {
     priority: 100_001,
     phases: Phases::ACCESS.and(Phases::HEADER_FILTER),
     guards: false,
+    definition: None,
     build: handler::build,
 };

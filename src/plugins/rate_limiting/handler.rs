@@ -6,6 +6,7 @@
 use super::config::{Config, LimitBy, Policy};
 use super::counters::{Counters, Identifier, Key, Usage};
 use super::window::{PERIODS, Period};
+use crate::http::HeaderEdits;
 use crate::plugins::runtime::config_of;
 use crate::plugins::{Access, Build, BuildError, Context, Flow, Handler, Refusal, Timestamp};
 use std::io::Write;
@@ -146,18 +147,17 @@ impl RateLimiting {
 
     fn write_headers(&self, usage: &Usage, window: &Tightest, context: &mut Context<'_>) {
         let edits = &mut *context.response_edits;
-        let mut text = NumberText::default();
         for (i, period) in Period::ALL.into_iter().enumerate() {
             let (Some(limit), Some(before)) = (self.limits[i], usage.remaining[i]) else {
                 continue;
             };
-            edits.set(period.limit_header(), text.of(limit));
+            set_number(edits, period.limit_header(), limit);
             let remaining = Self::remaining(usage, before);
-            edits.set(period.remaining_header(), text.of(remaining));
+            set_number(edits, period.remaining_header(), remaining);
         }
-        edits.set("RateLimit-Limit", text.of(window.limit));
-        edits.set("RateLimit-Remaining", text.of(window.remaining));
-        edits.set("RateLimit-Reset", text.of(window.reset as f64));
+        set_number(edits, "RateLimit-Limit", window.limit);
+        set_number(edits, "RateLimit-Remaining", window.remaining);
+        edits.set_number("RateLimit-Reset", window.reset);
     }
 
     fn refusal(&self, window: &Tightest) -> Refusal {
@@ -169,22 +169,19 @@ impl RateLimiting {
     }
 }
 
-/// The text of a number, on the stack.
-#[derive(Default)]
-struct NumberText {
-    bytes: [u8; 32],
-}
-
-impl NumberText {
-    /// Whole numbers without a fraction: `2`, `1.5`.
-    fn of(&mut self, number: f64) -> &[u8] {
-        let whole = self.bytes.len();
-        let mut rest = &mut self.bytes[..];
-        // Numbers too long for the buffer are cut; limits that large are never reached.
-        let _ = write!(rest, "{number}");
-        let written = whole - rest.len();
-        &self.bytes[..written]
+/// Limits may have fractions; nearly all are whole, and written without them: `2`, `1.5`.
+fn set_number(edits: &mut HeaderEdits, name: &'static str, number: f64) {
+    const WHOLE: f64 = (1_u64 << 53) as f64;
+    if number.fract() == 0.0 && (0.0..WHOLE).contains(&number) {
+        return edits.set_number(name, number as u64);
     }
+    let mut text = [0; 32];
+    let whole = text.len();
+    let mut rest = &mut text[..];
+    // Numbers too long for the buffer are cut; limits that large are never reached.
+    let _ = write!(rest, "{number}");
+    let written = whole - rest.len();
+    edits.set(name, &text[..written]);
 }
 
 #[cfg(test)]

@@ -13,5 +13,6 @@ pub const PLUGIN: Descriptor = Descriptor {
     priority: 910,
     phases: Phases::ACCESS,
     guards: true,
+    definition: None,
     build: handler::build,
 };

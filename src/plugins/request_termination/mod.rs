@@ -12,5 +12,6 @@ pub const PLUGIN: Descriptor = Descriptor {
     priority: 2,
     phases: Phases::ACCESS,
     guards: true,
+    definition: None,
     build: handler::build,
 };

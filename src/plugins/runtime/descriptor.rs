@@ -2,6 +2,7 @@
 
 use super::{Handler, Phases, Resources};
 use crate::model::Plugin;
+use crate::schema::{OwnPlugin, PluginInfo};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -22,6 +23,10 @@ pub struct Descriptor {
     /// Whether a request must not pass without it. Only plugins that observe (metrics, logs,
     /// tracing, correlation ids) guard nothing.
     pub guards: bool,
+    /// The definition of its configuration, JSON in the notation of `src/schema/data/schemas.json`, with which
+    /// control planes validate it and fill in defaults. `None`: the plugin is one of Kong's, whose
+    /// definitions every build has.
+    pub definition: Option<&'static str>,
     /// Builds one configured instance. A panic in it is an error of that entity alone.
     pub build: fn(&Build<'_>) -> Result<Arc<dyn Handler>, BuildError>,
 }
@@ -29,6 +34,27 @@ pub struct Descriptor {
 impl std::fmt::Debug for Descriptor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {} ({})", self.name, self.version, self.priority)
+    }
+}
+
+impl Descriptor {
+    /// What a control plane needs to know of a plugin that is not one of Kong's.
+    ///
+    /// # Errors
+    /// Its definition is no JSON object.
+    pub fn own(&self) -> Option<Result<OwnPlugin, String>> {
+        let definition = match serde_json::from_str(self.definition?) {
+            Ok(definition) => definition,
+            Err(error) => return Some(Err(format!("plugin '{}': definition: {error}", self.name))),
+        };
+        Some(Ok(OwnPlugin {
+            info: PluginInfo {
+                name: self.name,
+                version: self.version,
+                priority: self.priority,
+            },
+            definition,
+        }))
     }
 }
 

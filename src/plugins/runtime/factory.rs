@@ -3,6 +3,7 @@
 use super::{Build, BuildError, Built, Descriptor, NodeName, Resources};
 use crate::model::Plugin;
 use crate::plugins::BUNDLED;
+use crate::schema::PLUGINS;
 
 /// The plugins bundled with Kong that guard nothing, for builds that do not have them.
 const OBSERVERS: &[&str] = &[
@@ -21,34 +22,31 @@ const OBSERVERS: &[&str] = &[
 ];
 
 /// The plugins that the node's `plugins` setting allows.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum EnabledPlugins {
-    /// `bundled`: every plugin of this build.
-    #[default]
-    Bundled,
-    /// These alone.
-    Only(Vec<String>),
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnabledPlugins {
+    /// Every plugin of Kong's that this build has.
+    bundled: bool,
+    /// These as well.
+    names: Vec<String>,
+}
+
+impl Default for EnabledPlugins {
+    fn default() -> EnabledPlugins {
+        EnabledPlugins {
+            bundled: true,
+            names: Vec::new(),
+        }
+    }
 }
 
 impl EnabledPlugins {
-    /// From the words of the `plugins` setting: `bundled`, `off`, names, or a mixture.
-    pub fn from_words<S: AsRef<str>>(words: &[S]) -> EnabledPlugins {
-        let mut names = Vec::new();
-        for word in words.iter().map(AsRef::as_ref) {
-            match word {
-                "bundled" => return EnabledPlugins::Bundled,
-                "off" => {}
-                name => names.push(name.to_owned()),
-            }
-        }
-        EnabledPlugins::Only(names)
+    pub fn new(bundled: bool, names: Vec<String>) -> EnabledPlugins {
+        EnabledPlugins { bundled, names }
     }
 
     pub fn contains(&self, name: &str) -> bool {
-        match self {
-            EnabledPlugins::Bundled => true,
-            EnabledPlugins::Only(names) => names.iter().any(|enabled| enabled == name),
-        }
+        let is_bundled = || PLUGINS.iter().any(|plugin| plugin.name == name);
+        self.names.iter().any(|enabled| enabled == name) || self.bundled && is_bundled()
     }
 }
 
@@ -62,7 +60,7 @@ pub struct Factory {
 
 impl Default for Factory {
     fn default() -> Factory {
-        Factory::new(BUNDLED, EnabledPlugins::Bundled)
+        Factory::new(BUNDLED, EnabledPlugins::default())
     }
 }
 
@@ -140,7 +138,10 @@ mod tests {
     #[test]
     fn a_plugin_is_built_or_the_reason_is_told() {
         let check = |enabled: &[&str], name: &str, config, expected: Result<(), &str>| {
-            let factory = Factory::new(BUNDLED, EnabledPlugins::from_words(enabled));
+            let names = enabled.iter().filter(|word| **word != "bundled");
+            let names = names.map(|name| (*name).to_owned()).collect();
+            let enabled_plugins = EnabledPlugins::new(enabled.contains(&"bundled"), names);
+            let factory = Factory::new(BUNDLED, enabled_plugins);
             let result = factory.build(&plugin(name, config)).map(|_| ());
             assert_eq!(
                 result.map_err(|error| error.to_string()),
@@ -158,7 +159,7 @@ mod tests {
             Err("plugin 'jwt' is not part of this build"),
         );
         check(
-            &["off"],
+            &[],
             "key-auth",
             json!({}),
             Err("plugin 'key-auth' is not enabled on this node (setting 'plugins')"),

@@ -6,7 +6,7 @@ use super::operation::{Argument, Body, Content, Operation, reference};
 use super::{bodies, local, revisions};
 use crate::model::Kind;
 use crate::schema::json_schema::Purpose;
-use crate::schema::{self, PLUGINS, Role};
+use crate::schema::{self, Role};
 use crate::settings::LogLevel;
 use serde_json::{Value, json};
 
@@ -46,7 +46,8 @@ pub fn parameter(endpoint: &Endpoint, name: &str) -> Value {
             json!({"type": "string", "enum": names})
         }
         Endpoint::PluginSchema(_) | Endpoint::PluginConfigSchema(_) => {
-            json!({"type": "string", "enum": PLUGINS.map(|plugin| plugin.name).to_vec()})
+            let names: Vec<&str> = schema::plugins().map(|plugin| plugin.name).collect();
+            json!({"type": "string", "enum": names})
         }
         Endpoint::VaultSchema(_) => json!({"type": "string", "enum": ["env"]}),
         Endpoint::SetLogLevel(_) | Endpoint::SetClusterLogLevel { .. } => {
