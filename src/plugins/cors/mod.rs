@@ -13,5 +13,6 @@ pub const PLUGIN: Descriptor = Descriptor {
     priority: 2000,
     phases: Phases::ACCESS.and(Phases::HEADER_FILTER),
     guards: true,
+    definition: None,
     build: handler::build,
 };

@@ -13,5 +13,6 @@ pub const PLUGIN: Descriptor = Descriptor {
     priority: 800,
     phases: Phases::HEADER_FILTER.and(Phases::BODY_FILTER),
     guards: true,
+    definition: None,
     build: handler::build,
 };
