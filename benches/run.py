@@ -13,6 +13,7 @@ scripts/with-postgres.sh starts.
 import argparse, os, platform, re, shutil, subprocess, sys, time
 
 import admin
+import consumers
 import proxy
 from bench import Bench, Never
 
@@ -27,6 +28,7 @@ PARTS = {
     "imports": ("Imports", admin.bench_imports, {"psql"}),
     "writes": ("Writes", admin.bench_writes, {"psql"}),
     "page": ("A page of 1 000 services", admin.bench_page, {"psql"}),
+    "consumers": ("Many consumers", consumers.bench_consumers, set()),
     "fleet": ("Writes while data planes are connected", admin.bench_fleet, set()),
 }
 
@@ -52,6 +54,7 @@ def options():
     parser.add_argument("--routes", type=numbers, default=[1, 10, 1000, 10000, 100000])
     parser.add_argument("--imports", type=numbers, default=[10000, 100000], help="entities that a file imports")
     parser.add_argument("--admin-imports", type=numbers, default=[10000], help="entities that clients write")
+    parser.add_argument("--consumers", type=numbers, default=[300000], help="consumers with a key each")
     parser.add_argument("--fleets", type=numbers, default=[0, 1, 5], help="data planes that are connected")
     parser.add_argument("--profile", default="dist")
     parser.add_argument("--no-write", action="store_true", help="print the tables, leave docs/benchmarks.md alone")
