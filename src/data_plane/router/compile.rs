@@ -226,7 +226,7 @@ impl Compiler {
                 (
                     Compiled::Route(Arc::new(RouteMatchers {
                         service: entity.service.map(|service| service.id),
-                        matchers: matchers.into(),
+                        matchers,
                     })),
                     entity.name,
                 )

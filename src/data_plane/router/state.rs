@@ -9,6 +9,7 @@ use super::references::{self, Vaults};
 use super::snapshot::Snapshot;
 use crate::model::{ApplyError, Change, Config, Kind, Op, Row};
 use crate::telemetry::status::RouteCounts;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -363,9 +364,8 @@ impl RouterState {
         }
         if before.keys().any(|key| key.0 == Kind::Vaults) {
             for key in self.referring() {
-                if !pending.contains_key(&key) {
-                    let wanted = self.compile(key);
-                    pending.insert(key, wanted);
+                if let Entry::Vacant(place) = pending.entry(key) {
+                    place.insert(self.compile(key));
                 }
             }
         }
