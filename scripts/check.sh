@@ -4,7 +4,7 @@ set -euo pipefail
 
 cargo fmt --all --check
 cargo clippy --workspace --all-targets -- -D warnings
-for plane in control-plane data-plane; do
+for plane in control-plane data-plane data-plane,lua; do
   cargo clippy --no-default-features --features "$plane" --lib --bins -- -D warnings
 done
 

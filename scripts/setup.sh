@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what a fresh machine lacks: just (a PyPI wheel, else from crates.io), PostgreSQL,
-# Prometheus, curl and sqlite3 for the tests, PyYAML (wheel or package), clients of the Admin API
+# Prometheus, curl, make and sqlite3 for the tests, PyYAML (wheel or package), clients of the Admin API
 # (wheels, in .venv), nginx, haproxy and wrk to compare with, and compose where a Docker engine runs.
 # Safe to run again; starts no service.
 set -euo pipefail
@@ -10,7 +10,7 @@ docker=false
 if docker info >/dev/null 2>&1; then docker=true; fi
 
 want_packages=(postgresql)
-for tool in curl sqlite3 haproxy wrk; do
+for tool in curl make sqlite3 haproxy wrk; do
   command -v "$tool" >/dev/null || want_packages+=("$tool")
 done
 if ! command -v prometheus >/dev/null || ! command -v promtool >/dev/null; then

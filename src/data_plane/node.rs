@@ -20,7 +20,7 @@ use super::telemetry_buffer::{
 use crate::actor::{RestartPolicy, Slot, guard, guard_on};
 use crate::model::KindSet;
 use crate::node::{Node, NodeError};
-use crate::plugins::{EnabledPlugins, Factory, NodeName};
+use crate::plugins::{EnabledPlugins, Factory, NodeName, NodeSettings};
 use crate::settings::KONG_VERSION;
 use crate::telemetry::metrics::RequestMetrics;
 use crate::telemetry::status::{NodeStatus, Upstreams};
@@ -66,7 +66,15 @@ impl DataPlane {
             id: node.id,
             hostname: node.hostname.as_str().into(),
         };
-        let factory = Factory::new(node.build, enabled_plugins(node)?).on_node(name);
+        let factory = Factory::new(node.build, enabled_plugins(node)?).on_node(
+            name,
+            NodeSettings {
+                metrics: Some(Arc::clone(&node.metrics)),
+                ..proxy_settings::for_plugins(settings)
+            },
+        );
+        #[cfg(feature = "lua")]
+        crate::plugins::lua::announce(&node.metrics);
         let factory = Arc::new(factory);
         let source = match own {
             Some(_) => CacheSource::Own,

@@ -1,11 +1,11 @@
 //! What a new node would make of a configuration, found out without starting one: the same code
 //! decides that decides in a running node.
 
-use super::declarative;
 use super::router::{Instead, MatchOrder, Options, Quarantined, RouterState, Vaults};
+use super::{declarative, proxy_settings};
 use crate::model::{Config, Kind, Revision, Row};
 use crate::node::NodeError;
-use crate::plugins::{Descriptor, EnabledPlugins, Factory};
+use crate::plugins::{Descriptor, EnabledPlugins, Factory, NodeName};
 use crate::settings::{RouteMatchCalculation, Settings};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -56,7 +56,10 @@ pub fn preview_declared(
 fn of_config(settings: &Settings, build: &'static [Descriptor], config: Config) -> Vec<String> {
     let plugins = &settings.node.plugins;
     let enabled = EnabledPlugins::new(plugins.bundled, plugins.names.clone());
-    let factory = Arc::new(Factory::new(build, enabled));
+    let factory = Arc::new(
+        Factory::new(build, enabled)
+            .on_node(NodeName::default(), proxy_settings::for_plugins(settings)),
+    );
     let outcome = RouterState::new(factory, options(settings)).replace(config, 0.0);
     let named = |entry: &Quarantined| entry.name.clone().unwrap_or_else(|| entry.id.to_string());
     let mut closed: Vec<String> = Vec::new();

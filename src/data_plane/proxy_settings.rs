@@ -5,6 +5,7 @@ use super::proxy::{ProxySettings, RealIpSource, ResponseTokens, Trust};
 use super::upstream::PoolLimits;
 use crate::http::parse;
 use crate::node::{Node, NodeError};
+use crate::plugins::{NodeSettings, UntrustedLua};
 use crate::settings::{ErrorType, RealIp, Settings};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,23 @@ const UNBOUNDED_IDLE: Duration = Duration::from_secs(24 * 3600);
 
 /// Memory of a buffered request body, in bytes, whatever the setting says: what is read at once.
 const LEAST_MEMORY: usize = 64 * 1024;
+
+/// What plugins read.
+pub fn for_plugins(settings: &Settings) -> NodeSettings {
+    NodeSettings {
+        untrusted_lua: match settings.node.untrusted_lua.as_str() {
+            "on" => UntrustedLua::On,
+            "off" => UntrustedLua::Off,
+            _ => UntrustedLua::Sandbox,
+        },
+        lua_requires: settings.node.lua_requires.clone(),
+        lua_environment: settings.node.lua_environment.clone(),
+        trusted_ips: settings.proxy.trusted_ips.clone(),
+        vault_prefix: settings.node.vault_env_prefix.clone(),
+        configuration: settings.report(),
+        metrics: None,
+    }
+}
 
 /// What the pipeline reads.
 ///

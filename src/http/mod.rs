@@ -20,4 +20,7 @@ pub use edits::HeaderEdits;
 pub use head::{HeaderIndex, RequestHead, ResponseHead, Span, Version};
 pub use host::host_without_port;
 pub use reply::Reply;
-pub use status::reason_phrase;
+pub use status::{default_message, reason_phrase};
+
+/// The product token of `Via` and `Server`.
+pub const PRODUCT: &str = concat!("langur/", env!("CARGO_PKG_VERSION"));

@@ -8,6 +8,12 @@
 pub mod correlation_id;
 pub mod cors;
 pub mod key_auth;
+#[cfg(feature = "lua")]
+pub mod lua;
+#[cfg(feature = "lua")]
+pub mod post_function;
+#[cfg(feature = "lua")]
+pub mod pre_function;
 pub mod rate_limiting;
 pub mod request_termination;
 pub mod response_transformer;
@@ -18,10 +24,14 @@ pub use runtime::*;
 /// Every plugin that comes with Langur, by descending priority (priorities as Kong's). A build of
 /// one's own may have fewer: see `examples/fewer_plugins.rs`.
 pub const BUNDLED: &[Descriptor] = &[
+    #[cfg(feature = "lua")]
+    pre_function::PLUGIN,
     correlation_id::PLUGIN,
     cors::PLUGIN,
     key_auth::PLUGIN,
     rate_limiting::PLUGIN,
     response_transformer::PLUGIN,
     request_termination::PLUGIN,
+    #[cfg(feature = "lua")]
+    post_function::PLUGIN,
 ];

@@ -104,6 +104,10 @@ pub struct Node {
     pub allow_debug_header: bool,
     /// What the names of variables begin with that `{vault://env/…}` stands for.
     pub vault_env_prefix: String,
+    /// `untrusted_lua`: `on`, `off` or `sandbox`.
+    pub untrusted_lua: String,
+    pub lua_requires: Vec<String>,
+    pub lua_environment: Vec<String>,
     /// How long requests in flight may take at the end.
     pub shutdown_timeout: Duration,
 }
@@ -174,6 +178,9 @@ impl Node {
                 .text("vault_env_prefix")
                 .unwrap_or_default()
                 .to_owned(),
+            untrusted_lua: values.text("untrusted_lua").unwrap_or("sandbox").to_owned(),
+            lua_requires: values.list("untrusted_lua_sandbox_requires").to_vec(),
+            lua_environment: values.list("untrusted_lua_sandbox_environment").to_vec(),
             shutdown_timeout: values.time("shutdown_timeout").unwrap_or_default(),
         }
     }

@@ -32,6 +32,8 @@ pub struct Connection {
 pub struct TlsInfo {
     /// The server name that the client asked for, lower-cased.
     pub sni: Option<Arc<str>>,
+    /// The version that both speak, as nginx writes it: `TLSv1.3`.
+    pub protocol: Option<&'static str>,
 }
 
 /// What the access phase decided.

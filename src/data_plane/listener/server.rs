@@ -352,9 +352,15 @@ async fn accept<P: Pipeline>(
             }
             Err(_) => return,
         };
-        let name = stream.get_ref().1.server_name();
+        let session = stream.get_ref().1;
+        let name = session.server_name();
         connection.tls = Some(TlsInfo {
             sni: name.map(|name| Arc::from(name.to_ascii_lowercase())),
+            protocol: match session.protocol_version() {
+                Some(rustls::ProtocolVersion::TLSv1_3) => Some("TLSv1.3"),
+                Some(rustls::ProtocolVersion::TLSv1_2) => Some("TLSv1.2"),
+                _ => None,
+            },
         });
         connection::serve(shared, stream, connection).await;
     };

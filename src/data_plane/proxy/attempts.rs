@@ -12,9 +12,10 @@ use crate::data_plane::router::{
     CompiledService, CompiledUpstream, Destination, Matched, Protocol, Snapshot,
 };
 use crate::http::{Reply, host_without_port};
-use crate::plugins::{Scheme, UpstreamRequest};
+use crate::plugins::{Scheme, Timeouts, UpstreamRequest};
 use std::io::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Attempts belong to requests whose access phase said `Forward`.
 const UNEXPECTED: &str = "An unexpected error occurred";
@@ -94,12 +95,17 @@ fn attempt_with(
     exchange.tries.count += 1;
     exchange.tries.http2 = matches!(service.protocol, Protocol::Grpc | Protocol::Grpcs);
     exchange.proxied = true;
+    let changed = exchange.upstream.timeouts;
+    let timeout = |of: fn(&Timeouts) -> u32, own: Duration| {
+        let changed = changed.as_ref().map(of);
+        changed.map_or(own, |changed| Duration::from_millis(changed.into()))
+    };
     Ok(Attempt {
         address,
         tls,
-        connect_timeout: service.connect_timeout,
-        write_timeout: service.write_timeout,
-        read_timeout: service.read_timeout,
+        connect_timeout: timeout(|changed| changed.connect_ms, service.connect_timeout),
+        write_timeout: timeout(|changed| changed.write_ms, service.write_timeout),
+        read_timeout: timeout(|changed| changed.read_ms, service.read_timeout),
     })
 }
 
@@ -158,7 +164,7 @@ fn check_retry(
     let attempted = Attempted {
         method: exchange.head.method(),
         count,
-        retries: service.retries,
+        retries: exchange.upstream.retries.unwrap_or(service.retries),
     };
     match next(failed, &attempted) {
         Next::Retry => Ok(()),

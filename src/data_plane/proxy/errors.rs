@@ -86,7 +86,7 @@ pub fn plain_json(status: u16, message: &str) -> Reply {
 /// give it: a text in the format that the client accepts, a page, or nothing.
 pub fn of_status(status: u16, asked: &Asked<'_>, default_type: &str, request_id: &str) -> Reply {
     match status {
-        400 | 408 | 411 | 412 | 413 | 414 | 417 | 504 => {
+        400 | 404 | 405 | 408 | 411 | 412 | 413 | 414 | 417 | 500 | 502 | 503 | 504 => {
             engine(status, asked, default_type, request_id)
         }
         // nginx's own status for it; clients get 400 with its message.
@@ -220,44 +220,7 @@ fn push_escaped(out: &mut String, text: &str) {
 
 /// The message of a status when the producer gives none.
 pub fn default_message(status: u16) -> &'static str {
-    match status {
-        400 => "Bad request",
-        401 => "Unauthorized",
-        402 => "Payment required",
-        403 => "Forbidden",
-        404 => "Not found",
-        405 => "Method not allowed",
-        406 => "Not acceptable",
-        407 => "Proxy authentication required",
-        408 => "Request timeout",
-        409 => "Conflict",
-        410 => "Gone",
-        411 => "Length required",
-        412 => "Precondition failed",
-        413 => "Payload too large",
-        414 => "URI too long",
-        415 => "Unsupported media type",
-        416 => "Range not satisfiable",
-        417 => "Expectation failed",
-        418 => "I'm a teapot",
-        421 => "Misdirected request",
-        422 => "Unprocessable entity",
-        423 => "Locked",
-        424 => "Failed dependency",
-        425 => "Too early",
-        426 => "Upgrade required",
-        428 => "Precondition required",
-        429 => "Too many requests",
-        431 => "Request header fields too large",
-        451 => "Unavailable for legal reasons",
-        494 => "Request header or cookie too large",
-        501 => "Not implemented",
-        502 => "An invalid response was received from the upstream server",
-        503 => "The upstream server is currently unavailable",
-        504 => "The upstream server is timing out",
-        505 => "HTTP version not supported",
-        _ => "An unexpected error occurred",
-    }
+    crate::http::default_message(status).unwrap_or("An unexpected error occurred")
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::facts::Client;
 use super::request_id::RequestId;
 use crate::data_plane::balancer;
-use crate::data_plane::exchange::AttemptError;
+use crate::data_plane::exchange::{AttemptError, TlsInfo};
 use crate::data_plane::router::{
     CompiledService, CompiledUpstream, Matched, Plan, PluginInstance, Snapshot,
 };
@@ -21,6 +21,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub enum Start {
     #[default]
     NoRoute,
+    /// Its path can be matched, and no route has been found.
+    Unmatched,
     /// The path is malformed: 400.
     BadPath,
     Matched,
@@ -99,6 +101,8 @@ impl Tries {
 pub struct Current {
     pub snapshot: Arc<Snapshot>,
     pub client: Client,
+    /// Set on TLS connections.
+    pub tls: Option<TlsInfo>,
     pub matched: Option<Matched>,
 }
 
@@ -166,6 +170,7 @@ impl Exchange {
         self.start = Start::NoRoute;
         self.early_answer = None;
         self.path_is_raw = false;
+        self.path_buffer.clear();
         self.request_edits.clear();
         self.response_edits.clear();
         self.collected = false;

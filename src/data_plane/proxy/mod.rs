@@ -126,6 +126,7 @@ impl<R: Recorder, C: Clock> Proxy<R, C> {
         exchange.current = Some(Current {
             snapshot: Arc::clone(self.worker.borrow_mut().snapshots.load()),
             client: Client::of(connection, &exchange.head, &self.settings),
+            tls: connection.tls.clone(),
             matched: None,
         });
     }
@@ -175,7 +176,7 @@ impl<R: Recorder, C: Clock> Proxy<R, C> {
         let id = exchange.request_id.as_str();
         match exchange.start {
             Start::Matched => {}
-            Start::NoRoute => {
+            Start::NoRoute | Start::Unmatched => {
                 return Some(negotiated(404, NO_ROUTE, &asked, id));
             }
             Start::BadPath => {
@@ -239,6 +240,7 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
 
     fn begin(&self, exchange: &mut Exchange, connection: &Connection, head: &mut RequestHead) {
         self.start(exchange, connection, head);
+        normalise(exchange);
         exchange.early_answer = plugin_run::rewrite(exchange, &self.settings, &self.clock);
         if exchange.early_answer.is_some() {
             return;
@@ -510,6 +512,24 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
     }
 }
 
+/// Brings the path into the form that routes are matched with.
+fn normalise(exchange: &mut Exchange) {
+    let raw = exchange.head.path();
+    match path::normalise(raw, &mut exchange.path_buffer) {
+        Ok(normal) => {
+            exchange.path_is_raw = std::ptr::eq(normal.as_bytes(), raw);
+            exchange.start = Start::Unmatched;
+        }
+        Err(error) => {
+            // Nobody must take the path of an earlier request for this one's.
+            exchange.path_buffer.clear();
+            if error.status() == 400 {
+                exchange.start = Start::BadPath;
+            }
+        }
+    }
+}
+
 /// Finds the route of a request that has just begun.
 fn find_route(
     exchange: &mut Exchange,
@@ -518,15 +538,8 @@ fn find_route(
     most_headers: usize,
     scratch: &mut Scratch,
 ) {
-    let raw = exchange.head.path();
-    match path::normalise(raw, &mut exchange.path_buffer) {
-        Ok(normal) => exchange.path_is_raw = std::ptr::eq(normal.as_bytes(), raw),
-        Err(error) if error.status() == 400 => {
-            exchange.start = Start::BadPath;
-            return;
-        }
-        // No route has such a path.
-        Err(_) => return,
+    if !matches!(exchange.start, Start::Unmatched) {
+        return;
     }
     let text = |bytes| std::str::from_utf8(bytes).unwrap_or_default();
     let tls = connection.tls.as_ref();

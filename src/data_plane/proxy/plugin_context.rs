@@ -1,11 +1,13 @@
 //! A request as plugins see it.
 
 use super::exchange::{Exchange, entities};
-use crate::data_plane::router::{CompiledConsumer, PluginFactory, Snapshot};
+use crate::data_plane::balancer::TargetAddress;
+use crate::data_plane::router::{CompiledConsumer, Destination, PluginFactory, Snapshot};
 use crate::model;
 use crate::plugins::{
     Built, Consumer, Context, Directory, Factory, KeyOwner, RouteView, State, Timestamp,
 };
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 impl PluginFactory for Factory {
@@ -34,6 +36,16 @@ impl Directory for Snapshot {
 
     fn consumer_by_username(&self, username: &str) -> Option<Consumer> {
         Snapshot::consumer_by_username(self, username).map(|found| seen(found))
+    }
+
+    fn consumer_entity(&self, id: Uuid) -> Option<Map<String, Value>> {
+        // What is in effect could be read before.
+        Snapshot::consumer(self, id)?.row.to_json().ok()
+    }
+
+    fn has_upstream(&self, name: &str) -> bool {
+        let address = TargetAddress::new(Uuid::nil(), name, 0);
+        matches!(self.destination_of(&address), Destination::Balanced(_))
     }
 }
 
@@ -73,6 +85,11 @@ pub fn context<'a>(
         directory: &*current.snapshot,
         request_id: exchange.request_id.as_str(),
         now,
+        started: Timestamp(exchange.times.begun_at),
+        sni: current.tls.as_ref().and_then(|tls| tls.sni.as_deref()),
+        tls_protocol: current.tls.as_ref().and_then(|tls| tls.protocol),
+        tries: &exchange.tries.log,
+        upstream_uri: &exchange.uri,
         response: None,
     })
 }

@@ -4,8 +4,7 @@ use super::facts::{Client, write_plain_host};
 use super::hop_by_hop::{Named, accepts_trailers};
 use crate::http::{HeaderEdits, RequestHead, Version, write};
 
-/// The product token of `Via` and `Server`.
-pub const PRODUCT: &str = concat!("langur/", env!("CARGO_PKG_VERSION"));
+pub use crate::http::PRODUCT;
 
 /// Everything a request head for the upstream is made of.
 pub struct UpstreamHead<'a> {

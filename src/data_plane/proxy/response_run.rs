@@ -63,6 +63,7 @@ pub async fn response(
                     head: Some(head),
                     upstream_status,
                     sent: None,
+                    failed: false,
                 });
                 match isolated(|| instance.handler.response(&mut context, body)) {
                     Ok(access) => finished(access).await,
@@ -85,7 +86,7 @@ pub async fn response(
 /// answers. Returns the status, which plugins may change, and what they will do with the body.
 ///
 /// # Errors
-/// A plugin has panicked. The others ran, but its own work is not done: a response that it may
+/// A plugin has panicked or failed. The others ran, but its own work is not done: a response that it may
 /// have had to change must not pass.
 pub fn header_filter(
     exchange: &mut Exchange,
@@ -122,6 +123,7 @@ pub fn header_filter(
             head,
             upstream_status,
             sent: None,
+            failed: false,
         });
         let filtered = isolated(|| {
             if filters_head {
@@ -132,7 +134,9 @@ pub fn header_filter(
                 false => BodyUse::None,
             }
         });
+        let failed = context.response.is_some_and(|response| response.failed);
         match filtered {
+            Ok(_) if failed => outcome = Err(Panicked),
             Ok(body_use) => {
                 running.body_use = body_use;
                 outcome = outcome.map(|most| most.max(body_use));
@@ -176,6 +180,7 @@ pub fn body_filter(
             head: None,
             upstream_status,
             sent: Some(&sent),
+            failed: false,
         });
         let before = (running.body_use == BodyUse::Watch).then(|| chunk.data.clone());
         match isolated(|| instance.handler.body_filter(&mut context, &mut chunk)) {
@@ -222,6 +227,7 @@ pub fn log(exchange: &mut Exchange, now: Timestamp, log: &RequestLog<'_>, panics
             head: None,
             upstream_status: log.upstream_status,
             sent: Some(log.headers),
+            failed: false,
         });
         if isolated(|| instance.handler.log(&mut context, log)).is_err() {
             panics.report(&instance.name, "log", exchange.request_id.as_str());

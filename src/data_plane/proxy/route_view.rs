@@ -25,6 +25,20 @@ impl RouteView for Matched {
         }
     }
 
+    fn captured(&self, path: &str) -> Option<String> {
+        path.get(self.matched_path()?).map(str::to_owned)
+    }
+
+    fn stripped_prefix<'p>(&self, path: &'p str) -> Option<&'p str> {
+        self.stripped(path)
+    }
+
+    fn upstream_path(&self, path: &str) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.upstream_uri(path, None, &mut out);
+        out
+    }
+
     fn route(&self) -> Map<String, Value> {
         document(&self.route.row)
     }

@@ -235,7 +235,7 @@ impl Compiler {
                 let entity: model::Consumer =
                     decode(row, id, |entity: &model::Consumer| entity.id)?;
                 (
-                    Compiled::Consumer(Arc::new(CompiledConsumer::compile(&entity))),
+                    Compiled::Consumer(Arc::new(CompiledConsumer::compile(&entity, row))),
                     entity.username,
                 )
             }

@@ -1,6 +1,6 @@
 //! Consumers and the keys they identify themselves with.
 
-use crate::model;
+use crate::model::{self, Row};
 use crate::telemetry::record::{Label, Labelled};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -13,6 +13,8 @@ pub struct CompiledConsumer {
     pub custom_id: Option<Arc<str>>,
     /// The name for telemetry: username, else custom id, else id.
     pub label: Label,
+    /// The entity itself, shared with the configuration.
+    pub row: Row,
 }
 
 impl Labelled for CompiledConsumer {
@@ -22,7 +24,7 @@ impl Labelled for CompiledConsumer {
 }
 
 impl CompiledConsumer {
-    pub fn compile(consumer: &model::Consumer) -> CompiledConsumer {
+    pub fn compile(consumer: &model::Consumer, row: &Row) -> CompiledConsumer {
         let shared = |text: &Option<String>| text.as_deref().map(Arc::<str>::from);
         let (username, custom_id) = (shared(&consumer.username), shared(&consumer.custom_id));
         for (field, text) in [("username", &username), ("custom_id", &custom_id)] {
@@ -47,6 +49,7 @@ impl CompiledConsumer {
             },
             username,
             custom_id,
+            row: row.clone(),
         }
     }
 }

@@ -78,6 +78,23 @@ impl Matched {
             .flat_map(|regex| regex.capture_names().flatten())
     }
 
+    /// Appends path and query of the request to the upstream; see [`Snapshot::upstream_uri`].
+    pub fn upstream_uri(&self, path: &str, query: Option<&[u8]>, out: &mut Vec<u8>) {
+        let service_path = self
+            .service
+            .as_ref()
+            .and_then(|service| service.path.as_deref());
+        let matched_len = self.matched_path().map(|range| range.len());
+        path::join(
+            service_path,
+            self.route.strip_path,
+            matched_len,
+            path,
+            query,
+            out,
+        );
+    }
+
     fn regex(&self) -> Option<&regex::Regex> {
         let PathMatch::Regex { pattern, .. } = self.path else {
             return None;
@@ -168,19 +185,7 @@ impl Snapshot {
         query: Option<&[u8]>,
         out: &mut Vec<u8>,
     ) {
-        let service_path = matched
-            .service
-            .as_ref()
-            .and_then(|service| service.path.as_deref());
-        let matched_len = matched.matched_path().map(|range| range.len());
-        path::join(
-            service_path,
-            matched.route.strip_path,
-            matched_len,
-            path,
-            query,
-            out,
-        );
+        matched.upstream_uri(path, query, out);
     }
 
     /// The plugins that run for a request, in order; see [`PluginTable::plan`].

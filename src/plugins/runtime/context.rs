@@ -1,6 +1,6 @@
 //! What a plugin sees of a request, and what it may change.
 
-use super::{HeaderName, SentHeaders, Shared, State, UpstreamRequest};
+use super::{HeaderName, SentHeaders, Shared, State, Try, UpstreamRequest};
 use crate::http::{HeaderEdits, HeaderIndex, RequestHead};
 use serde_json::{Map, Value};
 use std::net::{IpAddr, SocketAddr};
@@ -45,6 +45,10 @@ pub trait Directory {
     fn key_owner(&self, key: &str) -> Option<KeyOwner>;
     fn consumer(&self, id: Uuid) -> Option<Consumer>;
     fn consumer_by_username(&self, username: &str) -> Option<Consumer>;
+    /// The whole consumer, without the fields that have no value.
+    fn consumer_entity(&self, id: Uuid) -> Option<Map<String, Value>>;
+    /// Whether there is an upstream of this name.
+    fn has_upstream(&self, name: &str) -> bool;
 }
 
 /// The route or service of a request.
@@ -67,6 +71,12 @@ pub struct Captures {
 pub trait RouteView {
     /// `path` is [`Context::path`].
     fn captures(&self, path: &str) -> Captures;
+    /// The part of the path that the route's pattern matched; `None` where it has no pattern.
+    fn captured(&self, path: &str) -> Option<String>;
+    /// The part of the path that the route strips; `None` where it strips nothing.
+    fn stripped_prefix<'p>(&self, path: &'p str) -> Option<&'p str>;
+    /// The path that route and service make of it for the upstream.
+    fn upstream_path(&self, path: &str) -> Vec<u8>;
     /// The whole entity, without the fields that have no value.
     fn route(&self) -> Map<String, Value>;
     /// The whole entity; `None` when the route has no service.
@@ -114,6 +124,9 @@ pub struct Response<'a> {
     pub upstream_status: u16,
     /// The headers that were sent, in `body_filter` and `log`.
     pub sent: Option<&'a SentHeaders>,
+    /// A plugin sets it in `header_filter` where it could not do what it must: the client then gets a
+    /// 500 in place of the response.
+    pub failed: bool,
 }
 
 /// One request in one phase.
@@ -145,6 +158,16 @@ pub struct Context<'a> {
     /// 32 lower-case hex digits.
     pub request_id: &'a str,
     pub now: Timestamp,
+    /// When the request's head was there.
+    pub started: Timestamp,
+    /// The server name that the client asked for in its TLS handshake.
+    pub sni: Option<&'a str>,
+    /// The version of TLS that the client speaks, such as `TLSv1.3`.
+    pub tls_protocol: Option<&'static str>,
+    /// The attempts so far; empty in `log`, where [`RequestLog`](super::RequestLog) has them.
+    pub tries: &'a [Try],
+    /// Path and query that the upstream is asked for; empty until that is known, and in `log`.
+    pub upstream_uri: &'a [u8],
     /// `None` in `rewrite` and `access`.
     pub response: Option<Response<'a>>,
 }

@@ -1,6 +1,6 @@
 //! Which plugins a node has, and builds instances of them.
 
-use super::{Build, BuildError, Built, Descriptor, NodeName, Resources};
+use super::{Build, BuildError, Built, Descriptor, NodeName, NodeSettings, Resources};
 use crate::model::Plugin;
 use crate::plugins::BUNDLED;
 use crate::schema::PLUGINS;
@@ -74,11 +74,11 @@ impl Factory {
         }
     }
 
-    /// The same for the node of this name.
+    /// The same for the node of this name and these settings.
     #[must_use]
-    pub fn on_node(self, node: NodeName) -> Factory {
+    pub fn on_node(self, node: NodeName, settings: NodeSettings) -> Factory {
         Factory {
-            resources: Resources::new(node),
+            resources: Resources::new(node).with_settings(settings),
             ..self
         }
     }

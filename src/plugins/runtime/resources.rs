@@ -1,5 +1,8 @@
 //! What a node lends to its plugins.
 
+use crate::settings::TrustedPeer;
+use crate::telemetry::metrics::Metrics;
+use serde_json::{Map, Value};
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::fmt;
@@ -13,11 +16,47 @@ pub struct NodeName {
     pub hostname: Arc<str>,
 }
 
+/// Whether functions of configurations run, and what they may use (setting `untrusted_lua`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UntrustedLua {
+    On,
+    #[default]
+    Sandbox,
+    Off,
+}
+
+/// The settings of the node that plugins look at.
+#[derive(Clone, Default)]
+pub struct NodeSettings {
+    pub untrusted_lua: UntrustedLua,
+    /// Modules that functions in the sandbox may load.
+    pub lua_requires: Vec<String>,
+    /// What functions in the sandbox may use besides.
+    pub lua_environment: Vec<String>,
+    /// Whose forwarded headers are believed.
+    pub trusted_ips: Vec<TrustedPeer>,
+    /// What the names of variables begin with that references stand for.
+    pub vault_prefix: String,
+    /// Every setting by its name; secrets are masked.
+    pub configuration: Map<String, Value>,
+    /// Where plugins count what they do.
+    pub metrics: Option<Arc<Metrics>>,
+}
+
+impl fmt::Debug for NodeSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NodeSettings")
+            .field("untrusted_lua", &self.untrusted_lua)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Lent to each plugin when it is built. It outlives configurations; clones are cheap and share
 /// everything.
 #[derive(Clone, Debug, Default)]
 pub struct Resources {
     pub node: NodeName,
+    pub settings: Arc<NodeSettings>,
     stores: Stores,
 }
 
@@ -34,7 +73,17 @@ impl Resources {
     pub fn new(node: NodeName) -> Resources {
         Resources {
             node,
+            settings: Arc::default(),
             stores: Stores::default(),
+        }
+    }
+
+    /// The same with the settings of the node.
+    #[must_use]
+    pub fn with_settings(self, settings: NodeSettings) -> Resources {
+        Resources {
+            settings: Arc::new(settings),
+            ..self
         }
     }
 

@@ -106,6 +106,16 @@ impl Directory for People {
             .find(|found| found.username.as_deref() == Some(username))
             .cloned()
     }
+
+    fn consumer_entity(&self, id: Uuid) -> Option<Map<String, Value>> {
+        let found = self.consumer(id)?;
+        let entity = json!({"id": found.id, "username": found.username});
+        entity.as_object().cloned()
+    }
+
+    fn has_upstream(&self, name: &str) -> bool {
+        name == "u"
+    }
 }
 
 /// A request that a handler under test works on.
@@ -135,6 +145,18 @@ impl RouteView for View {
             unnamed: vec!["x".to_owned(), "y".to_owned()],
             named: vec![("b".to_owned(), "y".to_owned())],
         }
+    }
+
+    fn captured(&self, path: &str) -> Option<String> {
+        Some(path.to_owned())
+    }
+
+    fn stripped_prefix<'p>(&self, _: &'p str) -> Option<&'p str> {
+        None
+    }
+
+    fn upstream_path(&self, path: &str) -> Vec<u8> {
+        path.as_bytes().to_vec()
     }
 
     fn route(&self) -> Map<String, Value> {
@@ -175,6 +197,10 @@ impl Request {
     }
 
     fn with<T>(&mut self, phase_is_response: bool, run: impl FnOnce(&mut Context<'_>) -> T) -> T {
+        run(&mut self.context(phase_is_response))
+    }
+
+    fn context(&mut self, phase_is_response: bool) -> Context<'_> {
         let mut context = Context {
             head: &self.head,
             request_edits: &mut self.request_edits,
@@ -202,6 +228,11 @@ impl Request {
             directory: &self.people,
             request_id: "0123456789abcdef0123456789abcdef",
             now: self.now,
+            started: self.now,
+            sni: None,
+            tls_protocol: None,
+            tries: &[],
+            upstream_uri: b"",
             response: None,
         };
         if phase_is_response {
@@ -210,9 +241,10 @@ impl Request {
                 head: None,
                 upstream_status: 0,
                 sent: None,
+                failed: false,
             });
         }
-        run(&mut context)
+        context
     }
 
     /// Runs the access phase of a handler that does not wait.
@@ -221,6 +253,15 @@ impl Request {
             Access::Ready(flow) => flow,
             Access::Pending(_) => panic!("the handler waits"),
         })
+    }
+
+    /// Runs the access phase of a handler to its end.
+    pub async fn access_that_waits(&mut self, handler: &dyn Handler) -> Flow {
+        let mut context = self.context(false);
+        match handler.access(&mut context) {
+            Access::Ready(flow) => flow,
+            Access::Pending(flow) => flow.await,
+        }
     }
 
     pub fn header_filter(&mut self, handler: &dyn Handler) {

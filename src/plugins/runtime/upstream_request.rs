@@ -10,6 +10,14 @@ pub enum Scheme {
     Https,
 }
 
+/// How long an upstream may take, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    pub connect_ms: u32,
+    pub write_ms: u32,
+    pub read_ms: u32,
+}
+
 /// `None` everywhere: as the client, the route and the service have it.
 #[derive(Debug, Default)]
 pub struct UpstreamRequest {
@@ -23,6 +31,9 @@ pub struct UpstreamRequest {
     /// A host name, an address, or the name of an upstream entity.
     pub host: Option<Arc<str>>,
     pub port: Option<u16>,
+    /// Attempts after the first.
+    pub retries: Option<u32>,
+    pub timeouts: Option<Timeouts>,
 }
 
 impl UpstreamRequest {

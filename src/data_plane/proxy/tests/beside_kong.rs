@@ -26,7 +26,8 @@ fn proxy(plugin: &str, config: Value, more: Vec<(Kind, Uuid, Row)>) -> Harness {
         id: id(99),
         hostname: "here".into(),
     };
-    let factory = Factory::new(BUNDLED, EnabledPlugins::default()).on_node(node);
+    let factory = Factory::new(BUNDLED, EnabledPlugins::default())
+        .on_node(node, crate::plugins::NodeSettings::default());
     Harness::with(entities, ProxySettings::default(), Arc::new(factory))
 }
 

@@ -73,6 +73,7 @@ fn trial_21_no_spelling_of_a_server_name_misses_its_route() {
         ]);
         proxy.connection.tls = Some(TlsInfo {
             sni: Some(sni.into()),
+            ..TlsInfo::default()
         });
         proxy
             .access("GET / HTTP/1.1\r\nHost: a\r\n")

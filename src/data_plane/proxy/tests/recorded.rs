@@ -224,6 +224,7 @@ fn replay(node: &mut Harness, recorded: &Recorded) -> Vec<String> {
     node.connection.local.set_port(port);
     node.connection.tls = recorded.tls.then(|| TlsInfo {
         sni: recorded.sni.as_deref().map(Arc::from),
+        ..TlsInfo::default()
     });
     let parsed = request_head(&head);
     let mut differences = Vec::new();

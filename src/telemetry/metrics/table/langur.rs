@@ -23,6 +23,18 @@ pub const PLUGIN_PANICS: Metric = counter(
     DATA_PLANE,
     "Panics of plugins, each of which cost one request a 500 or its log phase",
 );
+pub const LUA_ERRORS: Metric = counter(
+    "langur_lua_errors_total",
+    &["plugin"],
+    "data plane, in builds with Lua",
+    "Functions of configurations that have failed",
+);
+pub const LUA_SLOW: Metric = counter(
+    "langur_lua_slow_calls_total",
+    &["plugin"],
+    "data plane, in builds with Lua",
+    "Functions of configurations that have kept their worker for more than half a second; the log names them",
+);
 pub const QUARANTINED: Metric = gauge(
     "langur_quarantined_entities",
     &[],
