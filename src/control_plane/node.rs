@@ -2,7 +2,7 @@
 
 use super::admin_api::{self, AdminApi, Api, StopListening};
 use super::cluster_registry::{
-    ClusterListeners, ClusterRegistry, Doors, Identities, LinkAcceptor, RegistryOptions,
+    ClusterListeners, ClusterRegistry, Doors, Fleet, Identities, LinkAcceptor, RegistryOptions,
     StopSessions, TelemetryAcceptor, history,
 };
 use super::config_store::{
@@ -42,6 +42,7 @@ pub struct ControlPlane {
     document: Option<Arc<CurrentDocument>>,
     writer: ConfigStoreHandle,
     registry: Slot<ClusterRegistry>,
+    fleet: Arc<Fleet>,
     links: LinkAcceptor,
     telemetry: TelemetryAcceptor,
     identities: Arc<Identities>,
@@ -102,6 +103,8 @@ impl ControlPlane {
         };
         let identities = Identities::new(store.clone());
         let doors = Doors::new(settings.cluster.max_data_planes, Arc::clone(&node.metrics));
+        let purge_delay = settings.cluster.purge_delay;
+        let known = Fleet::start(store.clone(), Arc::clone(&feed), node.id, purge_delay);
         let options = RegistryOptions {
             restores_itself: settings.cluster.restores_itself,
             identities: Arc::clone(&identities),
@@ -110,7 +113,7 @@ impl ControlPlane {
             feed: Arc::clone(&feed),
             identity: identity.clone(),
             hostname: node.hostname.clone(),
-            purge_delay: settings.cluster.purge_delay,
+            fleet: Arc::clone(&known),
             metrics: Arc::clone(&node.metrics),
         };
         let policy = RestartPolicy::default();
@@ -138,6 +141,7 @@ impl ControlPlane {
                 ingestor: Arc::new(ingestor),
             },
             registry,
+            fleet: known,
             store,
             document,
             identities,
@@ -154,6 +158,7 @@ impl ControlPlane {
             has_database: self.document.is_none(),
             writer: self.writer.clone(),
             registry: self.registry.clone(),
+            fleet: Arc::clone(&self.fleet),
             feed: Arc::clone(&self.links.feed),
             sent_bytes: self.node.metrics.counter(&CLUSTER_SENT, []),
             cluster_cert_expiry: self.cluster_cert_expiry,
@@ -204,6 +209,7 @@ impl ControlPlane {
         let shared = admin_api::Shared {
             api: Api {
                 store: self.writer.clone(),
+                fleet: Arc::clone(&self.fleet),
                 document: self.document.clone(),
                 rules: Arc::new(Rules::of(settings)),
             },

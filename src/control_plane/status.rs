@@ -1,6 +1,6 @@
 //! What a control plane says on the status pages and in its metrics.
 
-use super::cluster_registry::{ClusterRegistry, CountSessions};
+use super::cluster_registry::{ClusterRegistry, CountSessions, Fleet};
 use super::config_store::{ConfigStoreHandle, DataPlanePresence, Store, StoreError};
 use super::session::Feed;
 use crate::actor::Slot;
@@ -23,6 +23,7 @@ pub(super) struct Status {
     pub has_database: bool,
     pub writer: ConfigStoreHandle,
     pub registry: Slot<ClusterRegistry>,
+    pub fleet: Arc<Fleet>,
     pub feed: Arc<Feed>,
     pub sent_bytes: Counter,
     /// Epoch seconds.
@@ -45,7 +46,7 @@ impl NodeStatus for Status {
         Box::pin(async {
             let (latest, rows, oldest, sessions) = join4(
                 answer(self.store().latest_revision()),
-                answer(self.store().data_planes()),
+                answer(self.fleet.data_planes()),
                 answer(self.store().oldest_journal_revision()),
                 timeout(PATIENCE, self.registry.ask(CountSessions)),
             )
@@ -72,7 +73,7 @@ impl NodeStatus for Status {
 
     fn quarantine(&self) -> LocalFuture<'_, Vec<Value>> {
         Box::pin(async {
-            let rows = answer(self.store().data_planes()).await;
+            let rows = answer(self.fleet.all_data_planes()).await;
             let mut listed = Vec::new();
             for row in rows.into_iter().flatten() {
                 let entries = row.quarantined.as_array().into_iter().flatten();

@@ -1,6 +1,8 @@
 //! A broken entity never takes the rest down.
 
-use crate::harness::{Both, Cluster, Database, Upstream, delete, eventually, example, get, post};
+use crate::harness::{
+    Both, Cluster, Database, Reply, Upstream, call, delete, eventually, example, get, post,
+};
 use serde_json::{Value, json};
 
 #[test]
@@ -298,6 +300,68 @@ fn trial_04_a_guard_that_is_not_enforced_is_listed_in_every_role() {
     });
     assert_eq!(listed["data"][0]["node"]["id"], row["id"], "{listed}");
     assert_eq!(listed["data"][0]["name"], "jwt");
+}
+
+/// What an answer says of quarantine: whether it is in effect as written, and what is not.
+fn said(reply: &Reply) -> (Option<&str>, Option<&str>) {
+    let effective = reply.header("x-langur-effective");
+    (effective, reply.header("x-langur-quarantined"))
+}
+
+#[test]
+fn trial_04_the_answer_to_a_write_says_what_is_withheld() {
+    // On a control plane, and on a node of both planes.
+    let cluster = Cluster::start(Database::Sqlite, 2);
+    cluster.add_route("a", "/a");
+    let (both, _upstream, broken) = trial(&[]);
+    let admin = |path: &str| [cluster.admin(0, path), both.admin(path)];
+    let broken = format!("plugins/{}", broken["id"].as_str().expect("an id"));
+    let waits = "?wait=effective&timeout=60";
+    for (n, path) in ["", waits].into_iter().enumerate() {
+        for (url, quarantine) in admin(&format!("/routes/a/plugins{path}"))
+            .into_iter()
+            .zip(admin("/quarantine"))
+        {
+            // Of the plugins that this build does not have.
+            let name = ["hmac-auth", "basic-auth"][n];
+            let made = post(&url, &json!({ "name": name })).expect("an answer");
+            assert_eq!(made.status, 201, "{}", made.text);
+            let id = made.json()["id"].as_str().expect("an id").to_owned();
+            let named = format!("plugins/{id}");
+            let (effective, quarantined) = said(&made);
+            assert_eq!(effective, Some("false"), "{url}: {made:?}");
+            let listed = quarantined.unwrap_or_default();
+            assert!(listed.split(", ").any(|it| it == named), "{url}: {made:?}");
+            assert!(!listed.contains(&broken), "it was there before: {made:?}");
+            if path == waits {
+                // Everybody has it, as far as it can be had, and the list says the same at once.
+                assert_eq!(made.header("x-langur-pending"), None, "{made:?}");
+                let list = get(&quarantine).expect("an answer").expect(200);
+                let list = list["data"].as_array().cloned().unwrap_or_default();
+                assert!(list.iter().any(|it| it["id"] == json!(id)), "{list:?}");
+            }
+        }
+    }
+    // What has nothing to do with it is in effect.
+    for url in admin(&format!("/consumers/ann{waits}")) {
+        let reply = call("PUT", &url, &[], Some(&json!({}))).expect("an answer");
+        assert_eq!(reply.status, 200, "{}", reply.text);
+        assert_eq!(said(&reply), (Some("true"), None), "{url}: {reply:?}");
+    }
+    // Deleting does not wait, and ends it.
+    for (url, list) in admin("").into_iter().zip(admin("/quarantine")) {
+        let listed = get(&list).expect("an answer").expect(200);
+        for entry in listed["data"].as_array().into_iter().flatten() {
+            if entry["entity"] == "plugins" {
+                let id = entry["id"].as_str().expect("an id");
+                let gone = delete(&format!("{url}/plugins/{id}{waits}")).expect("an answer");
+                assert_eq!(gone.status, 204, "{}", gone.text);
+                assert_eq!(said(&gone), (Some("true"), None), "{gone:?}");
+            }
+        }
+        let listed = get(&list).expect("an answer").expect(200);
+        assert_eq!(listed["total"], 0, "{listed}");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use crate::control_planes::two_control_planes;
 use crate::harness::{Cluster, Database, Reply, call, delete, eventually, get, post};
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 
 fn id_of(cluster: &Cluster, data_plane: usize) -> String {
     let row = cluster.row(0, data_plane).expect("a row");
@@ -127,6 +128,40 @@ fn a_data_plane_that_stands_still_is_named() {
     let last = write(&cluster, 3, 60);
     check_effect(&last, "true", None);
     assert_eq!(in_effect(&cluster, 2), [revision_of(&last); 2]);
+}
+
+/// One that applies nothing holds the first who waits, for ten seconds, and nobody after that.
+fn check_that_it_holds_nobody(cluster: &Cluster, stuck: usize) {
+    check_effect(&write(cluster, 1, 60), "true", None);
+    let id = id_of(cluster, stuck);
+    cluster.data_planes[stuck].signal(libc::SIGSTOP);
+    let begun = Instant::now();
+    check_effect(&write(cluster, 2, 200), "false", Some(&id));
+    let first = begun.elapsed();
+    assert!(first >= Duration::from_secs(8), "{first:?}");
+    let begun = Instant::now();
+    let rounds = 5;
+    for retries in 0..rounds {
+        check_effect(&write(cluster, 10 + retries, 200), "false", Some(&id));
+    }
+    let others = begun.elapsed();
+    assert!(
+        first < Duration::from_secs(60) && others < Duration::from_secs(20),
+        "the first waited {first:?}, {rounds} others {others:?}"
+    );
+    cluster.data_planes[stuck].signal(libc::SIGCONT);
+    cluster.wait_until_in_sync(0, stuck);
+    check_effect(&write(cluster, 99, 60), "true", None);
+}
+
+#[test]
+fn trial_27_a_data_plane_that_is_stuck_does_not_hold_every_write() {
+    check_that_it_holds_nobody(&Cluster::start(Database::Sqlite, 2), 1);
+}
+
+#[test]
+fn trial_27_nor_does_one_of_another_control_plane() {
+    check_that_it_holds_nobody(&two_control_planes(), 1);
 }
 
 #[test]

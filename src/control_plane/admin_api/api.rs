@@ -3,6 +3,7 @@
 
 use super::error::ApiError;
 use crate::control_plane::CurrentDocument;
+use crate::control_plane::cluster_registry::Fleet;
 use crate::control_plane::config_store::{ConfigStoreHandle, Document, Key, Transaction};
 use crate::declared::Rules;
 use crate::model::{Kind, RequestId};
@@ -15,6 +16,7 @@ use uuid::Uuid;
 #[derive(Clone)]
 pub struct Api {
     pub store: ConfigStoreHandle,
+    pub fleet: Arc<Fleet>,
     /// On a node that lives from a declarative document, which is all that can be written there.
     pub document: Option<Arc<CurrentDocument>>,
     pub rules: Arc<Rules>,

@@ -14,7 +14,7 @@ impl Api {
     pub async fn data_planes(&self, arguments: &[(String, String)]) -> Result<Answer, ApiError> {
         self.check_hybrid()?;
         let query = paging::page_query(arguments)?;
-        let all = self.store.store().data_planes().await?;
+        let all = self.fleet.data_planes().await?;
         let mut rows = all
             .into_iter()
             .filter(|row| query.after.is_none_or(|after| row.id > after));
@@ -32,7 +32,7 @@ impl Api {
     /// `GET /clustering/status`, deprecated.
     pub async fn cluster_status(&self) -> Result<Answer, ApiError> {
         self.check_hybrid()?;
-        let rows = self.store.store().data_planes().await?;
+        let rows = self.fleet.data_planes().await?;
         let status: Map<String, Value> = rows
             .into_iter()
             .map(|row| {

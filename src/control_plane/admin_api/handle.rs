@@ -2,6 +2,7 @@
 
 use super::api::Api;
 use super::config::Submission;
+use super::effect::Effect;
 use super::endpoint::{self, Endpoint};
 use super::error::ApiError;
 use super::info::Node;
@@ -10,7 +11,7 @@ use super::openapi::Description;
 use super::paging;
 use super::reply::{self, About, Answer, AnswerHeaders};
 use super::request::{self, Body};
-use super::wait::{Effect, Wait};
+use super::wait::Wait;
 use super::work::Work;
 use crate::model::RequestId;
 use crate::serve::browser::{Grant, Refused};
@@ -53,19 +54,21 @@ pub async fn handle(
     let span = tracing::error_span!("admin_api", %request_id);
     let judged = judge(&http);
     let grant = judged.as_ref().map_or(Grant::Nobody, Grant::clone);
+    let api = shared.api.on_behalf_of(request_id);
+    let before = api.fleet.withheld();
     let result = match judged {
         Ok(_) => {
-            let answering = answer(&shared, request_id, &http, payload);
+            let answering = answer(&shared, &api, &http, payload);
             answering.instrument(span.clone()).await
         }
         Err(refused) => Err(ApiError::Forbidden(refused.to_string())),
     };
     let (result, effect) = match result {
         Ok((answer, wait)) => {
-            let effect = effect(&shared, wait).instrument(span).await;
+            let effect = Effect::of(&api, wait, &before).instrument(span).await;
             (Ok(answer), effect)
         }
-        Err(error) => (Err(error), None),
+        Err(error) => (Err(error), Effect::default()),
     };
     let newest = *revisions.borrow();
     let about = About {
@@ -94,18 +97,10 @@ fn judge(http: &HttpRequest) -> Result<Grant, Refused> {
     }
 }
 
-/// What a write that waits has come to.
-async fn effect(shared: &Shared, wait: Option<Wait>) -> Option<Effect> {
-    let store = shared.api.store.store();
-    // At least that of the write, which is committed.
-    let revision = *store.revisions().borrow();
-    Some(wait?.until_effective(store, revision).await)
-}
-
 /// The answer, and whether it is to be held back until it is in effect.
 async fn answer(
     shared: &Shared,
-    request_id: RequestId,
+    api: &Api,
     http: &HttpRequest,
     payload: web::Payload,
 ) -> Result<(Answer, Option<Wait>), ApiError> {
@@ -144,7 +139,6 @@ async fn answer(
         let is_config = endpoint == Endpoint::Config;
         if is_config && shared.api.document.is_some() {
             let submission = Submission::of(content_type, &bytes, &arguments)?;
-            let api = shared.api.on_behalf_of(request_id);
             return Ok((api.load_config(submission).await?, wait));
         }
         body = match content_type {
@@ -152,7 +146,7 @@ async fn answer(
             kind => request::body(kind, &bytes)?,
         };
     }
-    let answer = dispatch(shared, request_id, endpoint, method, &arguments, body).await?;
+    let answer = dispatch(shared, api, endpoint, method, &arguments, body).await?;
     Ok((answer, wait))
 }
 
@@ -174,13 +168,12 @@ impl From<NoBody> for ApiError {
 
 async fn dispatch(
     shared: &Shared,
-    request_id: RequestId,
+    api: &Api,
     endpoint: Endpoint,
     method: &str,
     arguments: &[(String, String)],
     body: Body,
 ) -> Result<Answer, ApiError> {
-    let api = &shared.api.on_behalf_of(request_id);
     match endpoint {
         Endpoint::Root => api.root(&shared.node, Work::now(shared)).await,
         Endpoint::Status => {

@@ -5,6 +5,7 @@ mod certificates;
 mod clustering;
 mod collections;
 mod config;
+mod effect;
 mod endpoint;
 mod error;
 mod handle;

@@ -1,8 +1,8 @@
 //! Answers with the headers that every Admin API answer carries.
 
+use super::effect::Effect;
 use super::error::ApiError;
 use super::openapi;
-use super::wait::{Effect, Reach};
 use crate::model::{RequestId, Revision};
 use crate::serve::browser::Grant;
 use actix_web::http::header::HeaderValue;
@@ -10,13 +10,9 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use serde_json::Value;
 use std::time::Instant;
-use uuid::Uuid;
 
 /// What Langur calls itself in `Server`.
 pub const SERVER: &str = concat!("langur/", env!("CARGO_PKG_VERSION"));
-
-/// Data planes named in a header; a few clients refuse headers of more than 4 KiB.
-const MOST_PENDING: usize = 50;
 
 /// Which headers answers carry, by the settings.
 #[derive(Clone, Debug)]
@@ -54,7 +50,7 @@ pub struct About {
     /// what it wrote is in effect.
     pub newest: Revision,
     /// Of a write that was waited for: its revision is said instead.
-    pub effect: Option<Effect>,
+    pub effect: Effect,
     pub started: Instant,
     /// Who may see the answer.
     pub grant: Grant,
@@ -130,27 +126,12 @@ fn common_headers(builder: &mut HttpResponseBuilder, headers: &AnswerHeaders, ab
         let latency = about.started.elapsed().as_millis().to_string();
         builder.insert_header(("X-Kong-Admin-Latency", latency));
     }
-    let effect = about.effect.as_ref();
-    let revision = effect.map_or(about.newest, |effect| effect.revision);
+    let waited = about.effect.waited.as_ref();
+    let revision = waited.map_or(about.newest, |(revision, _)| *revision);
     builder
         .insert_header(("X-Kong-Admin-Request-ID", about.request_id.to_string()))
         .insert_header(("X-Langur-Revision", revision.to_string()));
-    if let Some(effect) = effect {
-        reach(builder, &effect.reach);
-    }
-}
-
-/// Where the revision is in effect, and where not yet.
-fn reach(builder: &mut HttpResponseBuilder, reach: &Reach) {
-    let everywhere = *reach == Reach::Everywhere;
-    builder.insert_header(("X-Langur-Effective", everywhere.to_string()));
-    if let Reach::Pending(pending) = reach {
-        let named = pending.iter().take(MOST_PENDING);
-        let ids: Vec<_> = named.map(Uuid::to_string).collect();
-        builder
-            .insert_header(("X-Langur-Pending", ids.join(", ")))
-            .insert_header(("X-Langur-Pending-Count", pending.len().to_string()));
-    }
+    about.effect.insert_headers(builder);
 }
 
 /// Whether one of the tags that the client has is this one (RFC 9110 §13.1.2).

@@ -162,7 +162,7 @@ impl Api {
 
     async fn live(&self) -> Result<Live, ApiError> {
         let mut live = Live::new();
-        for row in self.store.store().data_planes().await? {
+        for row in self.fleet.data_planes().await? {
             if let (true, Some(revision)) = (row.connected, row.revision) {
                 live.entry(revision).or_default().push(row.id);
             }

@@ -30,7 +30,7 @@ impl Api {
         let trying = self.in_transaction(async |inside| inside.attempt(request.operations).await);
         let (transaction, results) = trying.await?;
         if !request.dry_run {
-            let revision = transaction.commit().await?.revision;
+            let revision = self.store.commit(transaction).await?.revision;
             let body = json!({"revision": revision, "dry_run": false, "results": results});
             return Ok(Answer::Json(200, body));
         }

@@ -2,42 +2,34 @@
 
 use super::error::ApiError;
 use super::paging;
-use crate::control_plane::config_store::Store;
+use crate::control_plane::cluster_registry::{Fleet, Sight, Standing};
 use crate::model::Revision;
 use crate::schema::Violations;
 use serde_json::{Map, Value};
-use std::time::Duration;
-use tokio::time::{Instant, sleep, timeout_at};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::time::{sleep, timeout_at};
 use uuid::Uuid;
 
 /// How long to wait without a `timeout`.
 const DEFAULT: Duration = Duration::from_secs(30);
 /// The largest `timeout`, in seconds.
 const LONGEST: f64 = 300.0;
-/// How long the database may take to say where a revision is, even when the time is over.
+/// How long it may take to hear of the data planes of others, even when the time is over.
 const LAST_LOOK: Duration = Duration::from_secs(2);
-/// Between two looks, at first and in the end. Data planes of other control planes are seen
-/// through their rows alone, and most revisions are in effect within milliseconds.
-const FIRST_PAUSE: Duration = Duration::from_millis(5);
-const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+/// A fleet speaks at once: what comes within such a moment is looked at together.
+const MOMENT: Duration = Duration::from_millis(2);
 
 /// That, and how long, an answer is to wait.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Wait(Duration);
 
-/// What has come of waiting.
-#[derive(Debug, PartialEq)]
-pub struct Effect {
-    pub revision: Revision,
-    pub reach: Reach,
-}
-
 /// Where a revision is in effect.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Reach {
     /// On every connected data plane.
     Everywhere,
-    /// Not on these.
+    /// Not on these, as far as is known.
     Pending(Vec<Uuid>),
     /// The database could not be asked.
     Unknown,
@@ -78,26 +70,47 @@ impl Wait {
         }
     }
 
-    /// Waits until every connected data plane has the revision in effect, or the time is over.
-    pub async fn until_effective(self, store: &Store, revision: Revision) -> Effect {
-        let deadline = Instant::now() + self.0;
-        let mut pause = FIRST_PAUSE;
-        let mut reach = Reach::Unknown;
+    /// Waits until every connected data plane has the revision in effect, or the time is over, or
+    /// all that have it not are stuck. Nothing is asked: the fleet tells.
+    pub async fn until_effective(self, fleet: &Arc<Fleet>, revision: Revision) -> Reach {
+        let begun = Instant::now();
+        let deadline = begun + self.0;
+        let waiting = fleet.wait();
+        let mut changes = fleet.changes();
         loop {
-            // A database that hangs must not keep the answer from being sent; one that is busy is
-            // not unknown.
-            let patience = deadline.max(Instant::now() + LAST_LOOK);
-            match timeout_at(patience, store.data_planes_before(revision)).await {
-                Ok(Ok(pending)) if pending.is_empty() => reach = Reach::Everywhere,
-                Ok(Ok(pending)) => reach = Reach::Pending(pending),
-                Ok(Err(err)) => tracing::warn!(?err, "the fleet cannot be read"),
-                Err(_) => tracing::warn!("the fleet cannot be read: no answer in time"),
+            changes.mark_unchanged();
+            let standing = fleet.standing(revision, &waiting);
+            let now = Instant::now();
+            let end = match standing.elsewhere {
+                Sight::Looking => deadline.max(begun + LAST_LOOK),
+                Sight::Seen | Sight::Unknown => deadline,
+            };
+            let moving = standing.late.iter().map(|late| late.stuck_from);
+            let moving = moving.filter(|stuck_from| *stuck_from > now).min();
+            let is_decided = moving.is_none()
+                && match standing.elsewhere {
+                    Sight::Looking => false,
+                    Sight::Seen => true,
+                    // As long as there is time, the database may come back.
+                    Sight::Unknown => !standing.late.is_empty(),
+                };
+            if is_decided || now >= end {
+                return Reach::of(standing);
             }
-            if reach == Reach::Everywhere || Instant::now() >= deadline {
-                return Effect { revision, reach };
-            }
-            sleep(pause.min(deadline.saturating_duration_since(Instant::now()))).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            let until = moving.map_or(end, |stuck_from| stuck_from.min(end));
+            // The sender is the fleet, which is there as long as it is waited for.
+            let _ = timeout_at(until.into(), changes.changed()).await;
+            sleep(MOMENT).await;
+        }
+    }
+}
+
+impl Reach {
+    fn of(standing: Standing) -> Reach {
+        match (standing.late.is_empty(), standing.elsewhere) {
+            (false, _) => Reach::Pending(standing.late.iter().map(|late| late.id).collect()),
+            (true, Sight::Seen) => Reach::Everywhere,
+            (true, Sight::Looking | Sight::Unknown) => Reach::Unknown,
         }
     }
 }

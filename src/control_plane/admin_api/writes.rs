@@ -157,7 +157,7 @@ impl Api {
             return write(self).await;
         }
         let (transaction, written) = self.in_transaction(write).await?;
-        transaction.commit().await?;
+        self.store.commit(transaction).await?;
         Ok(written)
     }
 

@@ -1,23 +1,27 @@
 //! Who is connected, at which revision; fan-out of changes to the sessions.
 //!
-//! `presence` is what is known of one data plane and how the fleet's rows say it, `follow`
+//! `presence` is what is known of one data plane and how the fleet's rows say it, `rows` writes
+//! those, `fleet` is what is known of all, also of other control planes, `follow`
 //! brings new revisions from the journal, `server` takes links and `doors` counts them, `identity`
 //! says who a data plane is and `admission` which link speaks for it, `restored` notices that the
 //! database has lost what data planes hold, `propagation` measures.
 
 mod admission;
 mod doors;
+mod fleet;
 mod follow;
 mod identity;
 mod presence;
 mod propagation;
 mod restored;
+mod rows;
 mod server;
 
 #[cfg(test)]
 mod tests;
 
 pub use doors::Doors;
+pub use fleet::{Fleet, Key, Sight, Standing, Withheld};
 pub use follow::history;
 pub use identity::{Identities, Vouched};
 pub use server::{ClusterListeners, LinkAcceptor, TelemetryAcceptor};
@@ -34,8 +38,9 @@ use actix::prelude::*;
 use admission::Waiting;
 use presence::Presence;
 use propagation::Propagation;
+use rows::Rows;
 use serde_json::json;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -44,8 +49,6 @@ use uuid::Uuid;
 
 /// How often this control plane says that it is alive, and looks for others that are not.
 const PULSE: Duration = Duration::from_secs(10);
-/// A control plane that was not seen for so long holds no data planes.
-const CONTROL_PLANE_GONE: Duration = Duration::from_secs(60);
 /// Seconds after which a data plane should come back when this control plane stops.
 const RECONNECT_AFTER: u32 = 1;
 
@@ -56,8 +59,7 @@ pub struct RegistryOptions {
     pub feed: Arc<Feed>,
     pub identity: Identity,
     pub hostname: String,
-    /// How long a data plane is listed after it was last seen.
-    pub purge_delay: Duration,
+    pub fleet: Arc<Fleet>,
     pub metrics: Arc<Metrics>,
     /// Whether a restored database begins another history by itself (`cluster_restore`).
     pub restores_itself: bool,
@@ -72,13 +74,7 @@ pub struct ClusterRegistry {
     by_node: BTreeMap<Uuid, SessionId>,
     /// Links that wait for a sign of life of an earlier one of the same node.
     waiting: BTreeMap<Uuid, Waiting>,
-    /// Rows that the database does not have yet.
-    dirty: BTreeSet<SessionId>,
-    /// Data planes whose row is to say that they are gone.
-    gone: BTreeSet<Uuid>,
-    writing: bool,
-    /// Nothing has been written yet in this life.
-    is_new: bool,
+    rows: Rows,
     /// Wakes who follows the database.
     look: Arc<Notify>,
     /// When this control plane last began another history.
@@ -131,10 +127,7 @@ impl ClusterRegistry {
             sessions: BTreeMap::new(),
             by_node: BTreeMap::new(),
             waiting: BTreeMap::new(),
-            dirty: BTreeSet::new(),
-            gone: BTreeSet::new(),
-            writing: false,
-            is_new: true,
+            rows: Rows::default(),
             look: Arc::default(),
             raised: None,
         }
@@ -177,12 +170,19 @@ impl ClusterRegistry {
         let Some(entry) = self.sessions.get(&id).filter(|_| tells) else {
             return;
         };
-        self.dirty.insert(id);
+        self.rows.dirty.insert(id);
         let Some(node) = entry.presence.joined() else {
             return;
         };
+        // A superseded session does not speak for the node any more.
+        let speaks = self.by_node.get(&node).is_none_or(|speaks| *speaks == id);
+        if !speaks && !matches!(news, Report::Joined(_)) {
+            self.rows.dirty.remove(&id);
+            return;
+        }
+        self.options.fleet.learn(node, &entry.presence);
         let before = self.by_node.insert(node, id);
-        self.gone.remove(&node);
+        self.rows.left.remove(&node);
         if let Some(older) = before.filter(|older| *older != id)
             && let Some(entry) = self.sessions.get(&older)
         {
@@ -196,70 +196,16 @@ impl ClusterRegistry {
             return;
         };
         self.let_go(id, ctx);
-        self.dirty.remove(&id);
+        let was_dirty = self.rows.dirty.remove(&id);
         let node = entry.presence.joined();
         if let Some(node) = node.filter(|node| self.by_node.get(node) == Some(&id)) {
             self.by_node.remove(&node);
             propagation::forget(&self.options.metrics, node);
-            self.gone.insert(node);
-        }
-    }
-
-    /// Brings the database up to date: one write at a time, which takes all that has come
-    /// together meanwhile.
-    fn write_rows(&mut self, ctx: &mut Context<Self>) {
-        let nothing = self.dirty.is_empty() && self.gone.is_empty() && !self.is_new;
-        if self.writing || nothing {
-            return;
-        }
-        self.writing = true;
-        let rows: Vec<_> = std::mem::take(&mut self.dirty)
-            .into_iter()
-            .filter_map(|id| self.sessions.get(&id)?.presence.row(&self.options))
-            .collect();
-        let gone = std::mem::take(&mut self.gone);
-        let (leaving, is_new) = (gone.clone(), self.is_new);
-        let (store, own) = (
-            self.options.store.clone(),
-            self.options.identity.control_plane,
-        );
-        let writing = async move {
-            // What an earlier life of this control plane held is gone with it.
-            if is_new {
-                store.disconnect_data_planes_of(own).await?;
-            }
-            for row in rows {
-                store.upsert_data_plane(row).await?;
-            }
-            for node in leaving {
-                store.disconnect_data_plane(node, own).await?;
-            }
-            Ok(())
-        };
-        let written = writing.into_actor(self);
-        ctx.spawn(written.map(|result, registry, ctx| registry.written(result, gone, ctx)));
-    }
-
-    fn written(
-        &mut self,
-        result: Result<(), StoreError>,
-        gone: BTreeSet<Uuid>,
-        ctx: &mut Context<Self>,
-    ) {
-        self.writing = false;
-        match result {
-            Ok(()) => {
-                self.is_new = false;
-                self.write_rows(ctx);
-            }
-            Err(err) => {
-                tracing::warn!(?err, "presence of data planes was not written");
-                // The next pulse tries again; who has come back meanwhile is not gone.
-                self.dirty.extend(self.sessions.keys());
-                let back = |node: &Uuid| self.by_node.contains_key(node);
-                self.gone
-                    .extend(gone.into_iter().filter(|node| !back(node)));
-            }
+            self.options.fleet.leave(node);
+            self.leaves(&entry.presence);
+        } else if node.is_none() && was_dirty {
+            // It was refused, and its row says so.
+            self.leaves(&entry.presence);
         }
     }
 
@@ -276,19 +222,9 @@ impl ClusterRegistry {
 
     fn pulse(&mut self, ctx: &mut Context<Self>) {
         self.forget_the_dead(ctx);
-        let store = self.options.store.clone();
-        let own = self.options.identity.control_plane;
-        let hostname = self.options.hostname.clone();
-        let alive = async move {
-            store.touch_control_plane(own, &hostname).await?;
-            store.expire_presence(CONTROL_PLANE_GONE).await
-        };
-        ctx.spawn(alive.into_actor(self).map(|result, _, _| {
-            if let Err(err) = result {
-                tracing::warn!(?err, "the fleet's presence could not be kept");
-            }
-        }));
-        self.write_rows(ctx);
+        self.options.fleet.pulse();
+        self.rows.pulse = true;
+        self.write_soon(ctx);
         if self.options.restores_itself {
             let ahead = self
                 .sessions
@@ -313,6 +249,7 @@ impl Actor for ClusterRegistry {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        self.options.fleet.another_life();
         self.pulse(ctx);
         ctx.run_interval(PULSE, |registry, ctx| registry.pulse(ctx));
         let (store, feed) = (self.options.store.clone(), Arc::clone(&self.options.feed));
@@ -353,7 +290,7 @@ impl Handler<SessionEvent> for ClusterRegistry {
                 self.closed(message.session, ctx);
             }
         }
-        self.write_rows(ctx);
+        self.write_soon(ctx);
     }
 }
 
@@ -395,9 +332,12 @@ impl Handler<StopSessions> for ClusterRegistry {
             .values()
             .map(|entry| entry.session.send(stop))
             .collect();
+        let last = self.last_batch();
+        let store = self.options.store.clone();
         Box::pin(async move {
             // Sessions that are gone need not be told.
             let _ = futures_util::future::join_all(told).await;
+            rows::write_last(&store, &last).await;
         })
     }
 }
@@ -415,8 +355,10 @@ impl Handler<Observe> for ClusterRegistry {
             "position": self.options.feed.position().to_string(),
             "frames_encoded": self.options.feed.encoded(),
             "window": WINDOW,
-            "writing": self.writing,
-            "unwritten": self.dirty.len() + self.gone.len(),
+            "writing": self.rows.is_busy(),
+            "unwritten": self.rows.unwritten(),
+            "batches": self.rows.batches,
+            "looks_at_others": self.options.fleet.looks(),
             "Session": sessions,
         }))
     }

@@ -1,6 +1,6 @@
 //! What is known of one connected data plane, and its row in the fleet.
 
-use super::RegistryOptions;
+use super::fleet::{Fleet, Key};
 use crate::control_plane::config_store::DataPlanePresence;
 use crate::control_plane::session::{Report, SyncStatus};
 use crate::model::{Config, Kind, KindSet};
@@ -8,32 +8,38 @@ use crate::wire::{Applied, Hello, Position, RefusalCode};
 use entity::columns::{Labels, Strings};
 use serde_json::{Value, json};
 use std::net::IpAddr;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use uuid::Uuid;
 
 /// Kong's words for how a data plane fits (`sync_status`).
 const NORMAL: &str = "normal";
 const VERSION_INCOMPATIBLE: &str = "kong_version_incompatible";
 
-/// One connection, as far as it has introduced itself.
-#[derive(Debug)]
+/// One connection, as far as it has introduced itself. Cheap to clone.
+#[derive(Clone, Debug)]
 pub struct Presence {
     ip: IpAddr,
     certificate_expiry: Option<i64>,
-    hello: Option<Hello>,
+    hello: Option<Arc<Hello>>,
     /// Whether the hello was accepted.
     accepted: bool,
     sync_status: &'static str,
     status: SyncStatus,
     /// What is in effect, as last said.
     held: Position,
+    /// When it last came to another position, or connected.
+    moved: Instant,
     /// Milliseconds since the epoch; only known of what was applied over this connection.
     in_effect_at: Option<u64>,
-    applied: Option<Applied>,
+    applied: Option<Arc<Applied>>,
+    /// What `applied` calls quarantined.
+    withheld: Arc<[Key]>,
     /// Why its telemetry does not arrive.
     telemetry: Option<String>,
     /// Why the last change was not applied or not persisted.
     trouble: Option<String>,
+    /// Epoch seconds at which it last said something that changed the row.
     last_seen: i64,
     /// Epoch seconds at which it connected.
     connected_at: i64,
@@ -49,8 +55,10 @@ impl Presence {
             sync_status: "unknown",
             status: SyncStatus::Greeting,
             held: Position::default(),
+            moved: Instant::now(),
             in_effect_at: None,
             applied: None,
+            withheld: Arc::default(),
             telemetry: None,
             trouble: None,
             last_seen: now(),
@@ -71,6 +79,27 @@ impl Presence {
         self.held
     }
 
+    pub fn moved(&self) -> Instant {
+        self.moved
+    }
+
+    /// What is quarantined there, as last said.
+    pub fn withheld(&self) -> &[Key] {
+        &self.withheld
+    }
+
+    /// The kinds of entities that it knows.
+    pub fn kinds(&self) -> KindSet {
+        let hello = self.hello.as_ref();
+        hello.map_or(KindSet::DISTRIBUTED, |hello| hello.kinds)
+    }
+
+    /// Whether it runs this plugin, as far as it says.
+    pub fn runs(&self, plugin: &str) -> bool {
+        let plugins = self.hello.as_ref().map(|hello| &hello.plugins);
+        plugins.is_none_or(|all| all.is_empty() || all.iter().any(|it| it.name == plugin))
+    }
+
     pub fn ip(&self) -> IpAddr {
         self.ip
     }
@@ -81,13 +110,22 @@ impl Presence {
 
     /// Takes in what the session reports; false when the row stays the same.
     pub fn learn(&mut self, report: &Report) -> bool {
-        self.last_seen = now();
+        let tells = self.take_in(report);
+        // All control planes show the same row: it says when it has changed.
+        if tells {
+            self.last_seen = now();
+        }
+        tells
+    }
+
+    fn take_in(&mut self, report: &Report) -> bool {
         match report {
             Report::Joined(hello) => {
                 self.accepted = true;
                 self.sync_status = NORMAL;
-                self.held = hello.held;
-                self.hello = Some(hello.clone());
+                self.go_to(hello.held);
+                self.moved = Instant::now();
+                self.hello = Some(Arc::new(hello.clone()));
             }
             Report::Greeted(_) | Report::Alive => return false,
             // Whoever that is, it is not shown as the node of that id.
@@ -106,17 +144,19 @@ impl Presence {
                     _ => self.sync_status,
                 };
                 self.trouble = Some(refused.reason.clone());
-                self.hello = Some(hello.clone());
+                self.hello = Some(Arc::new(hello.clone()));
             }
             Report::Heartbeat(heartbeat) => {
-                self.held = heartbeat.position;
+                self.go_to(heartbeat.position);
                 self.telemetry.clone_from(&heartbeat.telemetry);
             }
             Report::Applied(applied) => {
-                self.held = applied.position;
+                self.go_to(applied.position);
                 self.in_effect_at = Some(applied.in_effect_at);
                 self.trouble = None;
-                self.applied = Some(applied.clone());
+                let entries = applied.quarantined.iter();
+                self.withheld = entries.map(|entry| (entry.entity, entry.id)).collect();
+                self.applied = Some(Arc::new(applied.clone()));
             }
             Report::Unpersisted(unpersisted) => self.trouble = Some(unpersisted.reason.clone()),
             Report::Rejected(rejected) => self.trouble = Some(rejected.reason.clone()),
@@ -136,16 +176,23 @@ impl Presence {
         true
     }
 
+    fn go_to(&mut self, position: Position) {
+        if self.held != position {
+            self.moved = Instant::now();
+        }
+        self.held = position;
+    }
+
     /// The row that says so; `None` before the data plane has introduced itself.
-    pub fn row(&self, registry: &RegistryOptions) -> Option<DataPlanePresence> {
+    pub fn row(&self, fleet: &Fleet) -> Option<DataPlanePresence> {
         let hello = self.hello.as_ref()?;
-        let purge_delay = i64::try_from(registry.purge_delay.as_secs()).unwrap_or(i64::MAX);
-        let mut quarantined = self.applied.as_ref().map(quarantined).unwrap_or_default();
+        let purge_delay = i64::try_from(fleet.purge_delay.as_secs()).unwrap_or(i64::MAX);
+        let mut quarantined = self.applied.as_deref().map(quarantined).unwrap_or_default();
         let unknown = KindSet::DISTRIBUTED.minus(hello.kinds);
         // The configuration is copied when it changes while somebody else holds it.
         if self.accepted && !unknown.is_empty() {
             let since = self.connected_at;
-            quarantined.extend(not_sent(&registry.feed.config(), unknown, since));
+            quarantined.extend(not_sent(&fleet.feed.config(), unknown, since));
             quarantined.truncate(Applied::MOST_QUARANTINED);
         }
         Some(DataPlanePresence {
@@ -153,7 +200,7 @@ impl Presence {
             hostname: hello.hostname.clone(),
             ip: self.ip.to_string(),
             last_seen: self.last_seen,
-            updated_at: now(),
+            updated_at: self.last_seen,
             config_hash: self.held.digest.config_hash(),
             version: Some(hello.kong_version.clone()),
             sync_status: self.sync_status.to_owned(),
@@ -161,7 +208,7 @@ impl Presence {
             cert_details: json!({ "expiry_timestamp": self.certificate_expiry }),
             rpc_capabilities: Some(Strings(Vec::new())),
             ttl: self.last_seen.saturating_add(purge_delay),
-            control_plane: Some(registry.identity.control_plane),
+            control_plane: Some(fleet.own),
             connected: self.accepted,
             revision: i64::try_from(self.held.revision.0).ok(),
             in_effect_at: self.in_effect_at.map(|at| at as f64 / 1000.0),
@@ -208,7 +255,8 @@ fn not_sent(config: &Config, unknown: KindSet, since: i64) -> Vec<Value> {
     entries.take(Applied::MOST_QUARANTINED).collect()
 }
 
-fn now() -> i64 {
+/// Epoch seconds.
+pub(super) fn now() -> i64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();

@@ -3,7 +3,7 @@
 use super::measure::{Asked, WriteMetrics};
 use super::read::Entities;
 use super::transaction::{End, Transaction};
-use super::{Batch, Committed, Declaration, Retention, Store, StoreError, Write};
+use super::{Batch, Commits, Committed, Declaration, Retention, Store, StoreError, Write, Written};
 use crate::actor::{Guarded, Observe, Registry, RestartPolicy, Slot, guard};
 use crate::model::{Op, RequestId, Revision};
 use crate::telemetry::metrics::Metrics;
@@ -279,6 +279,8 @@ pub struct ConfigStoreHandle {
     request_id: Option<RequestId>,
     /// What is read and written is read and written there.
     transaction: Option<Arc<Transaction>>,
+    /// What was committed through this handle, and its clones.
+    written: Arc<Written>,
 }
 
 impl ConfigStoreHandle {
@@ -302,6 +304,7 @@ impl ConfigStoreHandle {
             measure,
             request_id: None,
             transaction: None,
+            written: Arc::default(),
         }
     }
 
@@ -310,8 +313,25 @@ impl ConfigStoreHandle {
     pub fn on_behalf_of(&self, request_id: RequestId) -> ConfigStoreHandle {
         ConfigStoreHandle {
             request_id: Some(request_id),
+            written: Arc::default(),
             ..self.clone()
         }
+    }
+
+    /// What was committed on behalf of the request.
+    #[must_use]
+    pub fn written(&self) -> Commits {
+        self.written.commits()
+    }
+
+    /// Commits a transaction that was begun with this handle.
+    ///
+    /// # Errors
+    /// As [`Transaction::commit`].
+    pub async fn commit(&self, transaction: Transaction) -> Result<Committed, StoreError> {
+        let committed = transaction.commit().await?;
+        self.written.note(&[], &committed);
+        Ok(committed)
     }
 
     /// The same inside of a transaction: it reads what that has written, and what it writes
@@ -365,7 +385,12 @@ impl ConfigStoreHandle {
     pub async fn write(&self, writes: Vec<Write>) -> Result<Committed, StoreError> {
         match &self.transaction {
             Some(transaction) => transaction.write(writes).await,
-            None => self.submit(Work::Write(Batch::from(writes))).await,
+            None => {
+                let kinds: Vec<_> = writes.iter().map(Write::kind).collect();
+                let committed = self.submit(Work::Write(Batch::from(writes))).await?;
+                self.written.note(&kinds, &committed);
+                Ok(committed)
+            }
         }
     }
 
@@ -397,7 +422,9 @@ impl ConfigStoreHandle {
     /// # Errors
     /// As [`ConfigStoreHandle::write`], otherwise those of [`Store::roll_back`].
     pub async fn roll_back(&self, to: Revision) -> Result<Committed, StoreError> {
-        self.submit(Work::RollBack(to)).await
+        let committed = self.submit(Work::RollBack(to)).await?;
+        self.written.note(&[], &committed);
+        Ok(committed)
     }
 
     /// The same for a declaration; its commit has no documents.
@@ -405,7 +432,9 @@ impl ConfigStoreHandle {
     /// # Errors
     /// As [`ConfigStoreHandle::write`].
     pub async fn declare(&self, declaration: Declaration) -> Result<Committed, StoreError> {
-        self.submit(Work::Declare(declaration)).await
+        let committed = self.submit(Work::Declare(declaration)).await?;
+        self.written.note(&[], &committed);
+        Ok(committed)
     }
 
     async fn submit(&self, work: Work) -> Result<Committed, StoreError> {

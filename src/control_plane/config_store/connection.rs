@@ -5,6 +5,7 @@ use super::database::LIMIT;
 use super::place::{self, Place};
 use super::settings::{DatabaseSettings, PostgresSettings, PostgresTlsMode, SqliteSettings};
 use sea_orm::{DatabaseConnection, DbErr, RuntimeErr};
+use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use std::fs::OpenOptions;
@@ -55,7 +56,9 @@ async fn open_sqlite(settings: &SqliteSettings) -> Result<Connection, DbErr> {
         .synchronous(SqliteSynchronous::Full)
         .pragma("cache_size", CACHE_SIZE)
         .pragma("wal_autocheckpoint", CHECKPOINT)
-        .busy_timeout(settings.busy_timeout);
+        .busy_timeout(settings.busy_timeout)
+        // `slow` does that, in short.
+        .disable_statement_logging();
     let pool = SqlitePoolOptions::new()
         .max_connections(settings.max_connections.max(1))
         .connect_with(options)
@@ -145,6 +148,7 @@ pub(super) fn postgres_options(settings: &PostgresSettings) -> PgConnectOptions 
         .username(&settings.user)
         .database(&settings.database)
         .application_name("langur")
+        .disable_statement_logging()
         .ssl_mode(match tls.mode {
             PostgresTlsMode::Disable => PgSslMode::Disable,
             PostgresTlsMode::Prefer => PgSslMode::Prefer,

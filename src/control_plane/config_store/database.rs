@@ -3,6 +3,7 @@
 
 use super::StoreError;
 use super::breaker::Breaker;
+use super::slow;
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseExecutor, DatabaseTransaction, DbBackend, DbErr,
     ExecResult, QueryResult, Statement, TransactionOptions, TransactionTrait,
@@ -32,8 +33,16 @@ impl<'a> Db<'a> {
         }
     }
 
-    fn deadline(&self) -> Instant {
-        until(self.deadline)
+    /// What the database answers to a statement before the deadline.
+    async fn answer<T>(
+        &self,
+        sql: &str,
+        asked: impl Future<Output = Result<T, DbErr>>,
+    ) -> Result<T, DbErr> {
+        let begun = Instant::now();
+        let answer = self.breaker.answer(until(self.deadline), asked).await;
+        slow::tell(sql, begun.elapsed());
+        answer
     }
 }
 
@@ -49,23 +58,22 @@ impl ConnectionTrait for Db<'_> {
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        let asked = self.to.execute_raw(statement);
-        self.breaker.answer(self.deadline(), asked).await
+        let sql = statement.sql.clone();
+        self.answer(&sql, self.to.execute_raw(statement)).await
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        let asked = self.to.execute_unprepared(sql);
-        self.breaker.answer(self.deadline(), asked).await
+        self.answer(sql, self.to.execute_unprepared(sql)).await
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        let asked = self.to.query_one_raw(statement);
-        self.breaker.answer(self.deadline(), asked).await
+        let sql = statement.sql.clone();
+        self.answer(&sql, self.to.query_one_raw(statement)).await
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        let asked = self.to.query_all_raw(statement);
-        self.breaker.answer(self.deadline(), asked).await
+        let sql = statement.sql.clone();
+        self.answer(&sql, self.to.query_all_raw(statement)).await
     }
 }
 
@@ -136,8 +144,10 @@ impl Tx {
             return Err(StoreError::unanswered());
         }
         let is_server = self.transaction.get_database_backend() == DbBackend::Postgres;
+        let begun = Instant::now();
         let committed = self.transaction.commit();
-        let answer = self.breaker.answer(Instant::now() + LIMIT, committed).await;
+        let answer = self.breaker.answer(begun + LIMIT, committed).await;
+        slow::tell("COMMIT", begun.elapsed());
         answer.map_err(|err| match StoreError::from(err) {
             StoreError::Unavailable(why) if is_server => StoreError::Unknown(why),
             other => other,

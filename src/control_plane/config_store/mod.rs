@@ -35,9 +35,11 @@ mod read;
 mod rollback;
 mod rows;
 mod settings;
+mod slow;
 mod tables;
 mod transaction;
 mod write;
+mod written;
 
 #[cfg(test)]
 mod tests;
@@ -51,13 +53,14 @@ pub use inspect::{InspectError, Inspection, inspect};
 pub use journal::{Changes, JournalEntry, Retention};
 pub use migration::Step as MigrationStep;
 pub use place::Place;
-pub use presence::{ControlPlanePresence, DataPlanePresence};
+pub use presence::{ControlPlanePresence, DataPlanePresence, Elsewhere, PresenceBatch, Pulse};
 pub use read::{Entities, Key, Page, PageRequest, TagFilter};
 pub use settings::{
     DatabaseSettings, PostgresSettings, PostgresTls, PostgresTlsMode, SqliteSettings,
 };
 pub use transaction::Transaction;
 pub use write::{Batch, Committed, Write};
+pub use written::{Commits, Written};
 
 use crate::model::Revision;
 use announced::Announced;

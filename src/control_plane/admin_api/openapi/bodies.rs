@@ -10,6 +10,9 @@ use serde_json::{Map, Value, json};
 /// The component of a form whose entity is not known beforehand.
 pub const ANY_FORM: &str = "any-form";
 
+/// The component that says how an entity fares.
+const STATUS: &str = "entity-status";
+
 /// What an argument of a form holds; the same name again makes a list.
 fn form_value() -> Value {
     json!({"type": ["string", "array"], "items": {"type": "string"}})
@@ -74,6 +77,7 @@ pub fn schemas(env: &Env<'_>) -> Map<String, Value> {
     let mut schemas = Map::new();
     let any_form = json!({"type": "object", "additionalProperties": form_value()});
     schemas.insert(ANY_FORM.to_owned(), any_form);
+    schemas.insert(STATUS.to_owned(), status());
     for kind in Kind::ALL {
         let Some(entity) = schema::entity(kind.as_str()) else {
             continue;
@@ -88,6 +92,23 @@ pub fn schemas(env: &Env<'_>) -> Map<String, Value> {
         schemas.insert(page_component(kind), page(items));
     }
     schemas
+}
+
+/// Whether an entity is in effect as configured, and where not.
+fn status() -> Value {
+    json!({
+        "type": "object",
+        "description": "only with `status=true`",
+        "properties": {
+            "in_effect": {
+                "type": "boolean",
+                "description": "as configured, on every node that this one knows of",
+            },
+            "quarantined": {"type": "array", "items": reference("quarantined-on")},
+        },
+        "required": ["in_effect", "quarantined"],
+        "additionalProperties": false,
+    })
 }
 
 /// A page: `offset` is there when there is a next one.
@@ -117,7 +138,11 @@ fn add_entity(
 ) {
     let mut members = Vec::with_capacity(variants.len());
     let mut mapping = Map::new();
-    for variant in variants {
+    for mut variant in variants {
+        if purpose == Purpose::Shown {
+            // Only `?status=true` adds it, on the entity's own page.
+            variant.schema["properties"]["status"] = reference(STATUS);
+        }
         let Some(name) = variant.name else {
             schemas.insert(component.to_owned(), variant.schema);
             return;

@@ -35,16 +35,27 @@ pub fn components(env: &Env<'_>, hybrid: bool) -> Value {
                 "schema": {"type": "integer", "minimum": 0},
             },
             "x-langur-effective": {
-                "description": "Of a write with `wait=effective`: whether the revision is in effect \
-                    on every connected data plane.",
+                "description": "Of a write with `wait=effective`: whether it is in effect, as it was \
+                    written, on every connected data plane. Of any other write only `false`, when it \
+                    is known that it is not.",
                 "schema": {"type": "boolean"},
             },
             "x-langur-pending": {
-                "description": "Where it is not: the ids of data planes, at most 50.",
+                "description": "Where its revision is not: the ids of data planes, at most 50.",
                 "schema": {"type": "string"},
             },
             "x-langur-pending-count": {
-                "description": "Where it is not: how many data planes.",
+                "description": "Where its revision is not: how many data planes.",
+                "schema": {"type": "integer", "minimum": 1},
+            },
+            "x-langur-quarantined": {
+                "description": "What of a write is quarantined on a data plane, and what has come \
+                    into quarantine since the request: entities as `plugins/<id>`, at most 50. \
+                    `GET /quarantine` says where, and why.",
+                "schema": {"type": "string"},
+            },
+            "x-langur-quarantined-count": {
+                "description": "How many entities that are.",
                 "schema": {"type": "integer", "minimum": 1},
             },
             "etag": {

@@ -216,7 +216,11 @@ fn answering(endpoint: &Endpoint, method: &str) -> Operation {
         Endpoint::Collection(kind) => collection(endpoint, *kind, method),
         Endpoint::Entity(kind, _) => {
             let key = schema::entity(kind.as_str()).and_then(|e| e.endpoint_key.as_deref());
-            one(endpoint, *kind, method, key.as_slice())
+            let operation = one(endpoint, *kind, method, key.as_slice());
+            match method {
+                "GET" => operation.arguments([how_it_fares()]),
+                _ => operation,
+            }
         }
         Endpoint::Children {
             parent,
@@ -403,6 +407,15 @@ fn waiting_arguments() -> [Argument; 2] {
         ),
         Argument::query("timeout", "the most seconds to wait", seconds),
     ]
+}
+
+fn how_it_fares() -> Argument {
+    let about = "true adds `status`: whether the entity is in effect as configured, and where not";
+    Argument::query(
+        "status",
+        about,
+        json!({"type": "string", "enum": ["true", "false"]}),
+    )
 }
 
 fn status_arguments() -> [Argument; 2] {

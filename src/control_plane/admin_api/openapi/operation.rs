@@ -223,6 +223,8 @@ impl Answer {
                 "X-Langur-Effective",
                 "X-Langur-Pending",
                 "X-Langur-Pending-Count",
+                "X-Langur-Quarantined",
+                "X-Langur-Quarantined-Count",
             ],
             503 => &["Retry-After"],
             _ => &[],

@@ -77,6 +77,35 @@ fn every_path_and_method_is_described() {
 }
 
 #[test]
+fn trial_04_how_an_entity_and_a_write_fare_is_described() {
+    let document = document(&env(), true);
+    let reading = &document["paths"]["/plugins/{plugins}"]["get"];
+    let arguments = reading["parameters"].as_array().expect("arguments");
+    assert!(
+        arguments.iter().any(|it| it["name"] == "status"),
+        "{reading}"
+    );
+    let shown = &document["components"]["schemas"]["services"]["properties"]["status"];
+    assert_eq!(shown["$ref"], "#/components/schemas/entity-status");
+    let writing = &document["paths"]["/services"]["post"];
+    assert!(!writing.to_string().contains("\"status\""), "{writing}");
+    let answer = writing["responses"]["201"]["$ref"]
+        .as_str()
+        .expect("a reference");
+    let answer = document.pointer(&answer[1..]).expect("an answer");
+    for header in [
+        "Effective",
+        "Pending",
+        "Pending-Count",
+        "Quarantined",
+        "Quarantined-Count",
+    ] {
+        let header = format!("X-Langur-{header}");
+        assert!(answer["headers"][&header].is_object(), "{header}: {answer}");
+    }
+}
+
+#[test]
 fn operations_have_ids_of_their_own() {
     let document = document(&env(), true);
     let mut seen = BTreeSet::new();

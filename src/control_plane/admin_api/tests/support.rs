@@ -2,15 +2,18 @@
 
 use crate::actor::Registry;
 use crate::control_plane::admin_api::{self, AnswerHeaders, Api, Description, Node, Shared};
+use crate::control_plane::cluster_registry::{Fleet, history};
 use crate::control_plane::config_store::{
     ConfigStoreHandle, DatabaseSettings, Retention, SqliteSettings, Store,
 };
+use crate::control_plane::session::Feed;
 use crate::declared::Rules;
 use crate::link::LocalFuture;
 use crate::schema::{PLUGINS, Role, RouterFlavor};
 use crate::settings::{LogControl, LogLevel, Pages};
 use crate::telemetry::metrics::{MetricOptions, Metrics, NodeIdentity};
 use crate::telemetry::status::{NodeState, NodeStatus, StatusContext};
+use crate::wire::Limits;
 use actix_web::App;
 use actix_web::dev::{Service, ServiceResponse};
 use actix_web::http::{Method, header::HeaderMap};
@@ -46,8 +49,17 @@ type Send = dyn Fn(TestRequest) -> LocalFuture<'static, ServiceResponse>;
 pub struct Admin {
     send: Rc<Send>,
     pub store: Store,
+    pub fleet: Arc<Fleet>,
     pub database: PathBuf,
     _directory: Rc<tempfile::TempDir>,
+}
+
+/// The fleet of a control plane that holds no data planes itself.
+async fn fleet(store: &Store) -> Arc<Fleet> {
+    let history = history(store).await.expect("reads");
+    let feed = Arc::new(Feed::new(history, Limits::for_payload(4096)));
+    let purge = Duration::from_secs(3600);
+    Fleet::start(store.clone(), feed, Uuid::from_u128(1), purge)
 }
 
 /// An answer. The body is null when there is none, and text when it is no JSON.
@@ -103,8 +115,10 @@ impl Admin {
             .await
             .expect("connects");
         store.migrate().await.expect("migrates");
+        let fleet = fleet(&store).await;
         let shared = Shared {
             api: Api {
+                fleet: Arc::clone(&fleet),
                 store: ConfigStoreHandle::start(
                     store.clone(),
                     Retention::default(),
@@ -152,6 +166,7 @@ impl Admin {
                 Box::pin(async { answer.await.expect("an answer") })
             }),
             store,
+            fleet,
             database,
             _directory: Rc::new(directory),
         }

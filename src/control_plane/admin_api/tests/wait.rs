@@ -2,8 +2,9 @@
 
 use super::support::{Admin, Seen};
 use crate::control_plane::config_store::DataPlanePresence;
-use futures_util::future::join;
+use futures_util::future::{join, join_all};
 use serde_json::json;
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// A connected data plane with this revision in effect.
@@ -32,7 +33,7 @@ pub fn data_plane(n: u128, revision: Option<i64>) -> DataPlanePresence {
 }
 
 pub async fn present(admin: &Admin, row: DataPlanePresence) {
-    admin.store.upsert_data_plane(row).await.expect("writes");
+    admin.store.present(row).await;
 }
 
 /// `X-Langur-Effective` and who is waited for.
@@ -117,6 +118,91 @@ async fn the_answer_comes_when_the_last_one_has_it() {
     assert_eq!(
         (made.status, effect(&made)),
         (201, (Some("true"), None, None))
+    );
+}
+
+/// However many wait, the rows are looked at by one.
+#[actix::test]
+async fn trial_32_many_who_wait_look_as_often_as_one() {
+    let admin = Admin::start().await;
+    present(&admin, data_plane(1, Some(0))).await;
+    let before = admin.fleet.looks();
+    let begun = Instant::now();
+    let write = || admin.post("/services?wait=effective&timeout=2", json!({"host": "h"}));
+    let answers = join_all((0..30).map(|_| write())).await;
+    let pending = Some("00000000-0000-0000-0000-000000000001");
+    for answer in answers {
+        assert_eq!(effect(&answer), (Some("false"), pending, Some("1")));
+    }
+    let looks = admin.fleet.looks() - before;
+    // One for each that comes, at most, and five a second.
+    let most = 30 + 6 * (begun.elapsed().as_secs() + 1);
+    assert!((2..=most).contains(&looks), "{looks} looks, {most} are due");
+    // Nobody waits any more: nobody looks.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let then = admin.fleet.looks();
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!(admin.fleet.looks(), then);
+}
+
+#[actix::test]
+async fn trial_04_what_is_withheld_is_said_with_and_without_waiting() {
+    let admin = Admin::start().await;
+    let plugin = Uuid::from_u128(5);
+    let holding = |revision, ids: &[Uuid]| {
+        let entry = |id: &Uuid| json!({"entity": "plugins", "id": id, "reason": "not here"});
+        DataPlanePresence {
+            quarantined: ids.iter().map(entry).collect(),
+            ..data_plane(1, Some(revision))
+        }
+    };
+    let withheld = |seen: &Seen| {
+        let header = |name| seen.header(name).map(str::to_owned);
+        (
+            header("x-langur-effective"),
+            header("x-langur-quarantined"),
+            header("x-langur-quarantined-count"),
+        )
+    };
+    let said = |text: &str| Some(text.to_owned());
+    let named = said("plugins/00000000-0000-0000-0000-000000000005");
+
+    // What is written is put into quarantine.
+    present(&admin, holding(0, &[])).await;
+    let path = format!("/plugins/{plugin}");
+    let waited = format!("{path}?wait=effective&timeout=60");
+    let write = admin.put(&waited, json!({"name": "request-termination"}));
+    let follow = async {
+        let mut revisions = admin.store.revisions();
+        let committed = revisions.wait_for(|newest| newest.0 == 1).await;
+        committed.expect("a revision");
+        present(&admin, holding(1, &[plugin])).await;
+    };
+    let (made, ()) = join(write, follow).await;
+    assert_eq!(made.status, 200, "{:?}", made.body);
+    assert_eq!(withheld(&made), (said("false"), named.clone(), said("1")));
+    assert_eq!(made.header("x-langur-pending"), None);
+
+    // It is known when it is written again, whether something changes or not.
+    for code in [503, 503, 404] {
+        let config = json!({"name": "request-termination", "config": {"status_code": code}});
+        let again = admin.put(&path, config).await;
+        assert_eq!(withheld(&again), (said("false"), named.clone(), said("1")));
+    }
+    // What is disabled or deleted waits for nobody.
+    let disabled = admin.patch(&path, json!({"enabled": false})).await;
+    assert_eq!(
+        (disabled.status, withheld(&disabled)),
+        (200, (None, None, None))
+    );
+    // Another entity is not affected, and a read says nothing.
+    let other = admin.post("/services", json!({"host": "h"})).await;
+    assert_eq!(withheld(&other), (None, None, None));
+    assert_eq!(withheld(&admin.get(&path).await), (None, None, None));
+    let deleted = admin.delete(&path).await;
+    assert_eq!(
+        (deleted.status, withheld(&deleted)),
+        (204, (None, None, None))
     );
 }
 

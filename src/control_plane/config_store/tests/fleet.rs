@@ -2,7 +2,7 @@
 
 use super::support::{Database, id, on_both_engines};
 use crate::control_plane::config_store::{
-    BatchKey, Count, Counted, DataPlanePresence, Dimensions, Store,
+    BatchKey, Count, Counted, DataPlanePresence, Dimensions, PresenceBatch, Store,
 };
 use crate::model::Revision;
 use entity::columns::{Labels, Strings};
@@ -38,15 +38,9 @@ fn presence(n: u128, control_plane: u128) -> DataPlanePresence {
 
 on_both_engines!(data_planes_come_and_go, async |database: &Database| {
     let store = &database.store;
-    store
-        .upsert_data_plane(presence(2, 1))
-        .await
-        .expect("writes");
+    store.present(presence(2, 1)).await;
     let first = presence(1, 1);
-    store
-        .upsert_data_plane(first.clone())
-        .await
-        .expect("writes");
+    store.present(first.clone()).await;
     assert_eq!(
         store.data_planes().await.expect("reads"),
         [first.clone(), presence(2, 1)]
@@ -58,27 +52,19 @@ on_both_engines!(data_planes_come_and_go, async |database: &Database| {
         labels: None,
         ..first
     };
-    store
-        .upsert_data_plane(moved.clone())
-        .await
-        .expect("writes");
-    store
-        .disconnect_data_plane(id(1), id(1))
-        .await
-        .expect("writes");
+    store.present(moved.clone()).await;
+    let left = |control_plane| DataPlanePresence {
+        connected: false,
+        ..presence(1, control_plane)
+    };
+    store.present(left(1)).await;
     assert_eq!(store.data_planes().await.expect("reads")[0], moved);
-    store
-        .disconnect_data_plane(id(1), id(2))
-        .await
-        .expect("writes");
+    store.present(left(2)).await;
     assert!(!store.data_planes().await.expect("reads")[0].connected);
 
     database.pass(Duration::from_secs(100));
     assert!(store.data_planes().await.expect("reads").is_empty());
-    store
-        .expire_presence(Duration::from_secs(60))
-        .await
-        .expect("expires");
+    store.pulse(id(1), "one", Duration::from_secs(60)).await;
     database
         .sql("INSERT INTO data_planes SELECT * FROM data_planes")
         .await
@@ -101,13 +87,10 @@ on_both_engines!(
             store.node_secret(id(1)).await.expect("reads"),
             Some([3; 32])
         );
-        store
-            .upsert_data_plane(presence(1, 1))
-            .await
-            .expect("writes");
+        store.present(presence(1, 1)).await;
         let window = Duration::from_secs(60);
         let is_bound = async || {
-            store.expire_presence(window).await.expect("expires");
+            store.pulse(id(1), "one", window).await;
             store.node_secret(id(1)).await.expect("reads").is_some()
         };
         assert!(is_bound().await);
@@ -118,10 +101,7 @@ on_both_engines!(
         assert!(!is_bound().await);
 
         assert_eq!(bind(4, false).await, 4);
-        store
-            .upsert_data_plane(presence(1, 1))
-            .await
-            .expect("writes");
+        store.present(presence(1, 1)).await;
         assert!(store.forget_data_plane(id(1)).await.expect("forgets"));
         assert!(!store.forget_data_plane(id(1)).await.expect("forgets"));
         assert_eq!(store.node_secret(id(1)).await.expect("reads"), None);
@@ -159,46 +139,57 @@ on_both_engines!(
     }
 );
 
-on_both_engines!(who_has_a_revision_not_yet, async |database: &Database| {
-    let store = &database.store;
-    let rows = [
-        presence(1, 1),
-        DataPlanePresence {
-            revision: Some(8),
-            ..presence(2, 2)
-        },
-        DataPlanePresence {
-            revision: None,
-            ..presence(3, 2)
-        },
-        DataPlanePresence {
+on_both_engines!(
+    trial_32_a_batch_lists_also_who_has_left_already,
+    async |database: &Database| {
+        let store = &database.store;
+        let gone = |n, control_plane| DataPlanePresence {
             connected: false,
-            ..presence(4, 1)
-        },
-    ];
-    for row in rows {
-        store.upsert_data_plane(row).await.expect("writes");
+            ..presence(n, control_plane)
+        };
+        let write = async |begins, rows: Vec<DataPlanePresence>| {
+            let rows = rows.into_iter().map(|row| (row.id, row)).collect();
+            let batch = PresenceBatch {
+                control_plane: id(1),
+                begins,
+                rows,
+                pulse: None,
+            };
+            store.write_presence(&batch).await.expect("writes");
+        };
+        // The second one came and went before anything was written of it.
+        write(true, vec![presence(1, 1), gone(2, 1)]).await;
+        let listed = async || {
+            let rows = store.data_planes().await.expect("reads").into_iter();
+            rows.map(|row| row.connected).collect::<Vec<_>>()
+        };
+        assert_eq!(listed().await, [true, false]);
+        // The first one is with another control plane; what is said here of it comes late.
+        store.present(presence(1, 2)).await;
+        write(false, vec![gone(1, 1)]).await;
+        assert_eq!(listed().await, [true, false]);
+        // Another life holds nobody, and more than one statement can take is written.
+        write(false, vec![presence(2, 1)]).await;
+        write(true, (3..1203).map(|n| presence(n, 1)).collect()).await;
+        let connected = listed().await;
+        assert_eq!(connected.len(), 1202);
+        assert_eq!(
+            (connected[0], connected[1], connected[2]),
+            (true, false, true)
+        );
+        let mut elsewhere = store.data_planes_elsewhere(id(1)).await.expect("reads");
+        let only = elsewhere.pop().expect("one");
+        assert_eq!(
+            (elsewhere.len(), only.id, only.revision),
+            (0, id(1), Some(7))
+        );
+        let quarantined = store
+            .quarantined_on(&[id(1), id(9999)])
+            .await
+            .expect("reads");
+        assert_eq!(quarantined, [(id(1), presence(1, 1).quarantined)]);
     }
-    database
-        .sql("UPDATE config_revision SET revision = 9")
-        .await
-        .expect("runs");
-    for (revision, expected) in [(7, vec![3]), (8, vec![1, 3]), (9, vec![1, 2, 3])] {
-        let found = store.data_planes_before(Revision(revision)).await;
-        let expected: Vec<_> = expected.into_iter().map(id).collect();
-        assert_eq!(found.expect("reads"), expected, "{revision}");
-    }
-    // Taken back: what the second one has is another revision 8.
-    database
-        .sql("UPDATE config_revision SET revision = 7")
-        .await
-        .expect("runs");
-    let found = store.data_planes_before(Revision(7)).await;
-    assert_eq!(found.expect("reads"), [id(2), id(3)]);
-    database.pass(Duration::from_secs(100));
-    let found = store.data_planes_before(Revision(9)).await;
-    assert!(found.expect("reads").is_empty(), "they are forgotten");
-});
+);
 
 on_both_engines!(
     /// The data planes of a control plane that died are not connected.
@@ -206,13 +197,12 @@ on_both_engines!(
     async |database: &Database| {
         let store = &database.store;
         let window = Duration::from_secs(30);
-        store.touch_control_plane(id(1), "one").await.expect("writes");
-        store.touch_control_plane(id(2), "two").await.expect("writes");
-        store.upsert_data_plane(presence(1, 1)).await.expect("writes");
-        store.upsert_data_plane(presence(2, 2)).await.expect("writes");
+        store.pulse(id(1), "one", window).await;
+        store.pulse(id(2), "two", window).await;
+        store.present(presence(1, 1)).await;
+        store.present(presence(2, 2)).await;
         database.pass(Duration::from_secs(31));
-        store.touch_control_plane(id(2), "two").await.expect("writes");
-        store.expire_presence(window).await.expect("expires");
+        store.pulse(id(2), "two", window).await;
         let there = store.control_planes(window).await.expect("reads");
         assert_eq!(there.iter().map(|found| found.id).collect::<Vec<_>>(), [id(2)]);
         let connected: Vec<_> = store.data_planes().await.expect("reads").iter().map(|found| found.connected).collect();
