@@ -5,6 +5,7 @@ mod beside_kong;
 mod bodies;
 mod driven;
 mod errors;
+mod filtered_bodies;
 mod health;
 mod hostile;
 mod isolation;
