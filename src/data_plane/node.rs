@@ -20,7 +20,7 @@ use super::telemetry_buffer::{
 use crate::actor::{RestartPolicy, Slot, guard, guard_on};
 use crate::model::KindSet;
 use crate::node::{Node, NodeError};
-use crate::plugins::{EnabledPlugins, Factory, NodeName, NodeSettings};
+use crate::plugins::{EnabledPlugins, Factory, NodeName, NodeSettings, Resources};
 use crate::settings::KONG_VERSION;
 use crate::telemetry::metrics::RequestMetrics;
 use crate::telemetry::status::{NodeStatus, Upstreams};
@@ -47,6 +47,8 @@ pub struct DataPlane {
     upstreams: health::View,
     workers: usize,
     cluster_cert_expiry: Option<i64>,
+    /// What the plugins of this node share.
+    resources: Resources,
 }
 
 impl DataPlane {
@@ -249,6 +251,7 @@ impl DataPlane {
             upstreams,
             workers,
             cluster_cert_expiry: identity.and_then(|identity| identity.expiry()),
+            resources: factory.resources().clone(),
         })
     }
 
@@ -264,6 +267,7 @@ impl DataPlane {
             node: self.node.id,
             hostname: self.node.hostname.clone(),
             cluster_cert_expiry: self.cluster_cert_expiry,
+            resources: self.resources.clone(),
         })
     }
 

@@ -6,7 +6,12 @@ use super::router::{EffectCell, Snapshot, SnapshotCell};
 use super::telemetry_buffer::{Drain, SharedBuffer, TelemetryBuffer};
 use crate::actor::Slot;
 use crate::link::LocalFuture;
-use crate::telemetry::status::{NodeState, NodeStatus, TargetHealth, WorkerReadiness, on_node};
+use crate::plugins::Resources;
+use crate::plugins::prometheus::Wanted;
+use crate::plugins::proxy_cache::{Store, Usage};
+use crate::telemetry::status::{
+    CacheUsage, NodeState, NodeStatus, TargetHealth, WorkerReadiness, on_node,
+};
 use serde_json::Value;
 use std::time::UNIX_EPOCH;
 use uuid::Uuid;
@@ -24,6 +29,8 @@ pub(super) struct Status {
     pub hostname: String,
     /// Epoch seconds.
     pub cluster_cert_expiry: Option<i64>,
+    /// What the plugins of this node share.
+    pub resources: Resources,
 }
 
 impl NodeStatus for Status {
@@ -55,6 +62,8 @@ impl NodeStatus for Status {
                 telemetry_connected: Some(self.buffer.totals().link_up),
                 telemetry_trouble: self.buffer.trouble(),
                 targets: targets(&snapshot),
+                wants_target_health: self.resources.store::<Wanted>().upstream_health(),
+                response_cache: Some(cache_usage(&self.resources)),
                 ..NodeState::default()
             }
         })
@@ -75,6 +84,11 @@ impl NodeStatus for Status {
             let _ = self.telemetry.ask(Drain).await;
         })
     }
+}
+
+fn cache_usage(resources: &Resources) -> CacheUsage {
+    let Usage { bytes, capacity } = resources.store::<Store>().usage();
+    CacheUsage { bytes, capacity }
 }
 
 fn targets(snapshot: &Snapshot) -> Vec<TargetHealth> {

@@ -12,6 +12,9 @@ pub struct Reply {
     pub body: Bytes,
     /// Close the client's connection after this response.
     pub close: bool,
+    /// An upstream has made it, some time ago: clients are told so. Its answer to HEAD may name
+    /// the length of the body that is not there, in a header.
+    pub stored: bool,
 }
 
 impl Reply {

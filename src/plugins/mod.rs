@@ -14,6 +14,8 @@ pub mod lua;
 pub mod post_function;
 #[cfg(feature = "lua")]
 pub mod pre_function;
+pub mod prometheus;
+pub mod proxy_cache;
 pub mod rate_limiting;
 pub mod request_termination;
 pub mod response_transformer;
@@ -31,6 +33,8 @@ pub const BUNDLED: &[Descriptor] = &[
     key_auth::PLUGIN,
     rate_limiting::PLUGIN,
     response_transformer::PLUGIN,
+    proxy_cache::PLUGIN,
+    prometheus::PLUGIN,
     request_termination::PLUGIN,
     #[cfg(feature = "lua")]
     post_function::PLUGIN,

@@ -120,6 +120,21 @@ impl Method {
     }
 }
 
+/// What of a request is counted for `/metrics`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MetricChoice {
+    /// What the node's settings say.
+    #[default]
+    Node,
+    /// What the plugin prometheus says.
+    Of {
+        per_consumer: bool,
+        status_codes: bool,
+        latencies: bool,
+        bandwidth: bool,
+    },
+}
+
 /// One finished request. Filled by a worker at the end of a request and moved, never shared:
 /// three reference counts and no allocation.
 #[derive(Clone, Debug, PartialEq)]
@@ -149,6 +164,8 @@ pub struct Record {
     pub source: Source,
     pub method: Method,
     pub client_ip: IpAddr,
+    /// Of this node alone: it is not sent to a control plane.
+    pub metrics: MetricChoice,
 }
 
 impl Default for Record {
@@ -168,6 +185,7 @@ impl Default for Record {
             source: Source::default(),
             method: Method::default(),
             client_ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            metrics: MetricChoice::default(),
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::plugins::{
     BodyUse, EntityRef, Identity, Peer, Phases, SentHeaders, Shared, State, Timestamp, Try,
     UpstreamRequest,
 };
+use crate::telemetry::record::MetricChoice;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -150,6 +151,8 @@ pub struct Exchange {
     pub status: u16,
     /// Zero until an upstream answers.
     pub upstream_status: u16,
+    /// What of the request is counted.
+    pub metrics: MetricChoice,
     /// The number of this exchange, given with its first request.
     slot: u64,
     /// Requests of this exchange so far.
@@ -184,6 +187,7 @@ impl Exchange {
         self.proxied = false;
         self.status = 0;
         self.upstream_status = 0;
+        self.metrics = MetricChoice::default();
         self.sent.clear();
     }
 

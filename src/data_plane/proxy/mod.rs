@@ -279,6 +279,11 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
         let answer = plugin_run::access(exchange, &self.settings, &self.clock).await;
         exchange.collected = true;
         if let Some(reply) = answer {
+            if reply.stored {
+                // Clients are told of it as of the upstream's response that it once was.
+                exchange.proxied = true;
+                exchange.times.balanced = self.clock.monotonic_us();
+            }
             return Verdict::Respond(reply);
         }
         if exchange.service().is_none() {

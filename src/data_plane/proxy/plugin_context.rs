@@ -83,6 +83,7 @@ pub fn context<'a>(
         service: entities.and_then(|(_, service)| service),
         identity: &mut exchange.identity,
         directory: &*current.snapshot,
+        metrics: &mut exchange.metrics,
         request_id: exchange.request_id.as_str(),
         now,
         started: Timestamp(exchange.times.begun_at),

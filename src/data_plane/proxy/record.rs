@@ -44,5 +44,6 @@ pub fn record_of(exchange: &Exchange, log: &RequestLog<'_>) -> Option<Record> {
         },
         method: Method::parse(exchange.head.method()),
         client_ip: current.client.address.ip(),
+        metrics: exchange.metrics,
     })
 }

@@ -2,6 +2,7 @@
 
 use super::{HeaderName, SentHeaders, Shared, State, Try, UpstreamRequest};
 use crate::http::{HeaderEdits, HeaderIndex, RequestHead};
+use crate::telemetry::record::MetricChoice;
 use serde_json::{Map, Value};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, LazyLock};
@@ -155,6 +156,8 @@ pub struct Context<'a> {
     pub service: Option<EntityRef<'a>>,
     pub identity: &'a mut Identity,
     pub directory: &'a dyn Directory,
+    /// What of the request is counted for `/metrics`; heeded after `log`.
+    pub metrics: &'a mut MetricChoice,
     /// 32 lower-case hex digits.
     pub request_id: &'a str,
     pub now: Timestamp,

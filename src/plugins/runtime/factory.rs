@@ -83,6 +83,11 @@ impl Factory {
         }
     }
 
+    /// What the plugins of this node share.
+    pub fn resources(&self) -> &Resources {
+        &self.resources
+    }
+
     /// What this node can run and is allowed to.
     pub fn plugins(&self) -> impl Iterator<Item = &'static Descriptor> {
         let enabled = |plugin: &&Descriptor| self.enabled.contains(plugin.name);

@@ -5,8 +5,9 @@ use super::{
     Handler, HeaderName, Identity, KeyOwner, Peer, Response, RouteView, Shared, State, Timestamp,
     UpstreamRequest,
 };
-use crate::http::{HeaderEdits, RequestHead, Span, Version};
+use crate::http::{HeaderEdits, RequestHead, ResponseHead, Span, Version};
 use crate::model::Plugin;
+use crate::telemetry::record::MetricChoice;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -133,6 +134,9 @@ pub struct Request {
     pub client: &'static str,
     pub request_number: u64,
     pub status: u16,
+    pub metrics: MetricChoice,
+    /// The upstream's, once there is one.
+    pub response: Option<ResponseHead>,
 }
 
 /// The route and service of every request here.
@@ -193,7 +197,20 @@ impl Request {
             client: "127.0.0.1",
             request_number: 1,
             status: 200,
+            metrics: MetricChoice::default(),
+            response: None,
         }
+    }
+
+    /// An upstream has answered with this status line and these header lines.
+    pub fn response(&mut self, text: &str) {
+        let (line, _) = text.split_once("\r\n").expect("a status line");
+        let status = line.split(' ').nth(1).expect("a status");
+        self.status = status.parse().expect("a number");
+        let mut response = ResponseHead::default();
+        response.status = self.status;
+        response.headers = head(text).headers;
+        self.response = Some(response);
     }
 
     fn with<T>(&mut self, phase_is_response: bool, run: impl FnOnce(&mut Context<'_>) -> T) -> T {
@@ -226,6 +243,7 @@ impl Request {
             service: Some(SERVICE),
             identity: &mut self.identity,
             directory: &self.people,
+            metrics: &mut self.metrics,
             request_id: "0123456789abcdef0123456789abcdef",
             now: self.now,
             started: self.now,
@@ -238,13 +256,18 @@ impl Request {
         if phase_is_response {
             context.response = Some(Response {
                 status: &mut self.status,
-                head: None,
+                head: self.response.as_ref(),
                 upstream_status: 0,
                 sent: None,
                 failed: false,
             });
         }
         context
+    }
+
+    /// Shows the request as the access phase sees it.
+    pub fn seen<T>(&mut self, look: impl FnOnce(&Context<'_>) -> T) -> T {
+        self.with(false, |context| look(context))
     }
 
     /// Runs the access phase of a handler that does not wait.
@@ -272,6 +295,10 @@ impl Request {
         self.with(true, |context| handler.body_use(context))
     }
 
+    pub fn chunk(&mut self, handler: &dyn Handler, chunk: &mut Chunk) -> bool {
+        self.with(true, |context| handler.body_filter(context, chunk))
+    }
+
     /// What the body phase makes of a body in these pieces; `None` where it ends the response.
     pub fn body_filter(&mut self, handler: &dyn Handler, pieces: &[&str]) -> Option<Vec<u8>> {
         let mut sent = Vec::new();
@@ -280,7 +307,7 @@ impl Request {
                 data: Bytes::copy_from_slice(piece.as_bytes()),
                 last: at + 1 == pieces.len(),
             };
-            if !self.with(true, |context| handler.body_filter(context, &mut chunk)) {
+            if !self.chunk(handler, &mut chunk) {
                 return None;
             }
             sent.extend_from_slice(&chunk.data);

@@ -2,7 +2,7 @@
 
 use super::limited::{self, TOO_MANY};
 use super::{BatchError, MAX_BATCH_RECORDS};
-use crate::telemetry::record::{Label, Method, Named, Record, Source};
+use crate::telemetry::record::{Label, Method, MetricChoice, Named, Record, Source};
 use bytes::Bytes;
 use hashbrown::HashMap;
 use serde::de::{Deserializer, Error, IgnoredAny, SeqAccess, Visitor};
@@ -186,6 +186,7 @@ fn read_elements<'de, A: SeqAccess<'de>>(seq: &mut A) -> Result<Received, A::Err
         gateway_us: next(seq)?,
         upstream_us: next(seq)?,
         client_ip: next::<A, Address>(seq)?.0,
+        metrics: MetricChoice::default(),
     };
     Ok(Received {
         record,

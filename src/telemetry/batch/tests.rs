@@ -1,7 +1,7 @@
 //! Batches survive the wire, and foreign bytes are refused with a reason.
 
 use super::*;
-use crate::telemetry::record::{Label, Method, Named, Source};
+use crate::telemetry::record::{Label, Method, MetricChoice, Named, Source};
 use proptest::prelude::*;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -57,6 +57,7 @@ fn records() -> impl Strategy<Value = Vec<Record>> {
                 Source::Gateway
             },
             client_ip: addresses[c.2],
+            metrics: MetricChoice::default(),
         });
     proptest::collection::vec(record, 0..20)
 }

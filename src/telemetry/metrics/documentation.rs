@@ -40,7 +40,9 @@ const INTRODUCTION: &str = "\
 
 `GET /metrics` on the status listener of both roles, and on the admin listener of a control
 plane, answers in the Prometheus text format. Data planes use Kong's names, so that Kong's
-dashboards go on working; nothing has to be switched on. Control planes export the totals of
+dashboards go on working; nothing has to be switched on. Where the plugin `prometheus` is
+configured, its flags decide what of a request is counted, in place of the settings; health of
+targets is exported when either wants it. Control planes export the totals of
 the fleet under `langur_fleet_`, each control plane only what it has counted itself since its
 start: no request is in the sum over all control planes twice. Requests that no route matched
 are not in Kong's request metrics; in the fleet's they have empty `service` and `route` labels.

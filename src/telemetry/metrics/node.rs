@@ -6,8 +6,8 @@ use super::table::{
     DATA_PLANE_CONFIG_HASH, DATA_PLANE_CONNECTED, DATA_PLANE_LAST_SEEN, DATA_PLANE_REVISION,
     DATA_PLANE_VERSION_COMPATIBLE, DATASTORE_REACHABLE, JOURNAL_REVISIONS, LANGUR_NODE_INFO,
     NODE_INFO, PROCESS_CPU, PROCESS_MAX_FDS, PROCESS_OPEN_FDS, PROCESS_RESIDENT, PROCESS_START,
-    PROCESS_VIRTUAL, QUARANTINED, REQUESTS, REVISION_IN_EFFECT, SESSIONS, TELEMETRY_CONNECTED,
-    TELEMETRY_HELD, UPSTREAM_TARGET_HEALTH, WORKERS_MEMORY,
+    PROCESS_VIRTUAL, QUARANTINED, REQUESTS, REVISION_IN_EFFECT, SESSIONS, SHARED_DICT,
+    SHARED_DICT_TOTAL, TELEMETRY_CONNECTED, TELEMETRY_HELD, UPSTREAM_TARGET_HEALTH, WORKERS_MEMORY,
 };
 use super::{Gauges, MetricOptions};
 use crate::telemetry::counters::Connections;
@@ -17,6 +17,9 @@ use crate::telemetry::status::{
 };
 use metrics::SharedString;
 use uuid::Uuid;
+
+/// The dictionary in which Kong keeps what proxy-cache stores.
+const RESPONSES: &str = "kong_db_cache";
 
 /// There are no streams yet.
 const SUBSYSTEM: &str = "http";
@@ -85,7 +88,12 @@ pub fn set_node_gauges(
     for data_plane in &state.data_planes {
         set_data_plane(gauges, data_plane);
     }
-    if options.upstream_health_metrics {
+    if let Some(cache) = state.response_cache {
+        let labels = || [node_id.clone(), RESPONSES.into(), SUBSYSTEM.into()];
+        gauges.set(&SHARED_DICT, labels(), cache.bytes as f64);
+        gauges.set(&SHARED_DICT_TOTAL, labels(), cache.capacity as f64);
+    }
+    if options.upstream_health_metrics || state.wants_target_health {
         for target in &state.targets {
             set_target(gauges, target);
         }

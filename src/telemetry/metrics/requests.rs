@@ -5,9 +5,10 @@ use super::table::{
     BANDWIDTH, HTTP_REQUESTS, KONG_LATENCY, Metric, REQUEST_LATENCY, UPSTREAM_LATENCY,
 };
 use super::{Metrics, Print, text};
-use crate::telemetry::record::Record;
+use crate::telemetry::record::{MetricChoice, Record};
 use std::fmt::Write;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The only workspace there is.
 const WORKSPACE: (&str, &str) = ("workspace", "default");
@@ -42,6 +43,48 @@ pub struct RequestMetrics(Arc<Requests>);
 struct Requests {
     options: MetricOptions,
     table: SharedTable<Latencies>,
+    shown: Shown,
+}
+
+/// Which families are printed: those that the settings want, and those that the plugin
+/// prometheus has wanted for any request.
+struct Shown {
+    status_codes: AtomicBool,
+    latencies: AtomicBool,
+    bandwidth: AtomicBool,
+}
+
+/// What is counted of one request.
+#[derive(Clone, Copy)]
+struct Counted {
+    per_consumer: bool,
+    status_codes: bool,
+    latencies: bool,
+    bandwidth: bool,
+}
+
+impl Counted {
+    fn of(choice: MetricChoice, options: &MetricOptions) -> Counted {
+        match choice {
+            MetricChoice::Node => Counted {
+                per_consumer: options.per_consumer,
+                status_codes: options.status_code_metrics,
+                latencies: options.latency_metrics,
+                bandwidth: options.bandwidth_metrics,
+            },
+            MetricChoice::Of {
+                per_consumer,
+                status_codes,
+                latencies,
+                bandwidth,
+            } => Counted {
+                per_consumer,
+                status_codes,
+                latencies,
+                bandwidth,
+            },
+        }
+    }
 }
 
 /// The latencies of a route.
@@ -58,6 +101,11 @@ impl RequestMetrics {
         let requests = Arc::new(Requests {
             options,
             table: SharedTable::default(),
+            shown: Shown {
+                status_codes: options.status_code_metrics.into(),
+                latencies: options.latency_metrics.into(),
+                bandwidth: options.bandwidth_metrics.into(),
+            },
         });
         metrics.print_also(Arc::clone(&requests) as Arc<dyn Print>);
         RequestMetrics(requests)
@@ -68,7 +116,11 @@ impl RequestMetrics {
     /// First finds all series and then counts: each waits for memory where there are many
     /// routes, and waits that do not depend on one another happen at the same time.
     pub fn observe(&self, records: &[Record]) {
-        let Requests { options, table } = &*self.0;
+        let Requests {
+            options,
+            table,
+            shown,
+        } = &*self.0;
         let mut table = table.lock();
         table.make_room();
         let places: Vec<_> = records
@@ -80,17 +132,31 @@ impl RequestMetrics {
             .collect();
         for (record, place) in records.iter().zip(places) {
             let Some(place) = place else { continue };
-            if let Some(series) = table.at(place) {
+            let counted = Counted::of(record.metrics, options);
+            if counted.latencies
+                && let Some(series) = table.at(place)
+            {
                 series.extra.observe(record);
+                shown.latencies.store(true, Ordering::Relaxed);
             }
-            let consumer = record.consumer.as_ref().filter(|_| options.per_consumer);
-            if let Some(traffic) = table.traffic_mut(place, consumer) {
-                let answered = Answered {
+            if !counted.status_codes && !counted.bandwidth {
+                continue;
+            }
+            let consumer = record.consumer.as_ref().filter(|_| counted.per_consumer);
+            let Some(traffic) = table.traffic_mut(place, consumer) else {
+                continue;
+            };
+            if counted.status_codes {
+                traffic.add_answered(Answered {
                     status: record.status,
                     source: record.source,
                     requests: 1,
-                };
-                traffic.add(answered, record.request_bytes, record.response_bytes);
+                });
+                shown.status_codes.store(true, Ordering::Relaxed);
+            }
+            if counted.bandwidth {
+                traffic.add_bytes(record.request_bytes, record.response_bytes);
+                shown.bandwidth.store(true, Ordering::Relaxed);
             }
         }
     }
@@ -109,16 +175,16 @@ impl Latencies {
 
 impl Print for Requests {
     fn print(&self, out: &mut String) {
-        let (options, table) = (&self.options, &self.table);
-        if options.status_code_metrics {
+        let (shown, table) = (&self.shown, &self.table);
+        if shown.status_codes.load(Ordering::Relaxed) {
             table.print([&HTTP_REQUESTS], out, print_requests);
         }
-        if options.bandwidth_metrics {
+        if shown.bandwidth.load(Ordering::Relaxed) {
             table.print([&BANDWIDTH], out, |metric, series, out| {
                 series.print_bytes(metric, &[], &[WORKSPACE], out);
             });
         }
-        if options.latency_metrics {
+        if shown.latencies.load(Ordering::Relaxed) {
             let metrics = [&KONG_LATENCY, &REQUEST_LATENCY, &UPSTREAM_LATENCY];
             table.print(metrics, out, print_latency);
         }
@@ -265,6 +331,55 @@ mod tests {
         for name in ["kong_http_requests", "latency_ms", "kong_bandwidth"] {
             assert!(!text.contains(name), "{text}");
         }
+    }
+
+    #[test]
+    fn the_plugin_chooses_for_its_requests() {
+        let chosen = |choice: MetricChoice| {
+            let choose = |record| Record {
+                metrics: choice,
+                ..record
+            };
+            records().into_iter().map(choose).collect::<Vec<_>>()
+        };
+        let only = |status_codes, latencies, bandwidth, per_consumer| MetricChoice::Of {
+            per_consumer,
+            status_codes,
+            latencies,
+            bandwidth,
+        };
+        let off = MetricOptions {
+            status_code_metrics: false,
+            latency_metrics: false,
+            bandwidth_metrics: false,
+            ..MetricOptions::default()
+        };
+        let families = [
+            "kong_http_requests_total{",
+            "latency_ms_count{",
+            "kong_bandwidth_bytes{",
+        ];
+        // The plugin narrows what the settings would count, and extends it.
+        for options in [MetricOptions::default(), off] {
+            for (choice, there) in [
+                (only(true, false, false, false), [true, false, false]),
+                (only(false, true, false, false), [false, true, false]),
+                (only(false, false, true, false), [false, false, true]),
+                (only(false, false, false, true), [false, false, false]),
+            ] {
+                let text = scraped(options, &chosen(choice));
+                let found = families.map(|family| text.contains(family));
+                assert_eq!(found, there, "{choice:?}\n{text}");
+            }
+            let text = scraped(options, &chosen(only(true, false, true, true)));
+            assert!(text.contains(r#"consumer="alice"} 2"#), "{text}");
+        }
+        // Requests without the plugin are counted as the settings say.
+        let mut all = chosen(only(false, false, false, false));
+        all.extend(records());
+        let text = scraped(MetricOptions::default(), &all);
+        let expected = r#"code="200",source="service",workspace="default",consumer=""} 2"#;
+        assert!(text.contains(expected), "{text}");
     }
 
     #[test]

@@ -40,10 +40,22 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// Sums stop at the largest number: the sizes may come from elsewhere.
     pub fn add(&mut self, answered: Answered, request_bytes: u64, response_bytes: u64) {
+        self.add_bytes(request_bytes, response_bytes);
+        self.add_answered(answered);
+    }
+
+    /// Sums stop at the largest number: the sizes may come from elsewhere.
+    pub fn add_bytes(&mut self, request_bytes: u64, response_bytes: u64) {
         self.request_bytes = self.request_bytes.saturating_add(request_bytes);
         self.response_bytes = self.response_bytes.saturating_add(response_bytes);
+    }
+
+    fn has_bytes(&self) -> bool {
+        self.request_bytes > 0 || self.response_bytes > 0
+    }
+
+    pub fn add_answered(&mut self, answered: Answered) {
         let same = |known: &&mut Answered| {
             (known.status, known.source) == (answered.status, answered.source)
         };
@@ -119,7 +131,7 @@ impl<E> RouteSeries<E> {
         let consumers = consumers.map(|(name, traffic)| (&**name, traffic));
         std::iter::once(("", &self.traffic))
             .chain(consumers)
-            .filter(|(_, traffic)| !traffic.answered.is_empty())
+            .filter(|(_, traffic)| !traffic.answered.is_empty() || traffic.has_bytes())
     }
 
     /// Appends the bytes of all traffic by direction, with labels `before` those of the route and
@@ -132,7 +144,7 @@ impl<E> RouteSeries<E> {
         out: &mut String,
     ) {
         let [service, route] = self.names();
-        for (consumer, traffic) in self.traffic() {
+        for (consumer, traffic) in self.traffic().filter(|(_, traffic)| traffic.has_bytes()) {
             for (direction, bytes) in [
                 ("egress", traffic.response_bytes),
                 ("ingress", traffic.request_bytes),

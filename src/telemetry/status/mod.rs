@@ -16,8 +16,8 @@ pub use api::{
 };
 pub use memory::{Scale, ScaleError};
 pub use state::{
-    ControlPlaneState, DataPlaneState, NodeState, NodeStatus, RouteCounts, TargetHealth,
-    TargetState, WorkerReadiness,
+    CacheUsage, ControlPlaneState, DataPlaneState, NodeState, NodeStatus, RouteCounts,
+    TargetHealth, TargetState, WorkerReadiness,
 };
 pub use upstreams::{
     AddressHealth, HostHealth, SetHealth, SetHealthError, TargetDocuments, UpstreamHealth,

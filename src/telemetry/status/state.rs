@@ -62,6 +62,17 @@ pub struct NodeState {
     pub data_planes: Vec<DataPlaneState>,
     /// The targets a data plane balances over.
     pub targets: Vec<TargetHealth>,
+    /// A plugin prometheus wants their health in the metrics.
+    pub wants_target_health: bool,
+    /// On data planes.
+    pub response_cache: Option<CacheUsage>,
+}
+
+/// How full the responses that are stored in memory make the room for them, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheUsage {
+    pub bytes: u64,
+    pub capacity: u64,
 }
 
 /// What a control plane says about its configuration and its sessions.

@@ -28,7 +28,9 @@ pub async fn send<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin>(
     worker.dates.write(out);
     write::header(out, "Connection", connection(context.keep_alive));
     let bodiless = reply.status < 200 || matches!(reply.status, 204 | 304);
-    if !bodiless {
+    // A stored answer to HEAD knows the length of a body that nobody has kept.
+    let names_length = context.to_head && reply.stored;
+    if !bodiless && !names_length {
         out.extend_from_slice(b"Content-Length: ");
         write::decimal(out, reply.body.len() as u64);
         out.extend_from_slice(b"\r\n");

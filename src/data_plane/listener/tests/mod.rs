@@ -53,6 +53,7 @@ fn reply(status: u16, body: impl Into<Bytes>) -> Reply {
         headers: vec![(Arc::from("X-Made-By"), Bytes::from_static(b"gateway"))],
         body: body.into(),
         close: false,
+        stored: false,
     }
 }
 

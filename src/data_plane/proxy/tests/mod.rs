@@ -15,4 +15,5 @@ mod requests;
 mod responses;
 mod retries;
 mod running;
+mod stored;
 mod tls;

@@ -46,7 +46,8 @@ pub const REQUEST_LATENCY: Metric = histogram(
     "Total latency incurred during requests for each service/route in Kong",
 );
 const ROUTE: &[&str] = &["service", "route", "workspace"];
-const LATENCY: &str = "data plane, unless metrics_latency is off";
+const LATENCY: &str =
+    "data plane, unless metrics_latency is off or the plugin prometheus says otherwise";
 const SLOW_BUCKETS: &[f64] = &[
     25.0, 50.0, 80.0, 100.0, 250.0, 400.0, 700.0, 1000.0, 2000.0, 5000.0, 10_000.0, 30_000.0,
     60_000.0,
@@ -54,7 +55,7 @@ const SLOW_BUCKETS: &[f64] = &[
 pub const UPSTREAM_TARGET_HEALTH: Metric = gauge(
     "kong_upstream_target_health",
     &["upstream", "target", "address", "state", "subsystem"],
-    "data plane, when metrics_upstream_health is on",
+    "data plane, when metrics_upstream_health is on, or upstream_health_metrics of a plugin prometheus",
     "Health status of targets of upstream. States = healthchecks_off|healthy|unhealthy|dns_error, value is 1 when state is populated.",
 );
 pub const CONNECTIONS: Metric = gauge(
@@ -86,6 +87,18 @@ pub const NODE_INFO: Metric = gauge(
     &["node_id", "version"],
     BOTH,
     "Kong Node metadata information",
+);
+pub const SHARED_DICT: Metric = gauge(
+    "kong_memory_lua_shared_dict_bytes",
+    &["node_id", "shared_dict", "kong_subsystem"],
+    "data plane; kong_db_cache alone: what proxy-cache stores",
+    "Allocated slabs in bytes in a shared_dict",
+);
+pub const SHARED_DICT_TOTAL: Metric = gauge(
+    "kong_memory_lua_shared_dict_total_bytes",
+    &["node_id", "shared_dict", "kong_subsystem"],
+    "data plane; kong_db_cache alone: what proxy-cache may store",
+    "Total capacity in bytes of a shared_dict",
 );
 pub const WORKERS_MEMORY: Metric = gauge(
     "kong_memory_workers_lua_vms_bytes",

@@ -100,6 +100,8 @@ pub const ALL: &[&Metric] = &[
     &METRIC_ERRORS,
     &DATASTORE_REACHABLE,
     &NODE_INFO,
+    &SHARED_DICT,
+    &SHARED_DICT_TOTAL,
     &WORKERS_MEMORY,
     &CLUSTER_CERT_EXPIRY,
     &CONTROL_PLANE_CONNECTED,
@@ -146,8 +148,6 @@ pub const ALL: &[&Metric] = &[
 
 /// What Kong 3.9 exports and this program does not, with the reason.
 pub const LEFT_OUT: &[(&str, &str)] = &[
-    ("kong_memory_lua_shared_dict_bytes", NO_DICTIONARIES),
-    ("kong_memory_lua_shared_dict_total_bytes", NO_DICTIONARIES),
     (
         "kong_nginx_timers",
         "there are no nginx timers; `/debug/actors` shows what runs in the background",
@@ -160,7 +160,5 @@ pub const LEFT_OUT: &[(&str, &str)] = &[
     ("kong_ai_llm_provider_latency_ms", NO_AI),
 ];
 
-const NO_DICTIONARIES: &str =
-    "there are no shared dictionaries; `process_resident_memory_bytes` is all memory";
 const NO_STREAMS: &str = "TCP, TLS and UDP are not proxied";
 const NO_AI: &str = "there are no AI plugins";
