@@ -2,6 +2,7 @@
 //!
 //! `ARCHITECTURE.md` is the map; `main` is the only binary.
 
+pub mod access_log;
 pub mod actor;
 pub mod cli;
 #[cfg(feature = "control-plane")]

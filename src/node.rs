@@ -1,6 +1,7 @@
 //! What every node has, whatever its role: who it is, what it counts, who its actors are, and
 //! the status pages over all that.
 
+use crate::access_log::{AccessLog, AccessLogs, OpenError};
 use crate::actor::Registry;
 use crate::link::LocalFuture;
 use crate::plugins::Descriptor;
@@ -39,6 +40,8 @@ pub enum NodeError {
     /// A proxy address cannot be listened on; the sentence names setting and address.
     #[error("{0}")]
     Listen(String),
+    #[error(transparent)]
+    AccessLog(#[from] OpenError),
     /// A setting cannot be followed; the sentence names it.
     #[error("{0}")]
     Setting(String),
@@ -69,25 +72,29 @@ pub struct Node {
     pub metric_options: MetricOptions,
     pub counters: Arc<ConnectionCounters>,
     pub actors: Registry,
+    pub access_logs: AccessLogs,
     /// The plugins that are part of this build.
     pub build: &'static [Descriptor],
 }
 
 impl Node {
     /// # Errors
-    /// The node's id cannot be read or written.
+    /// The node's id cannot be read or written, or an access log not opened.
     pub fn new(
         settings: Arc<Settings>,
         log: LogControl,
         build: &'static [Descriptor],
     ) -> Result<Node, NodeError> {
         let shown = settings.metrics;
+        let id = node_id(&settings.node)?;
+        let (hostname, metrics) = (hostname(), Metrics::new());
+        let access_logs = AccessLogs::open(&settings.logs.access, &hostname, &metrics)?;
         Ok(Node {
-            id: node_id(&settings.node)?,
+            id,
             secret: secret(&settings)?,
-            hostname: hostname(),
+            hostname,
             log,
-            metrics: Arc::new(Metrics::new()),
+            metrics: Arc::new(metrics),
             metric_options: MetricOptions {
                 status_code_metrics: shown.status_code,
                 latency_metrics: shown.latency,
@@ -97,6 +104,7 @@ impl Node {
             },
             counters: Arc::default(),
             actors: Registry::default(),
+            access_logs,
             build,
             settings,
         })
@@ -153,7 +161,10 @@ impl Node {
         let certificates = &self.settings.certificates;
         let identities = || certificates.status_identities(&self.settings.node.prefix);
         let tls = self.listener_tls(listens, identities)?;
-        let site = self.site("status_listen", listens, tls);
+        let site = Site {
+            access_log: self.access_log("status_access_log"),
+            ..self.site("status_listen", listens, tls)
+        };
         let configure = move |config: &mut _| status::configure(pages.clone())(config);
         Ok(Some(serve::serve(site, configure)?))
     }
@@ -184,6 +195,11 @@ impl Node {
         }
     }
 
+    /// The access log of this setting, unless it is off.
+    pub fn access_log(&self, setting: &str) -> Option<AccessLog> {
+        self.access_logs.of(setting).cloned()
+    }
+
     /// A site of this node.
     pub fn site<'a>(
         &self,
@@ -201,6 +217,7 @@ impl Node {
             counters: self.listener_counters(),
             pages: self.settings.listeners.pages.clone(),
             patience: self.settings.listeners.patience,
+            access_log: None,
         }
     }
 }

@@ -1,13 +1,16 @@
 //! Starts an actix-web server on the listens of a setting: the Admin API, the status API and
 //! the cluster listeners. (The proxy's own sockets are `data_plane::listener`'s.)
 //!
-//! `browser` is what pages may do there, `patience` how long clients may take.
+//! `access_log` writes their lines, `browser` is what pages may do there, `patience` how long clients may take.
 
+mod access_log;
 pub mod browser;
 pub mod patience;
 
+use crate::access_log::AccessLog;
 use crate::settings::{Listen, Pages, Patience};
 use crate::telemetry::counters::ConnectionCounters;
+use access_log::{Logged, LoggedConnection, Logging};
 use actix_web::dev::{Extensions, ServerHandle, Service};
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, ServiceConfig};
@@ -16,6 +19,7 @@ use patience::{Sent, Watched};
 use rustls::ServerConfig;
 use std::any::Any;
 use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,6 +56,8 @@ pub struct Site<'a> {
     /// Whose pages may use it.
     pub pages: Pages,
     pub patience: Patience,
+    /// Where its requests are logged, if anywhere.
+    pub access_log: Option<AccessLog>,
 }
 
 /// A running server.
@@ -104,14 +110,18 @@ where
     }
     let (counters, requests) = (Arc::clone(&site.counters), site.counters);
     let (on_connect, patience) = (site.on_connect, site.patience);
+    let (log, is_logged) = (site.access_log.clone(), site.access_log.is_some());
     let shared = (Data::new(site.pages), Data::new(patience));
     let app = move || {
         let requests = Arc::clone(&requests);
+        // Called once on each worker's thread.
+        let lane = log.as_ref().map(|log| Rc::new(log.lane()));
         App::new()
             .app_data(shared.0.clone())
             .app_data(shared.1.clone())
             .wrap_fn(move |request, service| {
                 let requests = Arc::clone(&requests);
+                let logging = Logging::begin(&lane);
                 let answering = request.conn_data::<Watched>().map(Watched::answering);
                 let serving = service.call(request);
                 async move {
@@ -122,7 +132,11 @@ where
                     {
                         watched.let_go();
                     }
-                    Ok(answer.map_body(|_, body| Sent::new(body, answering)))
+                    let request = answer.request().clone();
+                    Ok(answer.map_body(|head, body| {
+                        let body = Sent::new(body, answering);
+                        Logged::new(body, logging, &request, (head.status, head.headers()))
+                    }))
                 }
             })
             .configure(configure.clone())
@@ -137,6 +151,9 @@ where
             // Dropped with the connection.
             extensions.insert(counters.open());
             Watched::remember(patience, connection, extensions);
+            if is_logged {
+                extensions.insert(LoggedConnection::of(connection));
+            }
             on_connect(connection, extensions);
         });
     for listen in site.listens {

@@ -51,6 +51,7 @@ pub(super) fn serve(flag: &'static str, address: SocketAddr) -> Result<Running, 
         counters: Default::default(),
         pages: Pages::default(),
         patience: Patience::default(),
+        access_log: None,
     };
     let running = serve::serve(site, |config: &mut web::ServiceConfig| {
         config.default_service(web::to(echo));

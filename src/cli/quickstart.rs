@@ -81,6 +81,10 @@ pub async fn run(
     let echo = echo::serve("--echo-port", plan.echo)?;
     let control_plane = Planes::start(Arc::clone(&plan.control_plane), log.clone(), build).await?;
     let data_plane = Planes::start(Arc::clone(&plan.data_plane), log, build).await?;
+    for planes in [&control_plane, &data_plane] {
+        let logs = planes.access_logs();
+        signals.reopens(move || logs.reopen());
+    }
     print!("{}", tour::text(&plan));
     let stop = signals.next().await;
     data_plane.stop(stop, &mut signals).await;

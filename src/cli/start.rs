@@ -2,13 +2,14 @@
 //!
 //! SIGTERM and SIGQUIT drain: listeners close, requests in flight finish within
 //! `shutdown_timeout`. SIGINT stops at once; so does a second signal. SIGHUP reads the settings
-//! again for `log_level`; everything else is read at the start only. SIGUSR1 and SIGUSR2 mean
-//! something to nginx and do nothing here.
+//! again for `log_level`; everything else is read at the start only. SIGUSR1 opens the log files
+//! again, after somebody has renamed them, and so does SIGHUP. SIGUSR2 means something to nginx and does nothing here.
 
 use super::args::SettingsArgs;
 use super::nginx::{NginxArgs, no_effect};
 use super::pid_file::{PidError, PidFile};
 use super::{Caller, CliError, Exit, background, logging, reload};
+use crate::access_log::AccessLogs;
 use crate::node::{Node, NodeError};
 use crate::plugins::Descriptor;
 use crate::settings::{LogControl, Settings};
@@ -66,6 +67,7 @@ impl StartError {
                 | NodeError::Tls(_)
                 | NodeError::Declarative(_) => Exit::Config,
                 NodeError::Setting(_) => Exit::Config,
+                NodeError::AccessLog(_) => Exit::CannotCreate,
                 NodeError::Serve(_) | NodeError::Listen(_) => Exit::System,
                 NodeError::Database(_) => Exit::Unavailable,
                 NodeError::Cache(_) => Exit::Io,
@@ -133,7 +135,7 @@ fn serve(
     build: &'static [Descriptor],
 ) -> Result<(), CliError> {
     check_credentials(&settings)?;
-    let log = logging::init(&settings.node)?;
+    let (log, events) = logging::init_where_set(&settings)?;
     // Until the process ends.
     let _pid_file = match PidFile::take(&settings.node.prefix) {
         Ok(file) => Some(file),
@@ -156,7 +158,9 @@ fn serve(
             background::announce();
         }
     };
-    block_on(run(settings, log, build, Box::new(reload), started))?;
+    let reopen = Box::new(move || events.reopen());
+    let on_signals = (Box::new(reload) as Box<dyn Fn()>, reopen as Box<dyn Fn()>);
+    block_on(run(settings, log, build, on_signals, started))?;
     Ok(())
 }
 
@@ -167,8 +171,8 @@ pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
     system.block_on(future)
 }
 
-/// Runs the planes of the role until the process is told to stop. `started` is called once they
-/// serve.
+/// Runs the planes of the role until the process is told to stop. `reload` is what SIGHUP does,
+/// `reopen` a part of what SIGUSR1 does. `started` is called once they serve.
 ///
 /// # Errors
 /// A part could not start.
@@ -176,11 +180,14 @@ pub async fn run(
     settings: Arc<Settings>,
     log: LogControl,
     build: &'static [Descriptor],
-    reload: Box<dyn Fn()>,
+    (reload, reopen): (Box<dyn Fn()>, Box<dyn Fn()>),
     started: impl FnOnce(),
 ) -> Result<(), StartError> {
     let mut signals = Signals::catch()?.reloading(reload);
+    signals.reopens(reopen);
     let planes = Planes::start(settings, log, build).await?;
+    let logs = planes.access_logs();
+    signals.reopens(move || logs.reopen());
     started();
     let stop = signals.next().await;
     planes.stop(stop, &mut signals).await;
@@ -206,6 +213,8 @@ pub struct Signals {
     /// nginx starts its new binary.
     user_2: Signal,
     reload: Box<dyn Fn()>,
+    /// Open log files again.
+    reopen: Vec<Box<dyn Fn()>>,
 }
 
 /// What SIGHUP does to a process that has no settings to read again.
@@ -226,12 +235,22 @@ impl Signals {
             user_1: catch(SignalKind::user_defined1())?,
             user_2: catch(SignalKind::user_defined2())?,
             reload: Box::new(nothing_to_reload),
+            reopen: Vec::new(),
         })
     }
 
     /// The same, with something for SIGHUP to do.
     pub fn reloading(self, reload: Box<dyn Fn()>) -> Signals {
         Signals { reload, ..self }
+    }
+
+    /// Another log for SIGUSR1 to open again.
+    pub fn reopens(&mut self, reopen: impl Fn() + 'static) {
+        self.reopen.push(Box::new(reopen));
+    }
+
+    fn reopen_logs(&self) {
+        self.reopen.iter().for_each(|reopen| reopen());
     }
 
     /// Waits for the next one.
@@ -241,13 +260,19 @@ impl Signals {
                 _ = self.terminate.recv() => return Stop::Drain,
                 _ = self.quit.recv() => return Stop::Drain,
                 _ = self.interrupt.recv() => return Stop::Now,
-                _ = self.hang_up.recv() => (self.reload)(),
-                _ = self.user_1.recv() => tracing::info!("SIGUSR1: there are no log files to open again"),
+                _ = self.hang_up.recv() => {
+                    (self.reload)();
+                    self.reopen_logs();
+                }
+                _ = self.user_1.recv() => self.reopen_logs(),
                 _ = self.user_2.recv() => tracing::warn!("SIGUSR2 does nothing: install the new version, then restart"),
             }
         }
     }
 }
+
+/// How long the last lines of access logs may take to be written.
+const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// The running planes of one node.
 pub struct Planes {
@@ -255,6 +280,7 @@ pub struct Planes {
     control: Option<crate::control_plane::ControlPlane>,
     #[cfg(feature = "data-plane")]
     data: Option<crate::data_plane::DataPlane>,
+    access_logs: AccessLogs,
     status: Option<crate::serve::Running>,
 }
 
@@ -332,8 +358,14 @@ impl Planes {
             control,
             #[cfg(feature = "data-plane")]
             data,
+            access_logs: node.access_logs.clone(),
             status,
         })
+    }
+
+    /// The access logs of the node.
+    pub fn access_logs(&self) -> AccessLogs {
+        self.access_logs.clone()
     }
 
     /// Stops everything. A second signal while draining stops at once.
@@ -357,6 +389,9 @@ impl Planes {
         }
         if let Some(status) = &self.status {
             status.stop(graceful).await;
+        }
+        if !self.access_logs.finish(LAST_LINES).await {
+            tracing::warn!("the last lines of access logs are not written: nobody takes them");
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::actor::{RestartPolicy, Slot, guard};
 use crate::declared::Rules;
 use crate::model::{Config, KindSet};
 use crate::node::{Node, NodeError};
-use crate::serve;
+use crate::serve::{self, Site};
 use crate::settings::{self, Database, KONG_VERSION, Settings};
 use crate::telemetry::metrics::table::CLUSTER_SENT;
 use crate::telemetry::status::{NodeStatus, StatusContext};
@@ -240,7 +240,10 @@ impl ControlPlane {
                 .admin_identities(&settings.node.prefix)
         };
         let tls = self.node.listener_tls(listens, identities)?;
-        let site = self.node.site("admin_listen", listens, tls);
+        let site = Site {
+            access_log: self.node.access_log("admin_access_log"),
+            ..self.node.site("admin_listen", listens, tls)
+        };
         let server = serve::serve(site, admin_api::configure(shared))?;
         let policy = RestartPolicy::default();
         Ok(guard(&self.node.actors, "AdminApi", policy, move || {

@@ -115,6 +115,7 @@ impl DataPlane {
                 Arc::clone(&node.metrics),
                 factory.plugins().map(|plugin| plugin.name),
             ),
+            access_log: node.access_log("proxy_access_log"),
             ..proxy_settings::proxy(settings)?
         });
         let dns = Dns::start(&settings.dns)

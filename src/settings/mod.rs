@@ -24,6 +24,7 @@ mod labels;
 mod listen;
 mod listeners;
 mod log_control;
+mod logs;
 mod node;
 mod problems;
 mod proxy;
@@ -50,6 +51,7 @@ pub use keys::{SECTIONS, Section};
 pub use listen::{Listen, parse as parse_listen};
 pub use listeners::{Listeners, Pages, Patience};
 pub use log_control::{LevelChange, LogControl};
+pub use logs::Logs;
 pub use node::{LogFormat, LogLevel, Node, PluginSelection, Role};
 pub use problems::SettingsError;
 pub use proxy::{
@@ -74,6 +76,7 @@ pub const KONG_VERSION: &str = "3.9.3";
 pub struct Settings {
     pub node: Node,
     pub listeners: Listeners,
+    pub logs: Logs,
     pub cluster: Cluster,
     pub database: Database,
     /// Between two looks for what another process wrote into the database.
@@ -110,6 +113,7 @@ impl Settings {
             proxy: Proxy::resolve(&values, &mut problems),
             dns: Dns::resolve(&values, &mut problems),
             certificates: Certificates::resolve(node.role, &listeners, &values, &mut problems),
+            logs: Logs::resolve(&node, &listeners, &values, &mut problems),
             analytics: Analytics::resolve(&values, &mut problems),
             metrics: Metrics::resolve(&values),
             node,

@@ -59,6 +59,19 @@ impl Values {
         self.given.is_flag(name)
     }
 
+    /// Whether a source gives the key a value.
+    pub(super) fn is_given(&self, name: &str) -> bool {
+        self.given.get(name).is_some()
+    }
+
+    /// Whether the key has its default, also where somebody has written that down.
+    pub(super) fn is_default(&self, name: &str) -> bool {
+        let default = keys::find(name).map(|key| key.default);
+        self.given
+            .get(name)
+            .is_none_or(|text| Some(text) == default)
+    }
+
     /// The keys that are set to something else than their default.
     pub(super) fn changed(&self) -> impl Iterator<Item = &'static str> + '_ {
         let keys = self.given.names().filter_map(keys::find);

@@ -1,5 +1,6 @@
 //! End to end: real processes, real databases, real TLS, real upstreams, in one binary.
 
+mod access_log;
 mod admin_listeners;
 mod bodies;
 mod cache;

@@ -26,6 +26,8 @@ pub struct Connection {
     pub client: Option<SocketAddr>,
     /// Set on TLS connections.
     pub tls: Option<TlsInfo>,
+    /// The number of the connection in this process, from 1.
+    pub number: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -34,6 +36,8 @@ pub struct TlsInfo {
     pub sni: Option<Arc<str>>,
     /// The version that both speak, as nginx writes it: `TLSv1.3`.
     pub protocol: Option<&'static str>,
+    /// The cipher suite that was agreed on, as OpenSSL calls it.
+    pub cipher: Option<&'static str>,
 }
 
 /// What the access phase decided.
@@ -159,6 +163,15 @@ pub enum Refusal {
     NoRoom,
 }
 
+/// What is known of a request that the driver refuses before `begin`.
+#[derive(Clone, Copy, Debug)]
+pub struct RefusedRequest<'a> {
+    /// What could be parsed of it; `None` when not even the request line could.
+    pub head: Option<&'a RequestHead>,
+    /// What came instead of a request line.
+    pub first_line: &'a [u8],
+}
+
 /// What became of an exchange, for telemetry and the log phase.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
@@ -166,6 +179,12 @@ pub struct Outcome {
     pub request_bytes: u64,
     /// Bytes written to the client, head and body.
     pub response_bytes: u64,
+    /// Those of them that are the response's head, and interim responses.
+    pub head_bytes: u64,
+    /// Requests on the connection so far.
+    pub requests: u32,
+    /// The request was there before the answer to the one before it.
+    pub pipelined: bool,
     /// The client went away before the response was complete.
     pub client_closed: bool,
     /// The request was refused after `begin`, while its body was read for example; the client
@@ -318,13 +337,19 @@ pub trait Pipeline: 'static {
     fn respond(&self, exchange: &mut Self::Exchange, reply: &mut Reply);
 
     /// The whole reply to a request that the driver refused before `begin`; neither `respond`
-    /// nor `finish` is called for it. `head` is what could be parsed of it.
+    /// nor `finish` is called for it, but `refused`. `exchange` is one that no request uses.
     fn refuse(
         &self,
+        exchange: &mut Self::Exchange,
         connection: &Connection,
-        head: Option<&RequestHead>,
+        refused: RefusedRequest<'_>,
         refusal: Refusal,
     ) -> Reply;
+
+    /// The reply of `refuse` is written, or the client is gone: called exactly once after it.
+    fn refused(&self, exchange: &mut Self::Exchange, outcome: Outcome) {
+        let _ = (exchange, outcome);
+    }
 
     /// The reply to a request whose body turned out malformed, too large or too slow after
     /// `begin`, before or during its attempts, or whose handling failed. `respond` and `finish`

@@ -10,6 +10,7 @@ mod certificates;
 mod http1;
 mod proxy_protocol;
 mod server;
+mod tls_names;
 
 pub use actor::{DrainConnections, Listener, StopAccepting};
 pub use certificates::CertificateResolver;

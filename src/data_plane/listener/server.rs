@@ -3,7 +3,7 @@
 use super::http1::connection;
 use super::http1::spool::BodyFiles;
 use super::http1::worker::{DriverSettings, Phase, Worker};
-use super::proxy_protocol;
+use super::{proxy_protocol, tls_names};
 use crate::data_plane::dns::Dns;
 use crate::data_plane::exchange::{Connection, Pipeline, TlsInfo};
 use crate::data_plane::upstream::{self, Client, PoolLimits, Resolver};
@@ -239,6 +239,9 @@ impl ServerHandle {
 /// Tells the servers of a process apart.
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
+/// Tells the connections of a process apart.
+static NEXT_CONNECTION: AtomicU64 = AtomicU64::new(1);
+
 thread_local! {
     /// The worker state of this thread's server, shared by the services of all addresses.
     static WORKER: RefCell<Option<(u64, Rc<dyn Any>)>> = const { RefCell::new(None) };
@@ -323,6 +326,7 @@ async fn accept<P: Pipeline>(
         local,
         client: None,
         tls: None,
+        number: NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed),
     };
     let deadline = worker.deadlines.deadline();
     let limit = worker.settings.header_timeout;
@@ -353,14 +357,11 @@ async fn accept<P: Pipeline>(
             Err(_) => return,
         };
         let session = stream.get_ref().1;
-        let name = session.server_name();
+        let (name, suite) = (session.server_name(), session.negotiated_cipher_suite());
         connection.tls = Some(TlsInfo {
             sni: name.map(|name| Arc::from(name.to_ascii_lowercase())),
-            protocol: match session.protocol_version() {
-                Some(rustls::ProtocolVersion::TLSv1_3) => Some("TLSv1.3"),
-                Some(rustls::ProtocolVersion::TLSv1_2) => Some("TLSv1.2"),
-                _ => None,
-            },
+            protocol: session.protocol_version().and_then(tls_names::protocol),
+            cipher: suite.and_then(|suite| tls_names::cipher(suite.suite())),
         });
         connection::serve(shared, stream, connection).await;
     };

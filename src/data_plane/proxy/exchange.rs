@@ -78,6 +78,8 @@ impl Tries {
             took_us: now,
             status: 0,
             failure: None,
+            timed_out: false,
+            connect_us: None,
         });
     }
 
@@ -86,6 +88,10 @@ impl Tries {
         if let Some(last) = self.log.last_mut().filter(|last| last.failure.is_none()) {
             last.took_us = now.saturating_sub(last.took_us);
             last.failure = Some(error.as_str());
+            last.timed_out = matches!(
+                error,
+                AttemptError::ConnectTimeout | AttemptError::Timeout { .. }
+            );
         }
     }
 
@@ -140,8 +146,14 @@ pub struct Exchange {
     pub collected: bool,
     /// Plugins that have run before access and are not collected yet.
     early: Vec<Running>,
-    /// The headers that were sent; kept only for plugins that look at them later.
+    /// The headers that were sent; kept only for who looks at them later.
     pub sent: SentHeaders,
+    /// The headers of the upstream's response; kept only for an access log that tells of them.
+    pub came: SentHeaders,
+    /// The number of the connection in this process.
+    pub connection: u64,
+    /// What came instead of a request line; kept only for an access log.
+    pub first_line: Vec<u8>,
     /// Path and query for the upstream.
     pub uri: Vec<u8>,
     pub tries: Tries,
@@ -189,6 +201,9 @@ impl Exchange {
         self.upstream_status = 0;
         self.metrics = MetricChoice::default();
         self.sent.clear();
+        self.came.clear();
+        self.first_line.clear();
+        self.path_buffer.clear();
     }
 
     /// Lets go of what an idle connection must not keep alive.

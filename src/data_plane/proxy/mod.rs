@@ -4,6 +4,7 @@
 //! path: no lock, no mailbox, no allocation per header, no info log. A request keeps the
 //! snapshot that it began with to its end.
 
+mod access_log;
 mod attempts;
 mod clock;
 mod errors;
@@ -42,9 +43,10 @@ pub use request_headers::PRODUCT;
 pub use settings::{ProxySettings, ResponseTokens};
 pub use trusted::{RealIpSource, Trust};
 
+use crate::access_log::{AccessLog, Lane};
 use crate::data_plane::exchange::{
     Attempt, AttemptError, Buffering, Connection, Contact, Outcome, Piece, Pipeline, Refusal,
-    Reply, Upgrade, Verdict,
+    RefusedRequest, Reply, Upgrade, Verdict,
 };
 use crate::data_plane::router::{Facts, Scratch, Snapshot, path};
 use crate::http::{HeaderEdits, RequestHead, ResponseHead, Version};
@@ -76,6 +78,8 @@ pub struct Proxy<R, C = SystemClock> {
     clock: C,
     worker: RefCell<Worker>,
     failures: Cell<FailureLog>,
+    /// `None` where it is off.
+    access_log: Option<Lane>,
 }
 
 /// What a worker keeps between requests. Never borrowed across an await.
@@ -105,6 +109,7 @@ impl<R: Recorder, C: Clock> Proxy<R, C> {
         clock: C,
     ) -> Proxy<R, C> {
         Proxy {
+            access_log: settings.access_log.as_ref().map(AccessLog::lane),
             settings,
             recorder,
             clock,
@@ -129,6 +134,13 @@ impl<R: Recorder, C: Clock> Proxy<R, C> {
             tls: connection.tls.clone(),
             matched: None,
         });
+        exchange.connection = connection.number;
+    }
+
+    /// Whether anybody will want to know which headers were sent.
+    fn is_watched(&self, exchange: &Exchange) -> bool {
+        let lane = self.access_log.as_ref();
+        exchange.is_watched() || lane.is_some_and(|lane| lane.format().uses_sent_headers())
     }
 
     /// A request that no upstream answered: what its client is told, by its id.
@@ -159,9 +171,17 @@ impl<R: Recorder, C: Clock> Proxy<R, C> {
     }
 
     /// The upstream's response head has come.
-    fn answered(&self, exchange: &mut Exchange, status: u16) {
+    fn answered(&self, exchange: &mut Exchange, head: &ResponseHead) {
         if exchange.upstream_status != 0 {
             return;
+        }
+        let status = head.status;
+        let lane = self.access_log.as_ref();
+        if lane.is_some_and(|lane| lane.format().uses_upstream_headers()) {
+            exchange.came.clear();
+            for (name, value) in head.headers.iter() {
+                exchange.came.push(name, value);
+            }
         }
         exchange.times.answered = self.clock.monotonic_us();
         exchange.upstream_status = status;
@@ -335,8 +355,15 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
     }
 
     fn contact(&self, exchange: &mut Exchange, contact: Contact) {
+        let lane = self.access_log.as_ref();
+        let timed = lane.is_some_and(|lane| lane.format().uses_connect_time());
         if let Some(last) = exchange.tries.log.last_mut() {
             last.address = contact.address;
+            if timed && contact.error.is_none() && contact.address.is_some() {
+                // What it took is set when the attempt ends: until then it is when it began.
+                let now = self.clock.monotonic_us();
+                last.connect_us = Some(now.saturating_sub(last.took_us));
+            }
         }
         exchange.tries.cause = contact.error;
     }
@@ -390,7 +417,7 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
         head: &mut ResponseHead,
         edits: &mut HeaderEdits,
     ) -> Result<BodyUse, Reply> {
-        self.answered(exchange, head.status);
+        self.answered(exchange, head);
         // What plugins wanted of the response before there was one.
         edits.clear();
         std::mem::swap(edits, &mut exchange.response_edits);
@@ -408,7 +435,7 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
         head.status = status;
         exchange.status = status;
         self.own(exchange).write(head, edits);
-        if exchange.is_watched() {
+        if self.is_watched(exchange) {
             exchange.sent.clear();
             for (name, value) in edits.apply(&head.headers) {
                 exchange.sent.push(name, value);
@@ -427,7 +454,7 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
         head: &mut ResponseHead,
         body: &mut Vec<u8>,
     ) -> Result<(), Reply> {
-        self.answered(exchange, head.status);
+        self.answered(exchange, head);
         response_run::response(exchange, head, body, &self.settings).await
     }
 
@@ -453,7 +480,7 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
             .write(&ResponseHead::default(), &mut edits);
         response_headers::put_headers(reply, &edits);
         exchange.response_edits = edits;
-        if exchange.is_watched() {
+        if self.is_watched(exchange) {
             exchange.sent.clear();
             for (name, value) in &reply.headers {
                 exchange.sent.push(name.as_bytes(), value);
@@ -470,23 +497,33 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
 
     fn refuse(
         &self,
+        exchange: &mut Exchange,
         connection: &Connection,
-        head: Option<&RequestHead>,
+        refused: RefusedRequest<'_>,
         refusal: Refusal,
     ) -> Reply {
-        // Global plugins see such an answer as they see any other without a route.
-        let mut exchange = Exchange::default();
-        self.start(
-            &mut exchange,
-            connection,
-            &mut head.cloned().unwrap_or_default(),
-        );
+        let mut head = refused.head.cloned().unwrap_or_default();
+        self.start(exchange, connection, &mut head);
+        if self.access_log.is_some() {
+            exchange.first_line.extend_from_slice(refused.first_line);
+        }
         let asked = Asked::of(&exchange.head);
         let mut reply = self.refusal(refusal, &asked, exchange.request_id.as_str());
-        plugin_run::collect_global(&mut exchange);
-        self.respond(&mut exchange, &mut reply);
+        // Global plugins see such an answer as they see any other without a route.
+        plugin_run::collect_global(exchange);
+        self.respond(exchange, &mut reply);
         reply.close = true;
         reply
+    }
+
+    fn refused(&self, exchange: &mut Exchange, outcome: Outcome) {
+        if let Some(lane) = &self.access_log {
+            let now = self.clock.monotonic_us();
+            with_request_log(exchange, outcome, now, |exchange, log| {
+                access_log::write(lane, exchange, outcome, log);
+            });
+        }
+        exchange.release();
     }
 
     fn refuse_body(&self, exchange: &mut Exchange, refusal: Refusal) -> Reply {
@@ -510,6 +547,9 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
             response_run::log(exchange, now, log, &self.settings.plugin_panics);
             if let Some(record) = record_of(exchange, log) {
                 self.recorder.record(record);
+            }
+            if let Some(lane) = &self.access_log {
+                access_log::write(lane, exchange, outcome, log);
             }
         });
         // The request is over: its snapshot must not be kept by an idle connection.

@@ -2,6 +2,7 @@
 
 use super::panics::PluginPanics;
 use super::trusted::Trust;
+use crate::access_log::AccessLog;
 use rustls::RootCertStore;
 use rustls::sign::CertifiedKey;
 use std::collections::HashMap;
@@ -36,6 +37,8 @@ pub struct ProxySettings {
     pub plugin_panics: PluginPanics,
     /// `client_ssl_cert`: for services and upstreams without a certificate of their own.
     pub client_certificate: Option<Arc<CertifiedKey>>,
+    /// `proxy_access_log`, unless it is off.
+    pub access_log: Option<AccessLog>,
 }
 
 impl Default for ProxySettings {
@@ -54,6 +57,7 @@ impl Default for ProxySettings {
             trusted_roots: Arc::new(RootCertStore::empty()),
             plugin_panics: PluginPanics::default(),
             client_certificate: None,
+            access_log: None,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Clock, Exchange, Proxy, ProxySettings, Recorder};
 use crate::data_plane::exchange::{
-    Attempt, AttemptError, Connection, Outcome, Pipeline, Reply, Verdict,
+    Attempt, AttemptError, Connection, Outcome, Pipeline, Refusal, RefusedRequest, Reply, Verdict,
 };
 use crate::data_plane::router::{Options, PluginFactory, Quarantined, RouterState, Snapshot};
 use crate::http::{HeaderEdits, RequestHead, ResponseHead, Span, Version};
@@ -68,6 +68,7 @@ pub fn connection() -> Connection {
         local: "127.0.0.1:8000".parse().expect("an address"),
         client: None,
         tls: None,
+        number: 1,
     }
 }
 
@@ -245,6 +246,16 @@ impl Harness {
             format!("{}: {}", text(name), text(value))
         });
         (head.status, lines.collect())
+    }
+
+    /// The reply to a request that the driver refuses.
+    pub fn refuse(&self, head: Option<&RequestHead>, refusal: Refusal) -> Reply {
+        let (connection, exchange) = (&self.connection, &mut Exchange::default());
+        let refused = RefusedRequest {
+            head,
+            first_line: b"",
+        };
+        self.proxy.refuse(exchange, connection, refused, refusal)
     }
 
     pub fn finish(&mut self) -> Record {

@@ -18,6 +18,10 @@ pub struct Try {
     pub status: u16,
     /// Why no response came, in words that a log may show.
     pub failure: Option<&'static str>,
+    /// It failed because something took too long.
+    pub timed_out: bool,
+    /// From the choice to the connection, in microseconds; known where the access log asks for it.
+    pub connect_us: Option<u64>,
 }
 
 /// Who made the response.

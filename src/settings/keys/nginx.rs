@@ -1,9 +1,11 @@
-//! Directives that Kong hands to nginx and that have no meaning here. The others stand where they belong.
+//! Directives that Kong hands to nginx and that have no meaning here, but for formats of logs. The others stand where they belong.
 
 use crate::settings::key::*;
 
 #[rustfmt::skip]
 pub static KEYS: &[Key] = &[
+    text("nginx_http_log_format", "",
+        "Formats for access logs, as nginx's log_format has them: name [escape=default|json|none] 'text' ...; more follow after `; log_format`."),
     text("nginx_user", "kong kong", "User of worker processes.").no_effect(),
     text("nginx_main_user", "kong kong", "The same as nginx_user.").no_effect(),
     text("nginx_main_worker_rlimit_nofile", "auto", "Most open files.").no_effect(),

@@ -30,11 +30,13 @@ pub async fn serve<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin>(
     let mut client = Downstream::new(io, worker.deadlines.deadline());
     let mut requests = 0;
     let next = loop {
+        client.pipelined = !client.unread().is_empty();
         if !wait_for_request(&worker, &mut client, requests == 0).await {
             break Next::Close;
         }
         requests += 1;
         let mut scratch = worker.scratch();
+        client.requests = requests;
         let next = serve_request(&worker, &connection, &mut client, &mut scratch, requests).await;
         worker.recycle(scratch);
         if next != Next::Request {
@@ -55,7 +57,7 @@ async fn serve_request<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin>(
     scratch: &mut RequestScratch<P>,
     requests: u32,
 ) -> Next {
-    (client.received, client.sent) = (0, 0);
+    (client.received, client.sent, client.head) = (0, 0, 0);
     let head = read_head(worker, client, scratch).await;
     if head == Err(NoRequest::Over) {
         return Next::Abort;

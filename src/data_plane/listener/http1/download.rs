@@ -239,6 +239,7 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Download<'_, P, S> {
         }
         write::header(out, "Connection", reply::connection(keep_alive));
         out.extend_from_slice(b"\r\n");
+        self.client.head = self.client.sent + out.len() as u64;
     }
 
     /// Moves the body; the first piece leaves with the head.

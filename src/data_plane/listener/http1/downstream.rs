@@ -36,6 +36,12 @@ pub struct Downstream<S> {
     pub received: u64,
     /// Bytes of the current response, head and body, framing included.
     pub sent: u64,
+    /// Those of them before the body, once the head is made.
+    pub head: u64,
+    /// Requests so far, the current one included.
+    pub requests: u32,
+    /// The current request was there before the answer to the one before it.
+    pub pipelined: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Downstream<S> {
@@ -46,6 +52,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Downstream<S> {
             buffer: None,
             received: 0,
             sent: 0,
+            head: 0,
+            requests: 0,
+            pipelined: false,
         }
     }
 

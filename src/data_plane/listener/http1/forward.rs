@@ -283,6 +283,7 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> RequestDriver<'_, P, S> {
         write::header(out, "Connection", "upgrade");
         write::header(out, "Upgrade", "websocket");
         out.extend_from_slice(b"\r\n");
+        self.client.head = self.client.sent + out.len() as u64;
         let sent = self
             .client
             .write([out, b"", b""], worker.settings.send_timeout)

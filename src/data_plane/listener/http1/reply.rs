@@ -46,6 +46,7 @@ pub async fn send<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin>(
         true => b"",
         false => &reply.body,
     };
+    client.head = client.sent + out.len() as u64;
     client
         .write([out, body, b""], worker.settings.send_timeout)
         .await

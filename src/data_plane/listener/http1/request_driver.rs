@@ -6,7 +6,7 @@ use super::reply::{self, ReplyContext};
 use super::request_body::{Fault, RequestBody};
 use super::worker::{Phase, RequestScratch, Worker};
 use crate::data_plane::exchange::{
-    Connection, Outcome, Pipeline, Refusal, Reply, Upgrade, Verdict,
+    Connection, Outcome, Pipeline, Refusal, RefusedRequest, Reply, Upgrade, Verdict,
 };
 use crate::http::parse::RequestFacts;
 use crate::http::{Framing, Version};
@@ -49,15 +49,23 @@ pub struct RequestDriver<'a, P: Pipeline, S> {
     pub scratch: &'a mut RequestScratch<P>,
     /// The pipeline has begun with the request and waits for `finish`.
     begun: bool,
+    /// The pipeline has refused the request and waits for `refused`.
+    refusing: bool,
     /// Bytes of interim responses: what the client was sent before its response began.
     pub interim: u64,
+}
+
+/// What came up to the first line end.
+fn first_line(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
+    bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default()
 }
 
 /// However a request ends, its pipeline is told: also when its future is dropped, because the
 /// worker stops, or unwinds.
 impl<P: Pipeline, S> Drop for RequestDriver<'_, P, S> {
     fn drop(&mut self) {
-        if self.begun {
+        if self.begun || self.refusing {
             self.finish(Outcome {
                 aborted: true,
                 ..Outcome::default()
@@ -67,14 +75,21 @@ impl<P: Pipeline, S> Drop for RequestDriver<'_, P, S> {
 }
 
 impl<P: Pipeline, S> RequestDriver<'_, P, S> {
-    /// The end of a request that has begun.
+    /// The end of a request that has begun, or of one that was refused before.
     fn finish(&mut self, mut outcome: Outcome) {
-        self.begun = false;
+        let begun = std::mem::take(&mut self.begun);
+        self.refusing = false;
         outcome.request_bytes = self.client.received;
         outcome.response_bytes = self.client.sent;
+        outcome.head_bytes = self.client.head;
+        outcome.requests = self.client.requests;
+        outcome.pipelined = self.client.pipelined;
         let (pipeline, exchange) = (&self.worker.pipeline, &mut self.scratch.exchange);
         // A panic here would end the process if this is called because of another one.
-        let finish = AssertUnwindSafe(|| pipeline.finish(exchange, outcome));
+        let finish = AssertUnwindSafe(|| match begun {
+            true => pipeline.finish(exchange, outcome),
+            false => pipeline.refused(exchange, outcome),
+        });
         if std::panic::catch_unwind(finish).is_err() {
             tracing::error!("the end of a request panicked");
         }
@@ -94,6 +109,7 @@ impl<'a, P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> RequestDriver<'a, P, S>
             client,
             scratch,
             begun: false,
+            refusing: false,
             interim: 0,
         }
     }
@@ -280,11 +296,32 @@ impl<'a, P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> RequestDriver<'a, P, S>
 
     /// Refuses a request that the pipeline has not seen.
     pub async fn refuse(mut self, refusal: Refusal) -> Next {
-        let head = &self.scratch.request;
-        let head = (!head.method().is_empty()).then_some(head);
+        let RequestScratch {
+            exchange, request, ..
+        } = &mut *self.scratch;
+        let head = (!request.method().is_empty()).then_some(&*request);
         let to_head = head.is_some_and(|head| head.method() == b"HEAD");
-        let reply = self.worker.pipeline.refuse(self.connection, head, refusal);
-        self.send_refusal(&reply, to_head).await
+        let refused = RefusedRequest {
+            head,
+            first_line: match head {
+                Some(_) => &[],
+                None => first_line(self.client.unread()),
+            },
+        };
+        let pipeline = &self.worker.pipeline;
+        let reply = pipeline.refuse(exchange, self.connection, refused, refusal);
+        if self.client.received == 0 {
+            // A head that did not become whole.
+            self.client.received = self.client.unread().len() as u64;
+        }
+        self.refusing = true;
+        let next = self.send_refusal(&reply, to_head).await;
+        self.finish(Outcome {
+            client_closed: next == Next::Abort,
+            refused: Some(refusal),
+            ..Outcome::default()
+        });
+        next
     }
 
     /// Answers a request that the pipeline has begun with and that comes to nothing.

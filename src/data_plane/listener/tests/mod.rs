@@ -182,8 +182,16 @@ impl Pipeline for TestPipeline {
             .push((Arc::from("Via"), Bytes::from_static(b"1.1 test")));
     }
 
-    fn refuse(&self, _: &Connection, head: Option<&RequestHead>, refusal: Refusal) -> Reply {
-        let path = head.map(|head| String::from_utf8_lossy(head.path()).into_owned());
+    fn refuse(
+        &self,
+        _: &mut TestExchange,
+        _: &Connection,
+        refused: RefusedRequest<'_>,
+        refusal: Refusal,
+    ) -> Reply {
+        let path = refused
+            .head
+            .map(|head| String::from_utf8_lossy(head.path()).into_owned());
         reply(400, format!("{refusal:?} {}", path.unwrap_or_default()))
     }
 

@@ -3,16 +3,19 @@
 
 use super::super::testing::{TestClock, block_on, entity, reference, request_head, response_head};
 use super::super::{Exchange, Proxy, ProxySettings, Recorder};
+use crate::access_log::{AccessLog, AccessLogs, Destination, Wanted, ready_made};
 use crate::data_plane::exchange::{Outcome, Pipeline};
 use crate::data_plane::router::{Options, RouterState};
 use crate::http::HeaderEdits;
 use crate::model::{Config, Kind, Revision};
+use crate::telemetry::metrics::Metrics;
 use crate::telemetry::record::Record;
 use arc_swap::ArcSwap;
 use serde_json::json;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The system's allocator, counting the calls of each thread.
 struct Counting;
@@ -53,7 +56,7 @@ impl Recorder for Nowhere {
     }
 }
 
-fn proxy() -> Proxy<Nowhere, TestClock> {
+fn proxy(access_log: Option<AccessLog>) -> Proxy<Nowhere, TestClock> {
     let entities = vec![
         entity(
             Kind::Services,
@@ -110,13 +113,21 @@ fn proxy() -> Proxy<Nowhere, TestClock> {
     let mut state = RouterState::new(factory, Options::default());
     let outcome = state.replace(Config::from_rows(Revision(1), entities), 0.0);
     let snapshots = Arc::new(ArcSwap::from(outcome.snapshot));
-    let settings = Arc::new(ProxySettings::default());
+    let settings = Arc::new(ProxySettings {
+        access_log,
+        ..ProxySettings::default()
+    });
     Proxy::with_clock(settings, snapshots, Nowhere, TestClock::default())
 }
 
 /// Allocations of the third request on a connection: the first ones grow the buffers.
 fn allocations(path: &str, headers: usize) -> u64 {
-    let proxy = proxy();
+    allocations_with(None, path, headers)
+}
+
+/// The same, with an access log or without.
+fn allocations_with(access_log: Option<AccessLog>, path: &str, headers: usize) -> u64 {
+    let proxy = proxy(access_log);
     let connection = super::super::testing::connection();
     let lines = |prefix: &str| -> String {
         (0..headers)
@@ -160,6 +171,32 @@ fn a_plain_request_allocates_nothing() {
     assert_eq!(allocations("/plain/x?y=1", 10), 0);
     assert_eq!(allocations("/plain/x?y=1", 60), 0);
     assert_eq!(allocations("/pool", 10), 0, "with passive health checks");
+}
+
+#[test]
+fn a_line_of_the_access_log_allocates_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("access.log");
+    for name in ["kong_log_format", "json"] {
+        let wanted = Wanted {
+            setting: "proxy_access_log",
+            name: "proxy",
+            destination: Destination::File(path.clone()),
+            format: Arc::new(ready_made(name).expect(name)),
+            given: true,
+        };
+        let metrics = Metrics::new();
+        let logs = AccessLogs::open(&[wanted], "host", &metrics).expect("a file");
+        let log = logs.of("proxy_access_log").cloned();
+        assert_eq!(allocations_with(log, "/plain/x?y=1", 10), 0, "{name}");
+        let written = block_on(async { logs.finish(Duration::from_secs(60)) });
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        assert!(runtime.expect("a runtime").block_on(written), "{name}");
+    }
+    let text = std::fs::read_to_string(&path).expect("the log");
+    assert_eq!(text.lines().count(), 6, "{text}");
 }
 
 #[test]

@@ -131,8 +131,7 @@ fn beside_07_a_correlation_id_is_on_answers_without_a_route() {
     let proxy = correlated();
     let head = request_head("GET /a HTTP/1.1\r\nHost: a\r\nX-Cid: mine\r\n");
     for (head, expected) in [(Some(&head), Some("mine")), (None, None)] {
-        let connection = &proxy.connection;
-        let reply = proxy.proxy.refuse(connection, head, Refusal::BadRequest);
+        let reply = proxy.refuse(head, Refusal::BadRequest);
         assert_eq!((reply.status, reply.close), (400, true));
         let found = header(&reply, "x-cid").expect("an id");
         match expected {

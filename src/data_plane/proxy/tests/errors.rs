@@ -135,9 +135,7 @@ fn refused_requests_get_an_answer_and_are_closed() {
     let check = |refusal: Refusal, head: Option<&str>, status: u16, expected: &str| {
         let proxy = proxy();
         let head = head.map(request_head);
-        let reply = proxy
-            .proxy
-            .refuse(&proxy.connection, head.as_ref(), refusal);
+        let reply = proxy.refuse(head.as_ref(), refusal);
         let id = header(&reply, "x-kong-request-id").expect("an id");
         assert_eq!((reply.status, reply.close), (status, true), "{refusal:?}");
         assert_eq!(body(&reply), expected.replace("ID", &id), "{refusal:?}");
@@ -183,9 +181,7 @@ fn refused_requests_get_an_answer_and_are_closed() {
     );
     let page = "<html>\r\n<head><title>505 HTTP Version Not Supported</title></head>\r\n<body>\r\n<center><h1>505 HTTP Version Not Supported</h1></center>\r\n</body>\r\n</html>\r\n";
     let proxy = proxy();
-    let reply = proxy
-        .proxy
-        .refuse(&proxy.connection, None, Refusal::VersionNotSupported);
+    let reply = proxy.refuse(None, Refusal::VersionNotSupported);
     assert_eq!((reply.status, body(&reply).as_str()), (505, page));
     assert_eq!(
         header(&reply, "content-type").as_deref(),

@@ -231,9 +231,7 @@ fn replay(node: &mut Harness, recorded: &Recorded) -> Vec<String> {
     let mut seen = None;
     let (status, lines, content) = if matches!(parsed.method(), b"TRACE" | b"CONNECT") {
         use crate::data_plane::exchange::Refusal::MethodNotAllowed;
-        let reply = node
-            .proxy
-            .refuse(&node.connection, Some(&parsed), MethodNotAllowed);
+        let reply = node.refuse(Some(&parsed), MethodNotAllowed);
         (reply.status, reply_lines(&reply), Some(body(&reply)))
     } else {
         node.begin(&head);

@@ -169,6 +169,12 @@ pub const LINKS_REFUSED: Metric = counter(
     CONTROL_PLANE,
     "Links of data planes that were refused; link = configuration|telemetry, reason = full|address|identity",
 );
+pub const ACCESS_LOG_LOST: Metric = counter(
+    "langur_access_log_lines_lost_total",
+    &["log", "reason"],
+    "both roles, for each access log that is on",
+    "Lines of access logs that were not written; log = proxy|admin|status, reason = full (they come faster than they can be written)|write (the disk or the reader of a pipe fails)",
+);
 pub const FLEET_REQUESTS: Metric = counter(
     "langur_fleet_http_requests_total",
     &["data_plane", "service", "route", "code", "consumer"],
