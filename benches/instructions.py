@@ -100,7 +100,7 @@ def run(binary, upstream, count, case, keep):
                 "ADMIN_ACCESS_LOG": "off", "PROXY_LISTEN": f"127.0.0.1:{port}", "ADMIN_LISTEN": f"127.0.0.1:{free_port()}", "STATUS_LISTEN": "off",
                 "NGINX_WORKER_PROCESSES": "1", "LOG_LEVEL": "error"}
     env = {"PATH": os.environ["PATH"], **{f"LANGUR_{name}": value for name, value in settings.items()}}
-    out = os.path.join(keep or prefix, f"callgrind.{case.split(',')[0].replace(' ', '_')}.{count}.out")
+    out = os.path.join(keep or prefix, f"callgrind.{re.sub('[^A-Za-z0-9]+', '_', case)}.{count}.out")
     command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", binary, "start"]
     started = time.monotonic()
     with open(os.path.join(prefix, "log"), "w+") as log:
@@ -129,6 +129,36 @@ def run(binary, upstream, count, case, keep):
     return int(re.search(r"Collected : (\d+)", text).group(1))
 
 
+def count(binary, cases=None, keep=None):
+    """Instructions per request by case."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+    threading.Thread(target=serve_upstream, args=(listener,), daemon=True).start()
+    upstream = listener.getsockname()[1]
+    counted = {}
+    for case in cases or CASES:
+        few, many = (run(binary, upstream, requests, case, keep) for requests in (FEW, MANY))
+        counted[case] = round((many - few) / (MANY - FEW))
+        print(f"{case}: {counted[case]} instructions", flush=True)
+    return counted
+
+
+def kept_counts():
+    if not os.path.exists(KEPT):
+        return {}
+    with open(KEPT) as file:
+        return json.load(file)
+
+
+def bench_instructions(bench, out):
+    """The part of `run.py`: the counts beside those that are kept."""
+    kept = kept_counts()
+    out.append("User-space instructions per request, counted by callgrind: one worker of a node with both planes and without a database, so the counting")
+    out.append("of requests on the control plane's side is part of it. Kept: `benches/instructions.json`.\n")
+    out.append("| case | instructions | kept |\n|---|---|---|")
+    for case, counted in count(bench.binary).items():
+        out.append(f"| {case} | {counted} | {kept.get(case, '–')} |")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--binary", default=os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(os.path.dirname(HERE), "target")), "release", "langur"))
@@ -137,23 +167,15 @@ def main():
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--keep")
     options = parser.parse_args()
-    listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-    threading.Thread(target=serve_upstream, args=(listener,), daemon=True).start()
-    upstream = listener.getsockname()[1]
-    with open(KEPT) if os.path.exists(KEPT) else open(os.devnull) as file:
-        kept = json.loads(file.read() or "{}")
-    measured, worse = {}, []
-    for case in options.case or CASES:
-        few, many = (run(options.binary, upstream, count, case, options.keep) for count in (FEW, MANY))
-        measured[case] = round((many - few) / (MANY - FEW))
-        before = kept.get(case)
-        change = f", {100 * (measured[case] / before - 1):+.1f} % against the kept count" if before else ""
-        print(f"{case}: {measured[case]} instructions{change}", flush=True)
-        if before and measured[case] > before * TOLERANCE:
-            worse.append(case)
+    kept = kept_counts()
+    counted = count(options.binary, options.case, options.keep)
+    worse = [case for case in counted if counted[case] > kept.get(case, counted[case]) * TOLERANCE]
+    for case, instructions in counted.items():
+        if case in kept:
+            print(f"{case}: {100 * (instructions / kept[case] - 1):+.1f} % against the kept count")
     if options.write:
         with open(KEPT, "w") as file:
-            json.dump({**kept, **measured}, file, indent=2)
+            json.dump({**kept, **counted}, file, indent=2)
             file.write("\n")
     if options.check and worse:
         sys.exit(f"more instructions than {os.path.basename(KEPT)} allows: {', '.join(worse)}")

@@ -13,6 +13,7 @@ scripts/with-postgres.sh starts.
 import argparse, os, platform, re, shutil, subprocess, sys, time
 
 import admin
+import instructions
 import consumers
 import proxy
 from bench import Bench, Never
@@ -23,6 +24,7 @@ INTRODUCTION = "# Benchmarks\n\nWritten by `just bench` (`benches/run.py` says h
 # The sections of the page, in their order: title, what measures it, and what it needs besides wrk.
 PARTS = {
     "proxy": ("Proxying", proxy.bench_proxy, {"nginx", "haproxy"}),
+    "instructions": ("Instructions per request", instructions.bench_instructions, {"valgrind"}),
     "sizes": ("By number of routes (host and prefix)", proxy.bench_sizes, {"nginx"}),
     "regex": ("By number of regex routes without a host (requests over all of them at random)", proxy.bench_regex, {"nginx"}),
     "imports": ("Imports", admin.bench_imports, {"psql"}),
