@@ -308,3 +308,73 @@ fn trial_12_an_echo_tells_which_node_saw_the_request() {
         }
     }
 }
+
+/// A document with one route `/f` whose functions these are.
+fn with_functions(dbless: &DbLess, config: Value) -> Value {
+    let mut document = dbless.document(&["/f"]);
+    let functions = json!([{"name": "pre-function", "config": config}]);
+    document["services"][0]["routes"][0]["plugins"] = functions;
+    document
+}
+
+#[test]
+fn functions_answer_and_change_responses() {
+    let dbless = DbLess::start(&[]);
+    dbless.wait_until_up();
+    let document = with_functions(
+        &dbless,
+        json!({
+            "access": [
+                "ngx.sleep(0.01) local n = kong.request.get_query_arg('n')
+                 if n == 'error' then error('boom') end
+                 if n then kong.response.exit(418, {n = n}) end
+                 if kong.request.get_method() == 'POST' then kong.service.request.set_raw_body('other') end",
+            ],
+            "header_filter": ["kong.response.set_header('X-Source', kong.response.get_source())"],
+            "body_filter": ["ngx.arg[1] = ngx.arg[1]:upper()"],
+            "log": ["kong.log.err('said in log: ', kong.request.get_path())"],
+        }),
+    );
+    dbless.load(&document, "").expect(201);
+    dbless.wait_for("/f", 200);
+    let ask = |query: &str| get(&dbless.url("proxy_listen", &format!("/f{query}"))).expect("one");
+    let reply = ask("?n=7");
+    assert_eq!((reply.status, reply.text.as_str()), (418, r#"{"N":"7"}"#));
+    assert_eq!(reply.header("x-source"), Some("exit"));
+    let reply = ask("?x=1");
+    assert_eq!(reply.header("x-source"), Some("service"));
+    assert!(reply.text.contains("ECHO"), "{}", reply.text);
+    let url = dbless.url("proxy_listen", "/f");
+    let sent = json!({"a": "longer than what is sent in its place"});
+    let reply = post(&url, &sent).expect("an answer");
+    assert!(reply.text.ends_with("\nOTHER"), "{}", reply.text);
+    assert_eq!(ask("?n=error").status, 500);
+    eventually("the log phase has spoken, and the error is told", || {
+        let log = dbless.node.log().join("\n");
+        let told = ["said in log: /f", ":2: boom"]
+            .iter()
+            .all(|text| log.contains(text));
+        told.then_some(()).ok_or(log)
+    });
+    let metrics = get(&dbless.url("status_listen", "/metrics"))
+        .expect("metrics")
+        .text;
+    let counted = r#"langur_lua_errors_total{plugin="pre-function"} 1"#;
+    assert!(metrics.contains(counted), "{metrics}");
+}
+
+#[test]
+fn functions_do_not_run_where_none_are_allowed() {
+    let dbless = DbLess::start(&[("untrusted_lua", "off")]);
+    dbless.wait_until_up();
+    let document = with_functions(&dbless, json!({"access": ["kong.response.exit(200)"]}));
+    dbless.load(&document, "").expect(201);
+    // The route is closed: the function might have been a guard.
+    dbless.wait_for("/f", 503);
+    eventually("the log says why", || {
+        let log = dbless.node.log().join("\n");
+        log.contains("setting 'untrusted_lua'")
+            .then_some(())
+            .ok_or(log)
+    });
+}

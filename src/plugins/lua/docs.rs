@@ -21,7 +21,8 @@ the constants of `ngx`. The modules `cjson` and `cjson.safe` can be required whe
 What differs from Kong:
 
 - Functions of `certificate` never run; a warning says so when the plugin is built.
-- In `rewrite` a function cannot wait (`ngx.sleep`), and does not see the request's body, which is read once the route is known.
+- A function of `rewrite` that waits (`ngx.sleep`), or asks for the request's body, goes on once the route is known, before the access phase:
+  what it changes then has no effect on which route that is. Where no route is found, it does not go on.
 - Regular expressions have the syntax of Rust's engine, which takes linear time: no look-around, no back references.
 - There are no sockets, timers, subrequests, shared dictionaries, `kong.cache`, `kong.db` and `kong.dns`. A configuration that names
   one is warned of when the plugin is built; calling it raises an error that names it.

@@ -2,15 +2,17 @@
 
 use super::call::{Answer, Call, Said};
 use super::counted;
-use super::engine::{self, Engine, Step};
-use super::function::Functions;
+use super::engine::{self, Engine};
 use super::instance::Instance;
 use super::phase::Phase;
 use super::request::{LuaRequest, SharedRequest};
+use super::turn::{Outcome, Turn};
 use crate::http::Reply;
 use crate::plugins::{Access, BodyUse, Chunk, Context, Flow, Handler, Phases, Refusal, RequestLog};
 use bytes::Bytes;
+use std::collections::VecDeque;
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// How much of a request's body functions see that ask for it.
 const BODY_LIMIT: usize = 8 * 1024 * 1024;
@@ -24,10 +26,11 @@ const BODY_READERS: [&str; 4] = ["get_raw_body", "get_body", "read_body", "get_p
 /// What a plugin of functions does with requests.
 pub struct LuaHandler(pub Arc<Instance>);
 
-/// A run of the functions of one phase.
-struct Outcome {
-    said: Said,
-    error: Option<String>,
+/// How far the functions of rewrite and access have come.
+enum Stepped {
+    Decided(Flow),
+    /// They go on then.
+    Until(Instant),
 }
 
 impl LuaHandler {
@@ -58,10 +61,7 @@ impl LuaHandler {
                 chunk,
                 log,
             };
-            let outcome = match phase.is_coroutine() {
-                true => begin_and_step(&engine, functions, &mut call),
-                false => engine.call(functions, &mut call),
-            };
+            let outcome = engine.call(functions, &mut call);
             outcome.map_err(|error| text_of(&error))
         });
         context.state.put(request);
@@ -70,6 +70,38 @@ impl LuaHandler {
             said,
             error: outcome.err(),
         }
+    }
+
+    /// What is to run in the access phase: first what waits since rewrite.
+    fn turns(&self, context: &mut Context<'_>) -> Result<VecDeque<Turn>, String> {
+        let mut turns = VecDeque::new();
+        if self.0.functions(Phase::Rewrite).is_some() {
+            let request = context.state.get_or_default::<LuaRequest>();
+            turns.extend(request.waiting.take());
+        }
+        if let Some(functions) = self.0.functions(Phase::Access) {
+            turns.push_back(Turn::begin(self.engine()?, Phase::Access, functions)?);
+        }
+        Ok(turns)
+    }
+
+    /// Goes on with them until one waits or decides.
+    fn step(&self, turns: &mut VecDeque<Turn>, context: &mut Context<'_>) -> Stepped {
+        while let Some(turn) = turns.front_mut() {
+            if let Some(until) = turn.until.filter(|until| *until > Instant::now()) {
+                return Stepped::Until(until);
+            }
+            let phase = turn.phase;
+            let Some(outcome) = turn.step(&self.0, context) else {
+                continue;
+            };
+            turns.pop_front();
+            match self.decide(context, phase, outcome) {
+                Flow::Continue => {}
+                flow => return Stepped::Decided(flow),
+            }
+        }
+        Stepped::Decided(Flow::Continue)
     }
 
     /// The decision of rewrite and access: a function that failed fails the request.
@@ -97,21 +129,6 @@ impl LuaHandler {
             error,
             "a Lua function has failed"
         );
-    }
-}
-
-/// The functions of the rewrite phase cannot wait: the worker goes on with the request at once.
-fn begin_and_step(
-    engine: &Engine,
-    functions: &Arc<Functions>,
-    call: &mut Call<'_, '_>,
-) -> mlua::Result<()> {
-    let mut run = engine.begin(functions)?;
-    match engine.step(&mut run, call)? {
-        Step::Done | Step::Exit => Ok(()),
-        Step::Sleep(_) => Err(mlua::Error::runtime(
-            "functions cannot wait in the rewrite phase of this gateway",
-        )),
     }
 }
 
@@ -172,6 +189,10 @@ impl Handler for LuaHandler {
     fn phases(&self, declared: Phases) -> Phases {
         let phases = self.0.phases();
         let mut wanted = phases;
+        if phases.contains(Phases::REWRITE) {
+            // A function that waits goes on there.
+            wanted = wanted.and(Phases::ACCESS);
+        }
         if self.0.mentions("enable_buffering") {
             wanted = wanted.and(Phases::RESPONSE);
         }
@@ -189,54 +210,41 @@ impl Handler for LuaHandler {
     }
 
     fn rewrite(&self, context: &mut Context<'_>) -> Flow {
-        let outcome = self.run(Phase::Rewrite, context, None, None);
-        self.decide(context, Phase::Rewrite, outcome)
+        let Some(functions) = self.0.functions(Phase::Rewrite) else {
+            return Flow::Continue;
+        };
+        let begun = self.engine();
+        let begun = begun.and_then(|engine| Turn::begin(engine, Phase::Rewrite, functions));
+        let mut turn = match begun {
+            Ok(turn) => turn,
+            Err(error) => return Flow::Fail(error.into()),
+        };
+        match turn.step(&self.0, context) {
+            Some(outcome) => self.decide(context, Phase::Rewrite, outcome),
+            None => {
+                // Nobody can wait before a route is found: it goes on in front of the access phase.
+                let request = context.state.get_or_default::<LuaRequest>();
+                request.waiting = Some(turn);
+                Flow::Continue
+            }
+        }
     }
 
     fn access<'c>(&'c self, context: &'c mut Context<'_>) -> Access<'c> {
-        let Some(functions) = self.0.functions(Phase::Access) else {
-            return Flow::Continue.into();
-        };
-        let engine = match self.engine() {
-            Ok(engine) => engine,
+        let mut turns = match self.turns(context) {
+            Ok(turns) if turns.is_empty() => return Flow::Continue.into(),
+            Ok(turns) => turns,
             Err(error) => return Flow::Fail(error.into()).into(),
         };
-        let mut run = match engine.begin(functions) {
-            Ok(run) => run,
-            Err(error) => return Flow::Fail(text_of(&error).into()).into(),
-        };
-        let mut said = Said::default();
-        let mut step = move |context: &mut Context<'_>| {
-            let mut request = context.state.take::<LuaRequest>().unwrap_or_default();
-            let mut call = Call {
-                context: &mut *context,
-                phase: Phase::Access,
-                instance: &self.0,
-                request: &mut request,
-                said: &mut said,
-                chunk: None,
-                log: None,
-            };
-            let stepped = engine.step(&mut run, &mut call);
-            context.state.put(request);
-            let error = match stepped {
-                Ok(Step::Sleep(time)) => return Err(time),
-                Ok(Step::Done | Step::Exit) => None,
-                Err(error) => Some(text_of(&error)),
-            };
-            engine::bound_memory();
-            let said = std::mem::take(&mut said);
-            Ok(self.decide(context, Phase::Access, Outcome { said, error }))
-        };
-        match step(context) {
-            Ok(flow) => flow.into(),
-            Err(time) => Access::Pending(Box::pin(async move {
+        match self.step(&mut turns, context) {
+            Stepped::Decided(flow) => flow.into(),
+            Stepped::Until(time) => Access::Pending(Box::pin(async move {
                 let mut time = time;
                 loop {
-                    tokio::time::sleep(time).await;
-                    match step(context) {
-                        Ok(flow) => return flow,
-                        Err(again) => time = again,
+                    tokio::time::sleep_until(time).await;
+                    match self.step(&mut turns, context) {
+                        Stepped::Decided(flow) => return flow,
+                        Stepped::Until(again) => time = again,
                     }
                 }
             })),

@@ -152,19 +152,17 @@ fn cjson(lua: &Lua, safe: bool) -> mlua::Result<Table> {
         false => Err(message),
     };
     let encode_value = lua.create_function(move |lua, value: Value| {
-        Ok(match encode(&value) {
+        Ok(outcome(match encode(&value) {
             Ok(text) => Ok((Value::String(lua.create_string(text)?), None)),
             Err(message) => fail(message),
-        })
-        .map(outcome)
+        }))
     })?;
     let decode_value = lua.create_function(move |lua, text: mlua::String| {
         let decoded = serde_json::from_slice::<Json>(&text.as_bytes());
-        Ok(match decoded {
+        Ok(outcome(match decoded {
             Ok(json) => Ok((to_lua(lua, &json, true)?, None)),
             Err(error) => fail(format!("Expected value but found invalid token: {error}")),
-        })
-        .map(outcome)
+        }))
     })?;
     // Errors are raised by Lua, so that they are texts and have a place.
     let raising = lua.load(

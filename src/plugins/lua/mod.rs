@@ -19,6 +19,7 @@ mod number;
 mod pdk;
 mod phase;
 mod request;
+mod turn;
 
 #[cfg(test)]
 mod docs;

@@ -4,7 +4,7 @@
 local natives, modules, constants, options, RAISE, NULL = ...
 
 local error, type, pairs, ipairs, select, unpack = error, type, pairs, ipairs, select, unpack
-local setmetatable, rawget, rawset, tostring = setmetatable, rawget, rawset, tostring
+local getmetatable, setmetatable, rawget, rawset, tostring = getmetatable, setmetatable, rawget, rawset, tostring
 local string, table, math, os, coroutine = string, table, math, os, coroutine
 local create, resume, yield, status, running = coroutine.create, coroutine.resume, coroutine.yield, coroutine.status, coroutine.running
 
@@ -67,6 +67,18 @@ ngx.sleep = function(...)
     error(message, 2)
   end
   yield(SLEEP, seconds)
+end
+
+-- The request's body is read once the route is known: who asks for it before waits for that.
+local to_come = natives["hidden.body_to_come"]
+for _, name in ipairs { "kong.request.get_raw_body", "kong.request.get_body", "ngx.req.read_body" } do
+  local native = natives[name]
+  place(world, name, function(...)
+    if to_come() == true then
+      yield(SLEEP, 0)
+    end
+    return finish(native(...))
+  end)
 end
 
 -- A coroutine of the function's own passes a wait on to the worker.
@@ -486,7 +498,19 @@ local libraries = {
   table = pick(table, "concat insert maxn remove sort"),
 }
 
-local visible_kong = setmetatable({ cache = kong.cache, configuration = kong.configuration }, { __index = kong })
+
+-- A function in the sandbox has tables of its own: what it changes in them no other function sees.
+local function copy_of(t)
+  local copy = {}
+  for key, value in pairs(t) do
+    copy[key] = type(value) == "table" and value ~= kong.configuration and copy_of(value) or value
+  end
+  return setmetatable(copy, getmetatable(t))
+end
+local function own_kong()
+  local own = copy_of(kong)
+  return setmetatable({ cache = own.cache, configuration = own.configuration }, { __index = own })
+end
 
 local function sandboxed_require(name)
   if not options.requires[name] then
@@ -503,11 +527,11 @@ local function sandbox()
   for name, value in pairs(libraries) do
     env[name] = guarded(value)
   end
-  env.kong, env.ngx, env.require = visible_kong, ngx, sandboxed_require
+  env.kong, env.ngx, env.require = own_kong(), copy_of(ngx), sandboxed_require
   for _, path in ipairs(options.environment) do
     local at = _G
-    if path:match("^ngx%.") then
-      at = { ngx = ngx }
+    if path:match("^ngx%.") or path:match("^kong%.") then
+      at = { ngx = ngx, kong = kong }
     end
     for part in path:gmatch("[^.]+") do
       at = type(at) == "table" and at[part] or nil

@@ -1,6 +1,7 @@
 //! What Lua keeps of one request: for one plugin instance, and for all of them.
 
 use super::engine::Engine;
+use super::turn::Turn;
 use mlua::Table;
 use std::rc::Rc;
 
@@ -42,6 +43,8 @@ impl Drop for Tables {
 pub struct LuaRequest {
     /// `kong.ctx.plugin`.
     pub plugin: Tables,
+    /// Functions of rewrite that wait.
+    pub waiting: Option<Turn>,
     /// What takes the place of the response's body.
     pub body: Option<bytes::Bytes>,
     /// The whole body, as far as it has come.

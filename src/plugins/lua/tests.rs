@@ -140,6 +140,18 @@ fn the_sandbox_keeps_dangerous_things_away() {
 }
 
 #[test]
+fn what_a_function_changes_in_its_tables_no_other_sees() {
+    let config = json!({"access": [
+        "kong.request.get_method = function() return 'evil' end
+         ngx.re.match = nil string.format = nil mine = 1",
+        "kong.response.exit(200, kong.request.get_method() .. ngx.re.match('ab', 'b')[0]
+         .. string.format('%d', 7) .. tostring(mine))",
+    ]});
+    let handler = build(config, NodeSettings::default()).expect("builds");
+    assert_eq!(answer(Request::new(PLAIN).access(&*handler)), "POSTb7nil");
+}
+
+#[test]
 fn a_syntax_error_is_found_when_the_plugin_is_built() {
     let error = build(json!({"log": ["x = = 1"]}), NodeSettings::default()).map(drop);
     let error = error.expect_err("no Lua").to_string();
@@ -242,4 +254,18 @@ fn both_plugins_are_of_this_build() {
         let built = Factory::default().build(&plugin(name, json!({"access": ["return 1"]})));
         assert!(built.is_ok(), "{name}");
     }
+}
+
+#[actix_rt::test]
+async fn a_function_of_rewrite_that_waits_goes_on_before_access() {
+    let config = json!({
+        "rewrite": ["ngx.sleep(0.001) kong.ctx.shared.a = ngx.get_phase() .. kong.request.get_raw_body()"],
+        "access": ["kong.response.exit(200, kong.ctx.shared.a .. ' ' .. ngx.get_phase())"],
+    });
+    let handler = build(config, NodeSettings::default()).expect("builds");
+    let mut request = Request::new("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n");
+    assert!(matches!(request.rewrite(&*handler), Flow::Continue));
+    request.body = Some(b"body".to_vec());
+    let flow = request.access_that_waits(&*handler).await;
+    assert_eq!(answer(flow), "rewritebody access");
 }

@@ -278,6 +278,10 @@ impl Request {
         })
     }
 
+    pub fn rewrite(&mut self, handler: &dyn Handler) -> Flow {
+        handler.rewrite(&mut self.context(false))
+    }
+
     /// Runs the access phase of a handler to its end.
     pub async fn access_that_waits(&mut self, handler: &dyn Handler) -> Flow {
         let mut context = self.context(false);

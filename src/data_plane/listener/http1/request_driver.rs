@@ -191,6 +191,8 @@ impl<'a, P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> RequestDriver<'a, P, S>
         }
         if let Some(replacement) = pipeline.new_body(&mut self.scratch.exchange) {
             self.invite(body).await?;
+            // What came with the head is there already.
+            body.absorb(self.client)?;
             if !self.discard(body).await {
                 return Err(Fault::Refused(Refusal::BodyTooLarge));
             }

@@ -155,11 +155,14 @@ pub fn set(edits: &mut HeaderEdits, name: &str, values: &[Vec<u8>]) {
     }
 }
 
+/// A name, and the values of its lines.
+type Header = (String, Vec<Vec<u8>>);
+
 /// The names and values of a table of headers that a caller sets, checked before any is set.
 ///
 /// # Errors
 /// As Kong refuses them.
-pub fn table_of(headers: &Table) -> Result<Vec<(String, Vec<Vec<u8>>)>, String> {
+pub fn table_of(headers: &Table) -> Result<Vec<Header>, String> {
     let mut lines = Vec::new();
     for pair in headers.pairs::<Value, Value>() {
         let (name, value) = pair.map_err(told)?;

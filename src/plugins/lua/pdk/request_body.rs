@@ -2,8 +2,8 @@
 
 use super::super::call::Call;
 use super::super::json;
-use super::super::native::{Args, Given, Native, bytes, many, refused, text, told};
-use super::super::phase::{ACCESS, ADMIN_API, ERROR, RESPONSE, REWRITE};
+use super::super::native::{Args, Given, Native, boolean, bytes, many, refused, text, told};
+use super::super::phase::{ACCESS, ADMIN_API, ERROR, Phase, RESPONSE, REWRITE};
 use super::request::arguments_table;
 use mlua::{Lua, Value};
 
@@ -26,6 +26,11 @@ pub const NATIVES: &[Native] = &[
         },
     ),
     Native::only("kong.request.get_body", BODY_PHASES, parsed),
+    Native::any("hidden.body_to_come", |call, _, _| {
+        let changed = call.context.upstream.body.is_some();
+        let read = call.context.body.is_some() || length(call) == Some(0);
+        boolean(call.phase == Phase::Rewrite && !changed && !read)
+    }),
 ];
 
 /// The body, or why it is not given.
