@@ -165,9 +165,9 @@ mod tests {
             ],
         );
         check(
-            json!({"name": "prometheus"}),
+            json!({"name": "zipkin"}),
             &[
-                "plugins prometheus: not put into effect by this build: plugin 'prometheus' is not part of this build",
+                "plugins zipkin: not put into effect by this build: plugin 'zipkin' is not part of this build",
             ],
         );
     }

@@ -51,7 +51,7 @@ fn the_fleet_and_what_is_wrong_with_it() {
     );
 
     // A plugin that no data plane runs is quarantined; a data plane that is gone is missed.
-    let plugin = json!({"name": "cors"});
+    let plugin = json!({"name": "session"});
     post(&cluster.admin(0, "/routes/any/plugins"), &plugin)
         .expect("an answer")
         .expect(201);

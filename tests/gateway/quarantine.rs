@@ -169,7 +169,7 @@ fn trial_03_a_node_that_serves_nothing_says_so_everywhere() {
     };
     let mut both = Both::start_with(|folder| {
         let file = folder.join("kong.json");
-        std::fs::write(&file, document("prometheus").to_string()).expect("a file");
+        std::fs::write(&file, document("zipkin").to_string()).expect("a file");
         let file = file.to_string_lossy().into_owned();
         [
             ("database".to_owned(), "off".to_owned()),
@@ -184,7 +184,7 @@ fn trial_03_a_node_that_serves_nothing_says_so_everywhere() {
         .expect(200);
     assert_eq!(
         (&listed["total"], &listed["data"][0]["name"]),
-        (&json!(1), &json!("prometheus"))
+        (&json!(1), &json!("zipkin"))
     );
 
     let file = both.node.setting("declarative_config").to_owned();
