@@ -169,6 +169,8 @@ impl NodeState {
             control_plane_last_seen: self
                 .control_plane_last_seen
                 .or(other.control_plane_last_seen),
+            wants_target_health: self.wants_target_health || other.wants_target_health,
+            response_cache: self.response_cache.or(other.response_cache),
             control_plane: self.control_plane.or(other.control_plane),
             ..self
         }
@@ -242,6 +244,25 @@ mod tests {
                 with_plugins,
             }),
             ..NodeState::default()
+        }
+    }
+
+    #[test]
+    fn what_one_plane_says_the_node_says() {
+        let data_plane = || NodeState {
+            wants_target_health: true,
+            response_cache: Some(CacheUsage {
+                bytes: 1,
+                capacity: 2,
+            }),
+            ..NodeState::default()
+        };
+        for whole in [
+            data_plane().or(NodeState::default()),
+            NodeState::default().or(data_plane()),
+        ] {
+            assert!(whole.wants_target_health);
+            assert_eq!(whole.response_cache, data_plane().response_cache);
         }
     }
 
