@@ -1,13 +1,14 @@
 """Replays recorded answers of a real Kong and holds the agreement per group against tests/conformance.json.
 
-    scripts/conformance.py [--update] [--only admin|proxy]
+    scripts/conformance.py [--update] [--only admin|proxy|plugins]
 
 The Admin API is replayed on SQLite and on PostgreSQL, and shorter recordings on nodes with both roles, with a database and
 without: run it with scripts/conformance.sh.
 A group may only get better; `--update` writes what was reached into the file. Rows listed in tests/conformance/ differ
-on purpose or by chance, each with its reason: they are sent, but neither counted as good nor in the total.
+on purpose or by chance, each with its reason: they are sent, but neither counted as good nor in the total. The scenarios of
+plugins are replayed for the plugins of PLUGINS.
 """
-import argparse, collections, fcntl, http.client, json, os, re, shutil, signal, subprocess, sys, tempfile, time
+import argparse, collections, fcntl, functools, http.client, json, os, re, shutil, signal, subprocess, sys, tempfile, time
 import urllib.parse
 
 from loopback import free_address
@@ -74,7 +75,8 @@ class Nodes:
 
     def start(self, shared, **settings):
         env = {f"LANGUR_{key.upper()}": value for key, value in dict(shared, **settings).items()}
-        process = subprocess.Popen([BINARY, "start"], env=env, stdout=subprocess.DEVNULL)
+        # Recorded configurations have relative paths, too.
+        process = subprocess.Popen([BINARY, "start"], env=env, stdout=subprocess.DEVNULL, cwd=self.dir)
         self.processes.append(process)
         return process
 
@@ -113,6 +115,20 @@ class Alone(Nodes):
         self.admin = free_address()
         node = self.start({"log_level": "warn"}, prefix=f"{self.dir}/node", admin_listen=self.admin, status_listen=free_address(),
                           proxy_listen=free_address(), **database, **settings)
+        wait_for("the node answers", node, lambda: get(self.admin, "/services")[0] == 200)
+
+
+class Replayed(Nodes):
+    """A fresh node without a database, for scenarios of plugins."""
+
+    def begin(self, database, settings):
+        self.admin = free_address()
+        # Whoever replays at the same time has addresses of their own. The recordings name the ports of the proxy.
+        self.net = f"127.77.{1 + os.getpid() % 250}"
+        self.proxy, self.tls = f"{self.net}.10:8000", f"{self.net}.10:8443"
+        node = self.start({"log_level": "error"}, prefix=f"{self.dir}/node", admin_listen=self.admin, status_listen="off",
+                          nginx_worker_processes="1", dns_resolver=f"{self.net}.53", proxy_listen=f"{self.proxy} http2, {self.tls} http2 ssl",
+                          **database, **settings)
         wait_for("the node answers", node, lambda: get(self.admin, "/services")[0] == 200)
 
 
@@ -167,6 +183,55 @@ def replay(script, target, transcript, nodes, database, settings, show):
     return {group: counts for group, counts in groups.items() if counts[1]}
 
 
+def listed_scenarios():
+    """The ids of scenarios that differ on purpose, and the patterns of differences that are meant wherever they occur."""
+    ids, meant = set(), []
+    for line in open(os.path.join(LISTED, "plugins.txt")):
+        if line.startswith("~ "):
+            meant.append(re.compile(line[2:].split("  ", 1)[0]))
+        elif line.strip() and line[0] != "#":
+            ids.add(line.split(None, 1)[0])
+    return ids, meant
+
+
+def replay_plugins(show):
+    """The agreeing and the judged scenarios of each plugin."""
+    running = Replayed(without_database(), {})
+    differing = os.path.join(running.dir, "differing.json")
+    try:
+        files = [os.path.join(RECORDED, "plugins", f"{name}.jsonl") for name in PLUGINS]
+        command = [sys.executable, os.path.join(RECORDED, "replay_plugins.py"), "--admin", f"http://{running.admin}", "--proxy",
+                   running.proxy, "--tls", running.tls, "--net", running.net, "--show", "0", "--json", differing] + files
+        done = subprocess.run(command, capture_output=True, text=True)
+        if any(process.poll() is not None for process in running.processes):
+            sys.exit(f"conformance: plugins: the node has ended by itself:\n{done.stdout}")
+        groups = {m[1]: [int(m[2]), int(m[3])] for m in re.finditer(r"^(\S+) +(\d+) / (\d+)$", done.stdout, re.M)}
+        if set(groups) != set(PLUGINS):
+            sys.exit(f"conformance: replay_plugins.py did not judge all plugins:\n{done.stdout}{done.stderr}")
+        listed, meant = listed_scenarios()
+        bad = set()
+        for row in json.load(open(differing)):
+            rest = [text for text in row["differences"] if not any(pattern.search(text) for pattern in meant)]
+            if rest:
+                bad.add(row["id"])
+                if show and row["id"] not in listed:
+                    print(row["id"], *rest, sep="\n    ")
+            else:
+                groups[row["id"].split("/")[0]][0] += 1
+        for scenario in listed:
+            counts = groups.get(scenario.split("/")[0])
+            if counts:
+                counts[1] -= 1
+                counts[0] -= scenario not in bad
+        return groups
+    finally:
+        running.stop()
+
+
+# The plugins whose scenarios are replayed: those that data planes run.
+PLUGINS = ["correlation-id", "cors", "file-log", "http-log", "key-auth", "rate-limiting", "request-termination", "response-transformer", "tcp-log",
+           "udp-log"]
+
 REPLAYS = {
     "admin": ("replay_admin.py", "--base", "admin_transcript.jsonl", Pair, on_sqlite, {}),
     "admin, postgres": ("replay_admin.py", "--base", "admin_transcript.jsonl", Pair, on_postgres, {}),
@@ -190,14 +255,16 @@ def main():
     fcntl.flock(turn, fcntl.LOCK_EX)
     baseline = json.load(open(BASELINE)) if os.path.exists(BASELINE) else {}
     worse = []
-    for name, (script, target, transcript, nodes, database, settings) in REPLAYS.items():
+    runs = {name: functools.partial(replay, *run, options.show) for name, run in REPLAYS.items()}
+    runs["plugins"] = functools.partial(replay_plugins, options.show)
+    for name, run in runs.items():
         if not name.startswith(options.only):
             continue
-        reached = replay(script, target, transcript, nodes, database, settings, options.show)
+        reached = run()
         before = {group: counts[0] for group, counts in baseline.get(name, {}).items()}
         if any(good < before.get(group, 0) for group, (good, _) in reached.items()):
             # Some rows depend on the clock's minute or on a busy machine: only what is worse twice is worse.
-            again = replay(script, target, transcript, nodes, database, settings, options.show)
+            again = run()
             reached = {group: max(counts, again.get(group, counts)) for group, counts in reached.items()}
         for group, (good, total) in reached.items():
             if good < before.get(group, 0):

@@ -24,7 +24,8 @@ use tempfile::TempDir;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The actors of a data plane and of a control plane; sessions have no guardian.
-const DATA_PLANE: [&str; 6] = [
+const DATA_PLANE: [&str; 7] = [
+    "PluginHost",
     "Router",
     "CacheWriter",
     "HeartbeatClient",

@@ -11,6 +11,7 @@ pub mod heartbeat_client;
 mod links;
 pub mod listener;
 mod node;
+mod plugin_host;
 mod preview;
 pub mod proxy;
 mod proxy_settings;

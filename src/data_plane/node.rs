@@ -9,6 +9,7 @@ use super::health::{self, HealthChecker, HealthOptions};
 use super::heartbeat_client::{Disconnect, HeartbeatClient, Origin, State};
 use super::links::Links;
 use super::listener::{CertificateResolver, DrainConnections, Listener, Server, StopAccepting};
+use super::plugin_host::{self, PluginHost};
 use super::preview;
 use super::proxy::{PluginPanics, Proxy, ProxySettings};
 use super::proxy_settings;
@@ -20,7 +21,9 @@ use super::telemetry_buffer::{
 use crate::actor::{RestartPolicy, Slot, guard, guard_on};
 use crate::model::KindSet;
 use crate::node::{Node, NodeError};
-use crate::plugins::{EnabledPlugins, Factory, NodeName, NodeSettings, Resources};
+use crate::plugins::{
+    EnabledPlugins, Factory, Host, Names, NodeName, NodeSettings, Phases, Resources,
+};
 use crate::settings::KONG_VERSION;
 use crate::telemetry::metrics::RequestMetrics;
 use crate::telemetry::status::{NodeStatus, Upstreams};
@@ -29,11 +32,14 @@ use crate::wire::{Hello, Limits, PluginVersion, Position};
 use actix::Arbiter;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// How long the control plane may take to acknowledge the last records at a graceful stop.
 const LAST_TELEMETRY: Duration = Duration::from_secs(5);
+
+/// How long plugins may take at least to send what they have, also where requests have used up the time.
+const LAST_ENTRIES: Duration = Duration::from_secs(5);
 
 /// A running data plane.
 pub struct DataPlane {
@@ -41,6 +47,7 @@ pub struct DataPlane {
     listener: Slot<Listener>,
     heartbeat: Slot<HeartbeatClient>,
     telemetry: Slot<TelemetryBuffer>,
+    plugin_host: Slot<PluginHost>,
     snapshots: SnapshotCell,
     effect: EffectCell,
     buffer: SharedBuffer,
@@ -68,13 +75,21 @@ impl DataPlane {
             id: node.id,
             hostname: node.hostname.as_str().into(),
         };
-        let factory = Factory::new(node.build, enabled_plugins(node)?).on_node(
-            name,
-            NodeSettings {
-                metrics: Some(Arc::clone(&node.metrics)),
-                ..proxy_settings::for_plugins(settings)
-            },
-        );
+        let dns = Dns::start(&settings.dns)
+            .map_err(|err| NodeError::Setting(format!("no thread for name resolution: {err}")))?;
+        let proxy = proxy_settings::proxy(settings)?;
+        let host = Host::new(Some(Arc::clone(&node.metrics)));
+        let names = Names::new(dns.clone());
+        let roots = Arc::clone(&proxy.trusted_roots);
+        let lent = Resources::new(name, host.clone(), names, roots).with_settings(NodeSettings {
+            metrics: Some(Arc::clone(&node.metrics)),
+            ..proxy_settings::for_plugins(settings)
+        });
+        let factory = Factory::new(node.build, enabled_plugins(node)?).with(lent);
+        let queueing = factory
+            .plugins()
+            .filter(|plugin| plugin.phases.contains(Phases::LOG));
+        host.export(queueing.map(|plugin| plugin.name));
         #[cfg(feature = "lua")]
         crate::plugins::lua::announce(&node.metrics);
         let factory = Arc::new(factory);
@@ -116,12 +131,20 @@ impl DataPlane {
                 factory.plugins().map(|plugin| plugin.name),
             ),
             access_log: node.access_log("proxy_access_log"),
-            ..proxy_settings::proxy(settings)?
+            ..proxy
         });
-        let dns = Dns::start(&settings.dns)
-            .map_err(|err| NodeError::Setting(format!("no thread for name resolution: {err}")))?;
         let listener = serve(node, workers, &proxy, &snapshots, &rings, &dns)?;
 
+        let plugin_host = {
+            let host = host.clone();
+            guard_on(
+                &Arbiter::new().handle(),
+                &node.actors,
+                "PluginHost",
+                RestartPolicy::default(),
+                move || PluginHost::new(host.clone()),
+            )
+        };
         let compile = Arbiter::new().handle();
         let router = {
             let (cell, effect) = (snapshots.clone(), effect.clone());
@@ -246,6 +269,7 @@ impl DataPlane {
             listener,
             heartbeat,
             telemetry,
+            plugin_host,
             snapshots,
             effect,
             buffer,
@@ -277,22 +301,28 @@ impl DataPlane {
         Arc::new(self.upstreams.clone())
     }
 
-    /// Stops serving. Graceful lets requests in flight finish and delivers their records.
+    /// Stops serving. Graceful lets requests in flight finish, and delivers their records and what
+    /// plugins have to send.
     pub async fn stop(&self, graceful: bool) {
         // Actors that are gone have nothing to stop.
         if graceful {
+            let begun = Instant::now();
             let deadline = self.node.settings.node.shutdown_timeout;
             let drained = self.listener.ask(DrainConnections { deadline }).await;
             if drained.is_ok_and(|all| !all) {
                 tracing::warn!(?deadline, "requests were dropped: they took too long");
             }
+            let left = deadline.saturating_sub(begun.elapsed()).max(LAST_ENTRIES);
+            let flushed = plugin_host::flush(&self.plugin_host, &self.resources.host, left);
             let within = LAST_TELEMETRY;
-            if !self.telemetry.ask(Finish { within }).await.unwrap_or(false) {
+            let (_, told) = tokio::join!(flushed, self.telemetry.ask(Finish { within }));
+            if !told.unwrap_or(false) {
                 let records = self.buffer.totals().held;
                 tracing::warn!(records, "telemetry was not acknowledged before the end");
             }
         } else {
             let _ = self.listener.ask(StopAccepting).await;
+            self.resources.host.abandon();
         }
         let _ = self.heartbeat.ask(Disconnect).await;
     }

@@ -5,7 +5,7 @@ use super::router::{Instead, MatchOrder, Options, Quarantined, RouterState, Vaul
 use super::{declarative, proxy_settings};
 use crate::model::{Config, Kind, Revision, Row};
 use crate::node::NodeError;
-use crate::plugins::{Descriptor, EnabledPlugins, Factory, NodeName};
+use crate::plugins::{Descriptor, EnabledPlugins, Factory, Resources};
 use crate::settings::{RouteMatchCalculation, Settings};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -58,7 +58,7 @@ fn of_config(settings: &Settings, build: &'static [Descriptor], config: Config) 
     let enabled = EnabledPlugins::new(plugins.bundled, plugins.names.clone());
     let factory = Arc::new(
         Factory::new(build, enabled)
-            .on_node(NodeName::default(), proxy_settings::for_plugins(settings)),
+            .with(Resources::default().with_settings(proxy_settings::for_plugins(settings))),
     );
     let outcome = RouterState::new(factory, options(settings)).replace(config, 0.0);
     let named = |entry: &Quarantined| entry.name.clone().unwrap_or_else(|| entry.id.to_string());

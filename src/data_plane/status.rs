@@ -64,6 +64,7 @@ impl NodeStatus for Status {
                 targets: targets(&snapshot),
                 wants_target_health: self.resources.store::<Wanted>().upstream_health(),
                 response_cache: Some(cache_usage(&self.resources)),
+                plugin_queues: self.resources.host.entries(),
                 ..NodeState::default()
             }
         })

@@ -7,6 +7,8 @@
 
 pub mod correlation_id;
 pub mod cors;
+pub mod file_log;
+pub mod http_log;
 pub mod key_auth;
 #[cfg(feature = "lua")]
 pub mod lua;
@@ -20,6 +22,8 @@ pub mod rate_limiting;
 pub mod request_termination;
 pub mod response_transformer;
 pub mod runtime;
+pub mod tcp_log;
+pub mod udp_log;
 
 pub use runtime::*;
 
@@ -35,6 +39,10 @@ pub const BUNDLED: &[Descriptor] = &[
     response_transformer::PLUGIN,
     proxy_cache::PLUGIN,
     prometheus::PLUGIN,
+    http_log::PLUGIN,
+    file_log::PLUGIN,
+    udp_log::PLUGIN,
+    tcp_log::PLUGIN,
     request_termination::PLUGIN,
     #[cfg(feature = "lua")]
     post_function::PLUGIN,

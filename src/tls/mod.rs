@@ -15,6 +15,7 @@ mod pki;
 mod provider;
 mod roots;
 mod self_signed;
+mod session;
 mod shared;
 mod signature;
 
@@ -33,6 +34,7 @@ pub use pki::verify_chain;
 pub use provider::{install_provider, provider};
 pub use roots::{add_material, add_system, system_bundle};
 pub use self_signed::{default_identity, write_private, write_public};
+pub use session::TlsSession;
 
 /// A TLS configuration that cannot be made.
 #[derive(Debug, thiserror::Error)]

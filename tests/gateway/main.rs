@@ -22,6 +22,7 @@ mod identity;
 mod kong_command;
 mod kong_database;
 mod link;
+mod log_plugins;
 mod logs;
 mod metrics;
 mod names;

@@ -11,7 +11,7 @@
 pub use crate::http::Reply;
 
 use crate::http::{HeaderEdits, RequestHead, ResponseHead};
-use crate::plugins::BodyUse;
+use crate::plugins::{BodyUse, SentFraming};
 use bytes::Bytes;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -185,6 +185,7 @@ pub struct Outcome {
     pub requests: u32,
     /// The request was there before the answer to the one before it.
     pub pipelined: bool,
+    pub framing: SentFraming,
     /// The client went away before the response was complete.
     pub client_closed: bool,
     /// The request was refused after `begin`, while its body was read for example; the client

@@ -2,6 +2,7 @@
 
 use super::facts::Client;
 use super::request_id::RequestId;
+use super::retry::status_of;
 use crate::data_plane::balancer;
 use crate::data_plane::exchange::{AttemptError, TlsInfo};
 use crate::data_plane::router::{
@@ -80,6 +81,7 @@ impl Tries {
             failure: None,
             timed_out: false,
             connect_us: None,
+            failure_status: 0,
         });
     }
 
@@ -92,6 +94,7 @@ impl Tries {
                 error,
                 AttemptError::ConnectTimeout | AttemptError::Timeout { .. }
             );
+            last.failure_status = status_of(error);
         }
     }
 
@@ -317,6 +320,7 @@ impl Exchange {
             local: client.local,
             visible_port: client.port,
             https: client.https,
+            tls: client.tls,
             slot: self.slot,
             request: self.requests,
         }

@@ -5,6 +5,7 @@ use super::trusted::RealIpSource;
 use crate::data_plane::exchange::Connection;
 use crate::data_plane::router::{HeaderLookup, same_header};
 use crate::http::{HeaderIndex, RequestHead, host_without_port};
+use crate::tls::TlsSession;
 use std::net::SocketAddr;
 
 /// Request headers for the router.
@@ -34,6 +35,7 @@ pub struct Client {
     pub trusted: bool,
     /// The connection is TLS.
     pub https: bool,
+    pub tls: Option<TlsSession>,
     pub local: SocketAddr,
     /// The listener's port after `port_maps`.
     pub port: u16,
@@ -59,6 +61,10 @@ impl Client {
             },
             trusted,
             https: connection.tls.is_some(),
+            tls: connection.tls.as_ref().map(|tls| TlsSession {
+                version: tls.protocol.unwrap_or_default(),
+                cipher: tls.cipher.unwrap_or_default(),
+            }),
             local,
             port: settings.visible_port(local.port()),
         }

@@ -613,14 +613,27 @@ fn find_route(
     exchange.start = Start::Matched;
 }
 
+/// The path that an upstream would have been asked for, had no plugin answered before.
+fn write_path(exchange: &mut Exchange) {
+    write_target(exchange, |_| None);
+}
+
 /// Path and query for the upstream.
 fn write_uri(exchange: &mut Exchange) {
-    let mut uri = std::mem::take(&mut exchange.uri);
-    let query = match &exchange.upstream.query {
+    write_target(exchange, query_of);
+}
+
+fn query_of(exchange: &Exchange) -> Option<&[u8]> {
+    match &exchange.upstream.query {
         // A query that plugins emptied takes its `?` with it.
         Some(query) => Some(&**query).filter(|query| !query.is_empty()),
         None => exchange.head.query(),
-    };
+    }
+}
+
+fn write_target(exchange: &mut Exchange, query_of: fn(&Exchange) -> Option<&[u8]>) {
+    let mut uri = std::mem::take(&mut exchange.uri);
+    let query = query_of(exchange);
     if let Some(path) = &exchange.upstream.path {
         uri.extend_from_slice(path);
         if let Some(query) = query {

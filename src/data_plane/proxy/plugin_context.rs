@@ -88,7 +88,7 @@ pub fn context<'a>(
         now,
         started: Timestamp(exchange.times.begun_at),
         sni: current.tls.as_ref().and_then(|tls| tls.sni.as_deref()),
-        tls_protocol: current.tls.as_ref().and_then(|tls| tls.protocol),
+        tls_protocol: current.client.tls.map(|tls| tls.version),
         tries: &exchange.tries.log,
         upstream_uri: &exchange.uri,
         response: None,

@@ -1,8 +1,9 @@
 //! What became of a request, for plugins, the access log and telemetry.
 
 use super::exchange::Exchange;
+use super::write_path;
 use crate::data_plane::exchange::Outcome;
-use crate::plugins::{RequestLog, ResponseSource};
+use crate::plugins::{Phases, RequestLog, ResponseSource};
 
 /// The status of a request whose client went away before the response began.
 const CLIENT_CLOSED: u16 = 499;
@@ -16,6 +17,9 @@ pub fn with_request_log(
     now: u64,
     run: impl FnOnce(&mut Exchange, &RequestLog<'_>),
 ) {
+    if exchange.uri.is_empty() && exchange.phases.contains(Phases::LOG) {
+        write_path(exchange);
+    }
     // They are read while the rest of the exchange is changed.
     let uri = std::mem::take(&mut exchange.uri);
     let host = std::mem::take(&mut exchange.tries.host);
@@ -23,6 +27,7 @@ pub fn with_request_log(
     let sent = std::mem::take(&mut exchange.sent);
     let times = exchange.times;
     let answered_by_upstream = exchange.upstream_status != 0;
+    let waited = exchange.proxied && times.balanced != 0 && times.answered != 0;
     let answered = match times.answered {
         0 => now,
         answered => answered,
@@ -36,6 +41,7 @@ pub fn with_request_log(
         total_us: now.saturating_sub(times.begun),
         gateway_us: gateway_end.saturating_sub(times.begun),
         upstream_us: answered_by_upstream.then(|| answered.saturating_sub(times.balanced)),
+        waited_us: waited.then(|| times.answered.saturating_sub(times.balanced)),
         receive_us: answered_by_upstream.then(|| now.saturating_sub(answered)),
         request_bytes: outcome.request_bytes,
         response_bytes: outcome.response_bytes,
@@ -54,6 +60,7 @@ pub fn with_request_log(
         upstream_host: &host,
         tries: &tries,
         headers: &sent,
+        framing: outcome.framing,
     };
     run(exchange, &log);
     // The next request uses their memory again.

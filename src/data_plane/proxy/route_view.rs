@@ -2,12 +2,8 @@
 
 use crate::data_plane::router::Matched;
 use crate::model::Row;
-use crate::plugins::{Captures, RouteView};
+use crate::plugins::{Captures, RouteView, WORKSPACE};
 use serde_json::{Map, Value};
-
-/// The workspace of every entity. There is but one; Kong gives it this id where no database
-/// says otherwise.
-const WORKSPACE: &str = "0dc6f45b-8f8d-40d2-a504-473544ee190b";
 
 impl RouteView for Matched {
     fn captures(&self, path: &str) -> Captures {

@@ -2,7 +2,7 @@
 
 use crate::plugins::runtime::testing::{Request, plugin};
 use crate::plugins::{
-    Build, BuildError, Factory, Flow, Handler, NodeName, NodeSettings, Resources, UntrustedLua,
+    Build, BuildError, Factory, Flow, Handler, NodeSettings, Resources, UntrustedLua,
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 const PLAIN: &str = "POST /a?x=1&y=2 HTTP/1.1\r\nHost: API.test:8000\r\nX-A: 1\r\nx_under: u\r\n";
 
 fn resources(settings: NodeSettings) -> Resources {
-    Resources::new(NodeName::default()).with_settings(settings)
+    Resources::default().with_settings(settings)
 }
 
 fn build(config: Value, settings: NodeSettings) -> Result<Arc<dyn Handler>, BuildError> {

@@ -144,7 +144,7 @@ mod tests {
         };
         let handler = build(&Build {
             plugin: &plugin("request-termination", config),
-            resources: &Resources::new(node),
+            resources: &Resources::named(node),
         })
         .expect("builds");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

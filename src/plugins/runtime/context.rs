@@ -3,6 +3,7 @@
 use super::{HeaderName, SentHeaders, Shared, State, Try, UpstreamRequest};
 use crate::http::{HeaderEdits, HeaderIndex, RequestHead};
 use crate::telemetry::record::MetricChoice;
+use crate::tls::TlsSession;
 use serde_json::{Map, Value};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, LazyLock};
@@ -108,6 +109,8 @@ pub struct Peer {
     /// The address that accepted the connection.
     pub local: SocketAddr,
     pub https: bool,
+    /// Set on TLS connections.
+    pub tls: Option<TlsSession>,
     /// The number of the slot that serves the request; connections may share slots, one
     /// after the other. Together with `request` it is unique in this process.
     pub slot: u64,

@@ -1,6 +1,6 @@
 //! Which plugins a node has, and builds instances of them.
 
-use super::{Build, BuildError, Built, Descriptor, NodeName, NodeSettings, Resources};
+use super::{Build, BuildError, Built, Descriptor, Resources};
 use crate::model::Plugin;
 use crate::plugins::BUNDLED;
 use crate::schema::PLUGINS;
@@ -74,13 +74,10 @@ impl Factory {
         }
     }
 
-    /// The same for the node of this name and these settings.
+    /// The same with what a node lends.
     #[must_use]
-    pub fn on_node(self, node: NodeName, settings: NodeSettings) -> Factory {
-        Factory {
-            resources: Resources::new(node).with_settings(settings),
-            ..self
-        }
+    pub fn with(self, resources: Resources) -> Factory {
+        Factory { resources, ..self }
     }
 
     /// What the plugins of this node share.

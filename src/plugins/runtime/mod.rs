@@ -4,13 +4,21 @@
 //! a request as a phase sees it. [`Factory`] builds instances, with the [`Resources`] of the node.
 
 mod context;
+mod custom_fields;
 mod descriptor;
 mod factory;
 mod flow;
 mod handler;
 mod header_name;
+mod host;
+mod http_client;
 mod log_fields;
+mod log_record;
+mod names;
 mod phases;
+mod queue;
+mod queue_metrics;
+mod record_handler;
 mod request_log;
 mod resources;
 mod response_body;
@@ -24,15 +32,31 @@ pub use context::{
     Captures, Consumer, Context, Directory, EntityRef, Identity, KeyOwner, Peer, Response,
     RouteView, Timestamp,
 };
+pub use custom_fields::CustomFields;
 pub use descriptor::{Build, BuildError, Built, Descriptor, VERSION, config_of};
 pub use factory::{EnabledPlugins, Factory};
 pub use flow::{Access, Flow, Refusal};
 pub use handler::Handler;
 pub use header_name::HeaderName;
+pub use host::{Host, queue_name};
+pub use http_client::{
+    HttpClient, HttpClients, HttpError, HttpOptions, HttpRequest, HttpResponse, ResponseBody,
+    tls_config,
+};
 pub use log_fields::{LogFieldMode, LogFields, put_field};
+pub use log_record::log_record;
+pub use names::{Addresses, Names, ResolveNames};
 pub use phases::Phases;
-pub use request_log::{RequestLog, ResponseSource, SentHeaders, Try};
+pub use queue::{Deliver, Delivery, DeliveryError, DropReason, Queue, QueueParameters, QueueState};
+pub use record_handler::{RecordHandler, milliseconds};
+pub use request_log::{RequestLog, ResponseSource, SentFraming, SentHeaders, Try};
 pub use resources::{NodeName, NodeSettings, Resources, UntrustedLua};
 pub use response_body::{BodyUse, Chunk};
 pub use shared::{Shared, State};
 pub use upstream_request::{Scheme, Timeouts, UpstreamRequest};
+
+/// The workspace of every entity. There is but one; Kong gives it this id where no database
+/// says otherwise.
+pub const WORKSPACE: &str = "0dc6f45b-8f8d-40d2-a504-473544ee190b";
+
+pub const WORKSPACE_NAME: &str = "default";

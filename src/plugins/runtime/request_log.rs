@@ -22,6 +22,8 @@ pub struct Try {
     pub timed_out: bool,
     /// From the choice to the connection, in microseconds; known where the access log asks for it.
     pub connect_us: Option<u64>,
+    /// The status that such a failure gives a request; 0 when there was none.
+    pub failure_status: u16,
 }
 
 /// Who made the response.
@@ -61,6 +63,17 @@ impl SentHeaders {
     }
 }
 
+/// How a response was framed, as its client was told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SentFraming {
+    /// The value of Content-Length.
+    pub content_length: Option<u64>,
+    /// Transfer-Encoding was `chunked`.
+    pub chunked: bool,
+    /// The value of Connection; `None` when no response has begun.
+    pub connection: Option<&'static str>,
+}
+
 /// The end of a request. What it was, its [`Context`](super::Context) says.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestLog<'a> {
@@ -73,6 +86,8 @@ pub struct RequestLog<'a> {
     pub gateway_us: u64,
     /// From the choice of the last address to the response head, in microseconds.
     pub upstream_us: Option<u64>,
+    /// The same also where the gateway answered in the upstream's place.
+    pub waited_us: Option<u64>,
     /// From the response head to the last byte, in microseconds.
     pub receive_us: Option<u64>,
     /// Bytes read from the client, head and body.
@@ -86,10 +101,12 @@ pub struct RequestLog<'a> {
     pub source: ResponseSource,
     /// The client went away before the response was complete.
     pub client_closed: bool,
-    /// Path and query that the upstream was asked for; empty when none was.
+    /// Path and query that the upstream was asked for. Where none was, the path that would have been asked
+    /// for; empty without a route.
     pub upstream_uri: &'a [u8],
     /// The Host that the upstream was told.
     pub upstream_host: &'a [u8],
     pub tries: &'a [Try],
     pub headers: &'a SentHeaders,
+    pub framing: SentFraming,
 }

@@ -1,7 +1,9 @@
 //! What a node lends to its plugins.
 
+use super::{Host, HttpClients, Names};
 use crate::settings::TrustedPeer;
 use crate::telemetry::metrics::Metrics;
+use rustls::RootCertStore;
 use serde_json::{Map, Value};
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
@@ -53,10 +55,17 @@ impl fmt::Debug for NodeSettings {
 
 /// Lent to each plugin when it is built. It outlives configurations; clones are cheap and share
 /// everything.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone)]
 pub struct Resources {
     pub node: NodeName,
     pub settings: Arc<NodeSettings>,
+    /// Queues, which are delivered without any request waiting.
+    pub host: Host,
+    /// Addresses of what is connected to.
+    pub names: Names,
+    pub http: HttpClients,
+    /// Whom the node trusts.
+    pub roots: Arc<RootCertStore>,
     stores: Stores,
 }
 
@@ -69,11 +78,37 @@ impl fmt::Debug for Stores {
     }
 }
 
+impl fmt::Debug for Resources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resources")
+            .field("node", &self.node)
+            .field("host", &self.host)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Nothing is delivered: for configurations that are only looked at, and for tests.
+impl Default for Resources {
+    fn default() -> Resources {
+        let roots = Arc::new(RootCertStore::empty());
+        Resources::new(
+            NodeName::default(),
+            Host::default(),
+            Names::default(),
+            roots,
+        )
+    }
+}
+
 impl Resources {
-    pub fn new(node: NodeName) -> Resources {
+    pub fn new(node: NodeName, host: Host, names: Names, roots: Arc<RootCertStore>) -> Resources {
         Resources {
             node,
             settings: Arc::default(),
+            host,
+            http: HttpClients::new(names.clone(), Arc::clone(&roots)),
+            names,
+            roots,
             stores: Stores::default(),
         }
     }
@@ -84,6 +119,15 @@ impl Resources {
         Resources {
             settings: Arc::new(settings),
             ..self
+        }
+    }
+
+    /// What a node of this name lends where nothing goes to the outside.
+    #[cfg(test)]
+    pub fn named(node: NodeName) -> Resources {
+        Resources {
+            node,
+            ..Resources::default()
         }
     }
 

@@ -8,6 +8,7 @@ use super::{
 use crate::http::{HeaderEdits, RequestHead, ResponseHead, Span, Version};
 use crate::model::Plugin;
 use crate::telemetry::record::MetricChoice;
+use crate::tls::TlsSession;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -137,6 +138,7 @@ pub struct Request {
     pub metrics: MetricChoice,
     /// The upstream's, once there is one.
     pub response: Option<ResponseHead>,
+    pub tls: Option<TlsSession>,
 }
 
 /// The route and service of every request here.
@@ -199,6 +201,7 @@ impl Request {
             status: 200,
             metrics: MetricChoice::default(),
             response: None,
+            tls: None,
         }
     }
 
@@ -233,7 +236,8 @@ impl Request {
                 trusted: false,
                 visible_port: 8000,
                 local: "127.0.0.1:8000".parse().expect("an address"),
-                https: false,
+                https: self.tls.is_some(),
+                tls: self.tls,
                 slot: 7,
                 request: self.request_number,
             },
@@ -317,6 +321,11 @@ impl Request {
             sent.extend_from_slice(&chunk.data);
         }
         Some(sent)
+    }
+
+    /// Runs something in the log phase.
+    pub fn log_phase<T>(&mut self, run: impl FnOnce(&mut Context<'_>) -> T) -> T {
+        self.with(true, run)
     }
 
     /// The values of a header that a configuration names.

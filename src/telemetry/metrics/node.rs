@@ -5,9 +5,10 @@ use super::table::{
     CONTROL_PLANE_CERT_EXPIRY, CONTROL_PLANE_CONNECTED, CONTROL_PLANE_LAST_SEEN,
     DATA_PLANE_CONFIG_HASH, DATA_PLANE_CONNECTED, DATA_PLANE_LAST_SEEN, DATA_PLANE_REVISION,
     DATA_PLANE_VERSION_COMPATIBLE, DATASTORE_REACHABLE, JOURNAL_REVISIONS, LANGUR_NODE_INFO,
-    NODE_INFO, PROCESS_CPU, PROCESS_MAX_FDS, PROCESS_OPEN_FDS, PROCESS_RESIDENT, PROCESS_START,
-    PROCESS_VIRTUAL, QUARANTINED, REQUESTS, REVISION_IN_EFFECT, SESSIONS, SHARED_DICT,
-    SHARED_DICT_TOTAL, TELEMETRY_CONNECTED, TELEMETRY_HELD, UPSTREAM_TARGET_HEALTH, WORKERS_MEMORY,
+    NODE_INFO, PLUGIN_QUEUE_ENTRIES, PROCESS_CPU, PROCESS_MAX_FDS, PROCESS_OPEN_FDS,
+    PROCESS_RESIDENT, PROCESS_START, PROCESS_VIRTUAL, QUARANTINED, REQUESTS, REVISION_IN_EFFECT,
+    SESSIONS, SHARED_DICT, SHARED_DICT_TOTAL, TELEMETRY_CONNECTED, TELEMETRY_HELD,
+    UPSTREAM_TARGET_HEALTH, WORKERS_MEMORY,
 };
 use super::{Gauges, MetricOptions};
 use crate::telemetry::counters::Connections;
@@ -84,6 +85,10 @@ pub fn set_node_gauges(
     }
     if let Some(control_plane) = &state.control_plane {
         set_control_plane(gauges, control_plane);
+    }
+    for (plugin, entries) in &state.plugin_queues {
+        let values = [plugin.to_string().into()];
+        gauges.set(&PLUGIN_QUEUE_ENTRIES, values, *entries as f64);
     }
     for data_plane in &state.data_planes {
         set_data_plane(gauges, data_plane);

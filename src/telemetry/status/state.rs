@@ -2,6 +2,7 @@
 
 use crate::link::LocalFuture;
 use serde_json::Value;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// Kong's hash of an empty configuration.
@@ -56,6 +57,8 @@ pub struct NodeState {
     pub cache_current: Option<bool>,
     /// When a control plane was last heard, epoch seconds; on data planes.
     pub control_plane_last_seen: Option<f64>,
+    /// Entries in the queues of plugins, by plugin; on data planes.
+    pub plugin_queues: Vec<(Arc<str>, u64)>,
     /// On control planes.
     pub control_plane: Option<ControlPlaneState>,
     /// The data planes a control plane knows.
@@ -151,6 +154,7 @@ impl NodeState {
     pub fn or(mut self, other: NodeState) -> NodeState {
         self.data_planes.extend(other.data_planes);
         self.targets.extend(other.targets);
+        self.plugin_queues.extend(other.plugin_queues);
         NodeState {
             database_reachable: self.database_reachable.or(other.database_reachable),
             configuration_hash: self.configuration_hash.or(other.configuration_hash),

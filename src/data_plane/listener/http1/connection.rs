@@ -5,6 +5,7 @@ use super::request_driver::{Next, RequestDriver};
 use super::worker::{Phase, RequestScratch, Worker};
 use crate::data_plane::exchange::{Connection, Pipeline, Refusal};
 use crate::http::parse::RequestFacts;
+use crate::plugins::SentFraming;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -58,6 +59,7 @@ async fn serve_request<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin>(
     requests: u32,
 ) -> Next {
     (client.received, client.sent, client.head) = (0, 0, 0);
+    client.framing = SentFraming::default();
     let head = read_head(worker, client, scratch).await;
     if head == Err(NoRequest::Over) {
         return Next::Abort;

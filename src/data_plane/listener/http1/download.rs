@@ -9,7 +9,7 @@ use super::worker::{RequestScratch, Worker};
 use crate::data_plane::exchange::{Attempt, Piece, Pipeline, Reply};
 use crate::http::parse::ResponseFacts;
 use crate::http::{BodyDecoder, Framing, HeaderEdits, ResponseHead, Version, reason_phrase, write};
-use crate::plugins::BodyUse;
+use crate::plugins::{BodyUse, SentFraming};
 use bytes::Bytes;
 use std::future::poll_fn;
 use std::io;
@@ -240,6 +240,11 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Download<'_, P, S> {
         write::header(out, "Connection", reply::connection(keep_alive));
         out.extend_from_slice(b"\r\n");
         self.client.head = self.client.sent + out.len() as u64;
+        self.client.framing = SentFraming {
+            content_length: length,
+            chunked: framed == Framed::Chunked,
+            connection: Some(reply::connection(keep_alive)),
+        };
     }
 
     /// Moves the body; the first piece leaves with the head.

@@ -2,6 +2,7 @@
 
 use super::buffer::{self, Buffer, Buffers};
 use crate::data_plane::exchange::{Deadline, Elapsed};
+use crate::plugins::SentFraming;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -42,6 +43,8 @@ pub struct Downstream<S> {
     pub requests: u32,
     /// The current request was there before the answer to the one before it.
     pub pipelined: bool,
+    /// How the current response is framed.
+    pub framing: SentFraming,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Downstream<S> {
@@ -55,6 +58,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Downstream<S> {
             head: 0,
             requests: 0,
             pipelined: false,
+            framing: SentFraming::default(),
         }
     }
 

@@ -281,6 +281,7 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> RequestDriver<'_, P, S> {
         write::status_line(out, 101, response.reason());
         write_headers(out, response, edits);
         write::header(out, "Connection", "upgrade");
+        self.client.framing.connection = Some("upgrade");
         write::header(out, "Upgrade", "websocket");
         out.extend_from_slice(b"\r\n");
         self.client.head = self.client.sent + out.len() as u64;

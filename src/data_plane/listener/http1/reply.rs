@@ -5,6 +5,7 @@ use super::worker::Worker;
 use crate::data_plane::exchange::{Pipeline, Refusal, Reply};
 use crate::http::parse::RequestError;
 use crate::http::{reason_phrase, write};
+use crate::plugins::SentFraming;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// What the request says about its response.
@@ -30,7 +31,13 @@ pub async fn send<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin>(
     let bodiless = reply.status < 200 || matches!(reply.status, 204 | 304);
     // A stored answer to HEAD knows the length of a body that nobody has kept.
     let names_length = context.to_head && reply.stored;
-    if !bodiless && !names_length {
+    let has_length = !bodiless && !names_length;
+    client.framing = SentFraming {
+        content_length: has_length.then_some(reply.body.len() as u64),
+        chunked: false,
+        connection: Some(connection(context.keep_alive)),
+    };
+    if has_length {
         out.extend_from_slice(b"Content-Length: ");
         write::decimal(out, reply.body.len() as u64);
         out.extend_from_slice(b"\r\n");

@@ -84,6 +84,7 @@ impl<P: Pipeline, S> RequestDriver<'_, P, S> {
         outcome.head_bytes = self.client.head;
         outcome.requests = self.client.requests;
         outcome.pipelined = self.client.pipelined;
+        outcome.framing = self.client.framing;
         let (pipeline, exchange) = (&self.worker.pipeline, &mut self.scratch.exchange);
         // A panic here would end the process if this is called because of another one.
         let finish = AssertUnwindSafe(|| match begun {

@@ -4,7 +4,7 @@ use super::super::ProxySettings;
 use super::super::testing::{Harness, body, entity, header, id, reference, request_head};
 use crate::data_plane::exchange::{Pipeline, Refusal, Reply};
 use crate::model::{Kind, Row};
-use crate::plugins::{BUNDLED, EnabledPlugins, Factory, NodeName};
+use crate::plugins::{BUNDLED, EnabledPlugins, Factory, NodeName, Resources};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -26,8 +26,7 @@ fn proxy(plugin: &str, config: Value, more: Vec<(Kind, Uuid, Row)>) -> Harness {
         id: id(99),
         hostname: "here".into(),
     };
-    let factory = Factory::new(BUNDLED, EnabledPlugins::default())
-        .on_node(node, crate::plugins::NodeSettings::default());
+    let factory = Factory::new(BUNDLED, EnabledPlugins::default()).with(Resources::named(node));
     Harness::with(entities, ProxySettings::default(), Arc::new(factory))
 }
 

@@ -35,6 +35,24 @@ pub const LUA_SLOW: Metric = counter(
     "data plane, in builds with Lua",
     "Functions of configurations that have kept their worker for more than half a second; the log names them",
 );
+pub const PLUGIN_QUEUE_ENTRIES: Metric = gauge(
+    "langur_plugin_queue_entries",
+    &["plugin"],
+    DATA_PLANE,
+    "Entries in the queues of plugins, those that are being delivered included",
+);
+pub const PLUGIN_QUEUE_DELIVERED: Metric = counter(
+    "langur_plugin_queue_delivered_total",
+    &["plugin"],
+    DATA_PLANE,
+    "Entries that the queues of plugins have delivered",
+);
+pub const PLUGIN_QUEUE_DROPPED: Metric = counter(
+    "langur_plugin_queue_dropped_total",
+    &["plugin", "reason"],
+    DATA_PLANE,
+    "Entries that the queues of plugins have dropped; reason = full|too_large|undelivered|shutdown",
+);
 pub const QUARANTINED: Metric = gauge(
     "langur_quarantined_entities",
     &[],
