@@ -124,7 +124,7 @@ fn offset_at(second: u64) -> i64 {
     // SAFETY: both pointers are valid for the call; nothing is kept of them.
     match unsafe { libc::localtime_r(&raw const time, &raw mut parts) }.is_null() {
         true => 0,
-        false => i64::from(parts.tm_gmtoff),
+        false => parts.tm_gmtoff,
     }
 }
 

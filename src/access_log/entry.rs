@@ -31,6 +31,9 @@ pub struct UpstreamAttempt {
     pub total_us: u64,
 }
 
+/// Calls what it is given with each attempt.
+pub type AttemptList<'a> = dyn Fn(&mut dyn FnMut(UpstreamAttempt)) + 'a;
+
 /// One request that has ended.
 pub struct Entry<'a> {
     /// The client, as trusted peers name it.
@@ -57,7 +60,7 @@ pub struct Entry<'a> {
     pub sent_headers: &'a dyn Headers,
     pub upstream_headers: &'a dyn Headers,
     /// The attempts in order.
-    pub attempts: &'a dyn Fn(&mut dyn FnMut(UpstreamAttempt)),
+    pub attempts: &'a AttemptList<'a>,
     pub upstream_uri: &'a [u8],
     pub upstream_host: &'a [u8],
     pub request_id: &'a str,

@@ -425,7 +425,7 @@ fn a_file_that_cannot_be_opened_is_named() {
     let folder = tempfile::tempdir().expect("a folder");
     let metrics = Metrics::new();
     let directory = wanted(folder.path(), "$status");
-    let error = AccessLogs::open(&[directory.clone()], "h", &metrics).map(|_| ());
+    let error = AccessLogs::open(std::slice::from_ref(&directory), "h", &metrics).map(|_| ());
     let error = error.expect_err("it is a folder").to_string();
     let expected = format!(
         "proxy_access_log: cannot open {}: ",

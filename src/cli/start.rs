@@ -158,9 +158,8 @@ fn serve(
             background::announce();
         }
     };
-    let reopen = Box::new(move || events.reopen());
-    let on_signals = (Box::new(reload) as Box<dyn Fn()>, reopen as Box<dyn Fn()>);
-    block_on(run(settings, log, build, on_signals, started))?;
+    let reopen = move || events.reopen();
+    block_on(run(settings, log, build, reload, reopen, started))?;
     Ok(())
 }
 
@@ -180,7 +179,8 @@ pub async fn run(
     settings: Arc<Settings>,
     log: LogControl,
     build: &'static [Descriptor],
-    (reload, reopen): (Box<dyn Fn()>, Box<dyn Fn()>),
+    reload: impl Fn() + 'static,
+    reopen: impl Fn() + 'static,
     started: impl FnOnce(),
 ) -> Result<(), StartError> {
     let mut signals = Signals::catch()?.reloading(reload);
@@ -240,8 +240,11 @@ impl Signals {
     }
 
     /// The same, with something for SIGHUP to do.
-    pub fn reloading(self, reload: Box<dyn Fn()>) -> Signals {
-        Signals { reload, ..self }
+    pub fn reloading(self, reload: impl Fn() + 'static) -> Signals {
+        Signals {
+            reload: Box::new(reload),
+            ..self
+        }
     }
 
     /// Another log for SIGUSR1 to open again.

@@ -189,11 +189,12 @@ fn a_line_of_the_access_log_allocates_nothing() {
         let logs = AccessLogs::open(&[wanted], "host", &metrics).expect("a file");
         let log = logs.of("proxy_access_log").cloned();
         assert_eq!(allocations_with(log, "/plain/x?y=1", 10), 0, "{name}");
-        let written = block_on(async { logs.finish(Duration::from_secs(60)) });
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
-        assert!(runtime.expect("a runtime").block_on(written), "{name}");
+        let finished = async { logs.finish(Duration::from_secs(60)).await };
+        let written = runtime.expect("a runtime").block_on(finished);
+        assert!(written, "{name}");
     }
     let text = std::fs::read_to_string(&path).expect("the log");
     assert_eq!(text.lines().count(), 6, "{text}");
