@@ -1,3 +1,5 @@
+//! What is stored, what is answered from the store, and what is not.
+
 use super::*;
 use crate::plugins::runtime::testing::{Request, plugin};
 use crate::plugins::{Consumer, Resources};
