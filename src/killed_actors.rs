@@ -87,8 +87,15 @@ fn exchange(stream: &mut TcpStream, path: &str) -> std::io::Result<u16> {
     status.ok_or_else(|| std::io::ErrorKind::InvalidData.into())
 }
 
+/// A request that is not answered fails; it does not hang.
+fn connect(proxy: SocketAddr) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::connect(proxy)?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    Ok(stream)
+}
+
 fn status(proxy: SocketAddr, path: &str) -> Result<u16, String> {
-    let answer = TcpStream::connect(proxy).and_then(|mut stream| exchange(&mut stream, path));
+    let answer = connect(proxy).and_then(|mut stream| exchange(&mut stream, path));
     answer.map_err(|err| err.to_string())
 }
 
@@ -115,7 +122,7 @@ impl Traffic {
             traffic.threads.push(std::thread::spawn(move || {
                 let mut kept = None;
                 while !stop.load(Ordering::SeqCst) {
-                    let open = || TcpStream::connect(proxy);
+                    let open = || connect(proxy);
                     let stream = kept.take().map_or_else(open, Ok);
                     let answer = stream.and_then(|mut stream| {
                         let status = exchange(&mut stream, path)?;

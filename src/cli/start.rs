@@ -267,7 +267,10 @@ impl Signals {
                     (self.reload)();
                     self.reopen_logs();
                 }
-                _ = self.user_1.recv() => self.reopen_logs(),
+                _ = self.user_1.recv() => {
+                    self.reopen_logs();
+                    tracing::info!("SIGUSR1: the log files are opened again");
+                }
                 _ = self.user_2.recv() => tracing::warn!("SIGUSR2 does nothing: install the new version, then restart"),
             }
         }
