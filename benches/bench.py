@@ -153,6 +153,8 @@ class Bench:
             subprocess.run([self.binary, "hybrid", "gen_cert", folder], check=True, stdout=subprocess.DEVNULL)
         admin, link, telemetry, status = (free_address() for _ in range(4))
         shared = {"cluster_cert": f"{folder}/cluster.crt", "cluster_cert_key": f"{folder}/cluster.key", "log_level": "warn"}
+        # As nginx and haproxy here, which write none either.
+        shared |= {"proxy_access_log": "off", "admin_access_log": "off", "status_access_log": "off"}
         cluster = {"admin": admin, "link": link, "telemetry": telemetry, "folder": folder, "shared": shared}
         cluster["cp_settings"] = dict(shared, role="control_plane", prefix=f"{folder}/cp", admin_listen=admin, cluster_listen=link,
                                       cluster_telemetry_listen=telemetry, status_listen=status, **settings)
