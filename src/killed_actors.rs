@@ -383,8 +383,11 @@ async fn first_routes(planes: &Planes) {
     planes.add_route("/live").await;
 }
 
-/// All orders of two of these, and for each a change that has to land.
-async fn kill_in_pairs(planes: &Planes, traffic: &Traffic, names: &[&str]) {
+/// Kills all orders of two of these under traffic, and for each makes a change that has to land.
+async fn die_in_pairs(names: &[&str]) {
+    let planes = Planes::cluster().await;
+    first_routes(&planes).await;
+    let traffic = Traffic::start(planes.proxy, "/live");
     for first in names {
         for second in names.iter().filter(|second| *second != first) {
             planes.kill(first).await;
@@ -393,28 +396,19 @@ async fn kill_in_pairs(planes: &Planes, traffic: &Traffic, names: &[&str]) {
             traffic.goes_on().await;
         }
     }
+    planes.is_cached("pairs").await;
+    traffic.end();
+    planes.data.stop(false).await;
 }
 
 #[actix::test]
 async fn trial_28_actors_of_a_data_plane_die_in_every_order_of_two() {
-    let planes = Planes::cluster().await;
-    first_routes(&planes).await;
-    let traffic = Traffic::start(planes.proxy, "/live");
-    kill_in_pairs(&planes, &traffic, &DATA_PLANE).await;
-    planes.is_cached("pairs").await;
-    traffic.end();
-    planes.data.stop(false).await;
+    die_in_pairs(&DATA_PLANE).await;
 }
 
 #[actix::test]
 async fn trial_28_actors_of_a_control_plane_die_in_every_order_of_two() {
-    let planes = Planes::cluster().await;
-    first_routes(&planes).await;
-    let traffic = Traffic::start(planes.proxy, "/live");
-    kill_in_pairs(&planes, &traffic, &CONTROL_PLANE).await;
-    planes.is_cached("pairs").await;
-    traffic.end();
-    planes.data.stop(false).await;
+    die_in_pairs(&CONTROL_PLANE).await;
 }
 
 /// All actors of both planes one after the other, each time beginning with another one; then a

@@ -3,17 +3,13 @@
 use crate::harness::{Both, Upstream, eventually, free_address, get, post, unique_loopback};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 const SIGTERM: i32 = 15;
-
-/// How often a connection looks whether its server has died.
-const GLANCE: Duration = Duration::from_millis(20);
 
 /// An HTTP server that keeps the records it takes.
 struct Collector {
@@ -28,47 +24,37 @@ struct State {
     requests: AtomicU64,
     status: AtomicU64,
     /// Answers wait while this is set.
-    holds: AtomicBool,
+    holds: Mutex<bool>,
+    /// Told when `holds` has changed.
+    released: Condvar,
     dead: AtomicBool,
+    /// The connections that are open, for the server's death.
+    open: Mutex<Vec<TcpStream>>,
 }
 
 impl State {
-    /// Answers the requests of one connection.
-    fn serve(&self, stream: TcpStream) -> std::io::Result<()> {
-        stream.set_read_timeout(Some(GLANCE))?;
-        let mut reader = BufReader::new(&stream);
+    /// Answers the requests of one connection until an end of it.
+    fn serve(&self, stream: &TcpStream) -> std::io::Result<()> {
+        let mut reader = BufReader::new(stream);
         loop {
-            let (mut line, mut length) = (String::new(), 0);
+            let mut length = 0;
             loop {
-                let before = line.len();
-                match reader.read_line(&mut line) {
-                    Ok(0) => return Ok(()),
-                    Ok(_) => {}
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                    Err(error) => return Err(error),
-                }
-                if self.dead.load(Ordering::SeqCst) {
+                let mut line = String::new();
+                if reader.read_line(&mut line)? == 0 {
                     return Ok(());
                 }
-                if !line[before..].ends_with('\n') {
-                    continue;
-                }
-                let last = line[before..].to_ascii_lowercase();
-                if let Some(value) = last.strip_prefix("content-length:") {
+                if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
                     length = value.trim().parse().expect("a length");
                 }
-                if last.trim().is_empty() {
+                if line.trim().is_empty() {
                     break;
                 }
             }
             let mut body = vec![0; length];
-            stream.set_read_timeout(None)?;
             reader.read_exact(&mut body)?;
-            stream.set_read_timeout(Some(GLANCE))?;
             self.requests.fetch_add(1, Ordering::SeqCst);
-            while self.holds.load(Ordering::SeqCst) {
-                std::thread::sleep(Duration::from_millis(1));
-            }
+            let holds = self.holds.lock().expect("a flag");
+            drop(self.released.wait_while(holds, |holds| *holds));
             let status = self.status.load(Ordering::SeqCst);
             if status == 200 {
                 let records: Value = serde_json::from_slice(&body).expect("JSON");
@@ -78,7 +64,7 @@ impl State {
                 };
                 self.records.lock().expect("a list").extend(records);
             }
-            write!(&stream, "HTTP/1.1 {status} x\r\nContent-Length: 0\r\n\r\n")?;
+            write!(&*stream, "HTTP/1.1 {status} x\r\nContent-Length: 0\r\n\r\n")?;
         }
     }
 }
@@ -99,24 +85,26 @@ impl Collector {
     fn live(&mut self) {
         self.state.dead.store(false, Ordering::SeqCst);
         let listener = TcpListener::bind(self.address).expect("its own port");
-        listener.set_nonblocking(true).expect("a listener");
         let state = Arc::clone(&self.state);
         self.running = Some(std::thread::spawn(move || {
             let mut connections = Vec::new();
-            while !state.dead.load(Ordering::SeqCst) {
-                match listener.accept() {
-                    Ok((stream, _)) => {
-                        stream.set_nonblocking(false).expect("a stream");
-                        let state = Arc::clone(&state);
-                        connections.push(std::thread::spawn(move || {
-                            // A client that goes away is no news.
-                            let _ = state.serve(stream);
-                        }));
-                    }
-                    Err(_) => std::thread::sleep(Duration::from_millis(1)),
+            for stream in listener.incoming().flatten() {
+                if state.dead.load(Ordering::SeqCst) {
+                    break;
                 }
+                let copy = stream.try_clone().expect("a stream");
+                state.open.lock().expect("a list").push(copy);
+                let state = Arc::clone(&state);
+                connections.push(std::thread::spawn(move || {
+                    // A client that goes away is no news.
+                    let _ = state.serve(&stream);
+                }));
             }
             drop(listener);
+            for stream in state.open.lock().expect("a list").drain(..) {
+                // It may be closed already.
+                let _ = stream.shutdown(Shutdown::Both);
+            }
             for connection in connections {
                 connection.join().expect("a connection");
             }
@@ -125,6 +113,8 @@ impl Collector {
 
     fn die(&mut self) {
         self.state.dead.store(true, Ordering::SeqCst);
+        // The server looks at `dead` when somebody connects.
+        let _ = TcpStream::connect(self.address);
         if let Some(running) = self.running.take() {
             running.join().expect("a server");
         }
@@ -135,7 +125,8 @@ impl Collector {
     }
 
     fn holds(&self, holds: bool) {
-        self.state.holds.store(holds, Ordering::SeqCst);
+        *self.state.holds.lock().expect("a flag") = holds;
+        self.state.released.notify_all();
     }
 
     fn requests(&self) -> u64 {

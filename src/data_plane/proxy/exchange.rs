@@ -56,6 +56,8 @@ pub struct Tries {
     pub count: u32,
     /// What became of each, the current one last.
     pub log: Vec<Try>,
+    /// When the current one began, in microseconds of the worker's clock.
+    pub began: u64,
     /// What the system said to the last one that failed.
     pub cause: Option<std::io::Error>,
     /// The addresses of an upstream that were tried, the current one last.
@@ -71,12 +73,12 @@ pub struct Tries {
 impl Tries {
     /// An address was chosen at `now`; the choice began at `asked` (microseconds).
     pub fn begin(&mut self, asked: u64, now: u64, times: Times) {
+        self.began = now;
         self.log.push(Try {
             address: None,
             started_at: times.begun_at + now.saturating_sub(times.begun) / 1000,
             balancer_us: now.saturating_sub(asked),
-            // Until its end is known: when it began.
-            took_us: now,
+            took_us: 0,
             status: 0,
             failure: None,
             timed_out: false,
@@ -88,7 +90,7 @@ impl Tries {
     /// The current attempt failed at `now` (microseconds).
     pub fn failed(&mut self, error: AttemptError, now: u64) {
         if let Some(last) = self.log.last_mut().filter(|last| last.failure.is_none()) {
-            last.took_us = now.saturating_sub(last.took_us);
+            last.took_us = now.saturating_sub(self.began);
             last.failure = Some(error.as_str());
             last.timed_out = matches!(
                 error,
@@ -98,10 +100,18 @@ impl Tries {
         }
     }
 
+    /// The request ends at `now` (microseconds), perhaps in the middle of an attempt: its client has gone.
+    pub fn end(&mut self, now: u64) {
+        let under_way = |last: &&mut Try| last.failure.is_none() && last.status == 0;
+        if let Some(last) = self.log.last_mut().filter(under_way) {
+            last.took_us = now.saturating_sub(self.began);
+        }
+    }
+
     /// The current attempt has brought a response head.
     pub fn answered(&mut self, status: u16, times: Times) {
         if let Some(last) = self.log.last_mut() {
-            last.took_us = times.answered.saturating_sub(last.took_us);
+            last.took_us = times.answered.saturating_sub(self.began);
             last.status = status;
         }
     }
@@ -338,4 +348,34 @@ pub fn entities(matched: &Matched) -> (EntityRef<'_>, Option<EntityRef<'_>>) {
         name: service.name.as_deref(),
     });
     (route, service)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_takes_until_its_end_whatever_that_is() {
+        let took = |end: fn(&mut Tries)| {
+            let mut tries = Tries::default();
+            tries.begin(900, 1000, Times::default());
+            end(&mut tries);
+            tries.end(5000);
+            (tries.log[0].took_us, tries.log[0].balancer_us)
+        };
+        let answered = Times {
+            answered: 1300,
+            ..Times::default()
+        };
+        assert_eq!(
+            took(|tries| tries.failed(AttemptError::Connect, 1200)),
+            (200, 100)
+        );
+        assert_eq!(took(|_| {}), (4000, 100), "the client has gone");
+        let mut tries = Tries::default();
+        tries.begin(900, 1000, Times::default());
+        tries.answered(200, answered);
+        tries.end(5000);
+        assert_eq!(tries.log[0].took_us, 300);
+    }
 }

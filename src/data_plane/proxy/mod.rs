@@ -27,6 +27,7 @@ mod response_run;
 mod retry;
 mod route_view;
 mod settings;
+mod target;
 mod trusted;
 mod upstream_tls;
 
@@ -48,14 +49,14 @@ use crate::data_plane::exchange::{
     Attempt, AttemptError, Buffering, Connection, Contact, Outcome, Piece, Pipeline, Refusal,
     RefusedRequest, Reply, Upgrade, Verdict,
 };
-use crate::data_plane::router::{Facts, Scratch, Snapshot, path};
+use crate::data_plane::router::{Scratch, Snapshot};
 use crate::http::{HeaderEdits, RequestHead, ResponseHead, Version};
 use crate::plugins::{BodyUse, Timestamp};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use errors::{Asked, default_message, engine, engine_page, engine_with, negotiated, plain_json};
 use exchange::{Current, Start};
-use facts::{Client, RouterHeaders};
+use facts::Client;
 use failure_log::FailureLog;
 use record::record_of;
 use request_headers::UpstreamHead;
@@ -64,6 +65,7 @@ use request_log::with_request_log;
 use response_headers::{Own, Timing};
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
+use target::{find_route, normalise, write_uri};
 use upstream_tls::TlsProfiles;
 
 const NO_SERVICE: &str = "no Service found with those values";
@@ -178,10 +180,7 @@ impl<R: Recorder, C: Clock> Proxy<R, C> {
         let status = head.status;
         let lane = self.access_log.as_ref();
         if lane.is_some_and(|lane| lane.format().uses_upstream_headers()) {
-            exchange.came.clear();
-            for (name, value) in head.headers.iter() {
-                exchange.came.push(name, value);
-            }
+            exchange.came.fill(head.headers.iter());
         }
         exchange.times.answered = self.clock.monotonic_us();
         exchange.upstream_status = status;
@@ -300,7 +299,7 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
         exchange.collected = true;
         if let Some(reply) = answer {
             if reply.stored {
-                // Clients are told of it as of the upstream's response that it once was.
+                // It once came from an upstream, so its own headers are those of a proxied response.
                 exchange.proxied = true;
                 exchange.times.balanced = self.clock.monotonic_us();
             }
@@ -360,9 +359,8 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
         if let Some(last) = exchange.tries.log.last_mut() {
             last.address = contact.address;
             if timed && contact.error.is_none() && contact.address.is_some() {
-                // What it took is set when the attempt ends: until then it is when it began.
                 let now = self.clock.monotonic_us();
-                last.connect_us = Some(now.saturating_sub(last.took_us));
+                last.connect_us = Some(now.saturating_sub(exchange.tries.began));
             }
         }
         exchange.tries.cause = contact.error;
@@ -436,10 +434,7 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
         exchange.status = status;
         self.own(exchange).write(head, edits);
         if self.is_watched(exchange) {
-            exchange.sent.clear();
-            for (name, value) in edits.apply(&head.headers) {
-                exchange.sent.push(name, value);
-            }
+            exchange.sent.fill(edits.apply(&head.headers));
         }
         Ok(body_use)
     }
@@ -481,10 +476,9 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
         response_headers::put_headers(reply, &edits);
         exchange.response_edits = edits;
         if self.is_watched(exchange) {
-            exchange.sent.clear();
-            for (name, value) in &reply.headers {
-                exchange.sent.push(name.as_bytes(), value);
-            }
+            let lines = reply.headers.iter();
+            let lines = lines.map(|(name, value)| (name.as_bytes(), &**value));
+            exchange.sent.fill(lines);
         }
         if filtered.is_ok_and(|body_use| body_use != BodyUse::None) {
             match self.piece(exchange, reply.body.clone(), true) {
@@ -555,100 +549,6 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
         // The request is over: its snapshot must not be kept by an idle connection.
         exchange.release();
     }
-}
-
-/// Brings the path into the form that routes are matched with.
-fn normalise(exchange: &mut Exchange) {
-    let raw = exchange.head.path();
-    match path::normalise(raw, &mut exchange.path_buffer) {
-        Ok(normal) => {
-            exchange.path_is_raw = std::ptr::eq(normal.as_bytes(), raw);
-            exchange.start = Start::Unmatched;
-        }
-        Err(error) => {
-            // Nobody must take the path of an earlier request for this one's.
-            exchange.path_buffer.clear();
-            if error.status() == 400 {
-                exchange.start = Start::BadPath;
-            }
-        }
-    }
-}
-
-/// Finds the route of a request that has just begun.
-fn find_route(
-    exchange: &mut Exchange,
-    current: &mut Current,
-    connection: &Connection,
-    most_headers: usize,
-    scratch: &mut Scratch,
-) {
-    if !matches!(exchange.start, Start::Unmatched) {
-        return;
-    }
-    let text = |bytes| std::str::from_utf8(bytes).unwrap_or_default();
-    let tls = connection.tls.as_ref();
-    let client = &current.client;
-    let facts = Facts {
-        method: text(exchange.head.method()),
-        host: text(facts::raw_host(&exchange.head)),
-        path: exchange.path(),
-        https: client.https,
-        sni: tls.and_then(|tls| tls.sni.as_deref()),
-        headers: &RouterHeaders {
-            headers: &exchange.head.headers,
-            most: most_headers,
-        },
-        src: (client.address.ip(), client.address.port()),
-        dst_port: client.port,
-    };
-    let Some(matched) = current.snapshot.find_route(&facts, scratch) else {
-        return;
-    };
-    if current.snapshot.misleads(&matched, &facts, scratch) {
-        exchange.start = Start::BadPath;
-        return;
-    }
-    current.matched = Some(matched);
-    exchange.start = Start::Matched;
-}
-
-/// The path that an upstream would have been asked for, had no plugin answered before.
-fn write_path(exchange: &mut Exchange) {
-    write_target(exchange, |_| None);
-}
-
-/// Path and query for the upstream.
-fn write_uri(exchange: &mut Exchange) {
-    write_target(exchange, query_of);
-}
-
-fn query_of(exchange: &Exchange) -> Option<&[u8]> {
-    match &exchange.upstream.query {
-        // A query that plugins emptied takes its `?` with it.
-        Some(query) => Some(&**query).filter(|query| !query.is_empty()),
-        None => exchange.head.query(),
-    }
-}
-
-fn write_target(exchange: &mut Exchange, query_of: fn(&Exchange) -> Option<&[u8]>) {
-    let mut uri = std::mem::take(&mut exchange.uri);
-    let query = query_of(exchange);
-    if let Some(path) = &exchange.upstream.path {
-        uri.extend_from_slice(path);
-        if let Some(query) = query {
-            uri.push(b'?');
-            uri.extend_from_slice(query);
-        }
-    } else if let Some(current) = &exchange.current
-        && let Some(matched) = &current.matched
-    {
-        let path = exchange.path();
-        current
-            .snapshot
-            .upstream_uri(matched, path, query, &mut uri);
-    }
-    exchange.uri = uri;
 }
 
 /// The status that clients get for a refused request.

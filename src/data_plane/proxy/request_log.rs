@@ -1,7 +1,7 @@
 //! What became of a request, for plugins, the access log and telemetry.
 
 use super::exchange::Exchange;
-use super::write_path;
+use super::target::write_path;
 use crate::data_plane::exchange::Outcome;
 use crate::plugins::{Phases, RequestLog, ResponseSource};
 
@@ -23,6 +23,7 @@ pub fn with_request_log(
     // They are read while the rest of the exchange is changed.
     let uri = std::mem::take(&mut exchange.uri);
     let host = std::mem::take(&mut exchange.tries.host);
+    exchange.tries.end(now);
     let tries = std::mem::take(&mut exchange.tries.log);
     let sent = std::mem::take(&mut exchange.sent);
     let times = exchange.times;

@@ -46,6 +46,14 @@ impl SentHeaders {
         self.lines.clear();
     }
 
+    /// Keeps these lines in place of those before.
+    pub fn fill<'a>(&mut self, lines: impl Iterator<Item = (&'a [u8], &'a [u8])>) {
+        self.clear();
+        for (name, value) in lines {
+            self.push(name, value);
+        }
+    }
+
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
         if let Ok(name) = std::str::from_utf8(name) {
             self.lines.add(name, value);

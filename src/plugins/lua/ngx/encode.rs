@@ -122,7 +122,7 @@ const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~');
 
 /// What a whole URI may have as it stands.
-const URI: &AsciiSet = &NON_ALPHANUMERIC
+pub const URI: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')

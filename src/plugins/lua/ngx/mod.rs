@@ -1,6 +1,6 @@
 //! The functions under `ngx` that people use, and its constants.
 
-mod encode;
+pub mod encode;
 mod header;
 mod output;
 mod regex;

@@ -4,6 +4,7 @@ use super::super::call::Call;
 use super::super::handler;
 use super::super::json;
 use super::super::native::{Args, Given, Native, boolean, nothing, number, shown, told};
+use super::super::ngx::encode::URI;
 use super::super::phase::{ACCESS, BALANCER, Phase, REWRITE};
 use super::headers::{self, ONE, kind_of};
 use crate::plugins::Scheme;
@@ -162,27 +163,7 @@ pub const NATIVES: &[Native] = &[
 ];
 
 /// What a path may have as it stands.
-const PATH: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'/')
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~')
-    .remove(b'!')
-    .remove(b'$')
-    .remove(b'&')
-    .remove(b'\'')
-    .remove(b'(')
-    .remove(b')')
-    .remove(b'*')
-    .remove(b'+')
-    .remove(b',')
-    .remove(b';')
-    .remove(b'=')
-    .remove(b':')
-    .remove(b'@')
-    .remove(b'?')
-    .remove(b'%');
+const PATH: &AsciiSet = &URI.remove(b'?').remove(b'%');
 
 /// Bytes that no request line may have are encoded; what is encoded stays so.
 fn encode_path(path: &[u8]) -> Vec<u8> {

@@ -103,7 +103,7 @@ pub const SHARED_DICT_TOTAL: Metric = gauge(
 pub const WORKERS_MEMORY: Metric = gauge(
     "kong_memory_workers_lua_vms_bytes",
     &["node_id", "pid", "kong_subsystem"],
-    "both roles; there is no Lua: the resident memory of the one process",
+    "both roles; the resident memory of the one process, Lua included",
     "Allocated bytes in worker Lua VM",
 );
 pub const CLUSTER_CERT_EXPIRY: Metric = gauge(
