@@ -9,9 +9,9 @@ use std::sync::OnceLock;
 static ALLOCATOR: OnceLock<fn()> = OnceLock::new();
 
 /// Says how the allocator of this process gives back what the calling thread does not use. A library
-/// does not choose the allocator: the binary does, and says this once.
+/// does not choose the allocator: the binary does, and calls this once.
 pub fn set_give_back(how: fn()) {
-    // Said twice, it is the same allocator.
+    // A second call changes nothing.
     let _ = ALLOCATOR.set(how);
 }
 

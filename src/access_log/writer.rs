@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 const PAUSE: Duration = Duration::from_millis(200);
 /// Between two tries to write to a stream that takes nothing now.
 const RETRY: Duration = Duration::from_millis(10);
-/// Between two events about the same trouble.
+/// Between two log events about the same error.
 const QUIET: Duration = Duration::from_secs(60);
 
 /// A log that the settings ask for.
@@ -32,7 +32,7 @@ pub struct Wanted {
     pub name: &'static str,
     pub destination: Destination,
     pub format: Arc<Format>,
-    /// Somebody has set it: it is not the default.
+    /// The setting was given: what it says is not the default.
     pub given: bool,
 }
 
@@ -197,7 +197,7 @@ pub(super) struct Shared {
     queues: Mutex<Vec<Arc<Queue>>>,
     /// Lines have come since the lanes were looked at.
     waiting: AtomicBool,
-    /// They fill chunks: they do not wait for others.
+    /// A lane is full, so the thread writes at once instead of waiting for more lines.
     urgent: AtomicBool,
     reopen: AtomicBool,
     stopping: AtomicBool,
@@ -271,7 +271,7 @@ struct Sink {
     file: Option<LogFile>,
     /// The last line in it has no end: the disk was full in the middle of it.
     torn: bool,
-    /// When its trouble was told of.
+    /// When an error of it was last logged.
     said: Option<Instant>,
 }
 
@@ -279,7 +279,7 @@ struct Writer {
     shared: Arc<Shared>,
     sinks: Vec<Sink>,
     counted: Vec<Counted>,
-    /// When dropped lines were told of.
+    /// When dropped lines were last logged.
     said: Option<Instant>,
 }
 
@@ -289,13 +289,13 @@ impl Writer {
         loop {
             self.shared.wait();
             let stopping = self.shared.stopping.load(Ordering::SeqCst);
-            // First what tells of lines, then the lines: none is overlooked.
+            // The flag is cleared before the lanes are read: a line that comes meanwhile sets it again.
             self.shared.waiting.store(false, Ordering::SeqCst);
             self.shared.urgent.store(false, Ordering::SeqCst);
             let reopen = self.shared.reopen.swap(false, Ordering::SeqCst);
             fence(Ordering::SeqCst);
             queues.append(&mut lock(&self.shared.queues));
-            // A lane whose other end is gone has nothing to come.
+            // No worker writes into this lane any more.
             let ended: Vec<bool> = queues
                 .iter()
                 .map(|queue| Arc::strong_count(queue) == 1)

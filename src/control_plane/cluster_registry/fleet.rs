@@ -54,20 +54,20 @@ pub struct Fleet {
 #[derive(Default)]
 struct Here {
     nodes: BTreeMap<Uuid, Known>,
-    /// What is quarantined on any of them; none when it has to be put together anew.
+    /// What is quarantined on any of them; `None` when it must be computed again.
     withheld: Option<Keys>,
 }
 
 struct Known {
     presence: Presence,
-    /// Since when the registry that had its session is dead.
+    /// When the registry that held its session died; `None` while it lives.
     lost: Option<Instant>,
 }
 
 /// What the rows of others said.
 #[derive(Clone, Default)]
 struct Look {
-    /// Which requests it answers.
+    /// The number of the last look that was asked for before this one began.
     upto: u64,
     /// None when the database could not be asked.
     rows: Option<Arc<BTreeMap<Uuid, Away>>>,
@@ -88,7 +88,7 @@ struct Away {
     withheld: Keys,
 }
 
-/// Where a revision is not in effect.
+/// The data planes on which a revision is not in effect yet.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Standing {
     /// The connected data planes that have not got there, by ascending id.
@@ -127,7 +127,7 @@ impl Withheld {
         self.here.contains(key) || self.elsewhere.contains(key)
     }
 
-    /// What was not among it before.
+    /// Entities that were not quarantined before.
     pub fn since<'a>(&'a self, before: &'a Withheld) -> impl Iterator<Item = Key> + 'a {
         let all = self.here.iter().chain(self.elsewhere.iter());
         all.filter(|key| !before.contains(key)).copied()
@@ -175,7 +175,7 @@ impl Fleet {
             .send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    /// Changes with whatever is said of a data plane.
+    /// Changes whenever something new is known of a data plane.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
@@ -196,7 +196,7 @@ impl Fleet {
         self.changed();
     }
 
-    /// It has left.
+    /// A data plane of this control plane has left.
     pub(super) fn leave(&self, node: Uuid) {
         let mut here = self.here();
         here.nodes.remove(&node);

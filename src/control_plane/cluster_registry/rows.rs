@@ -1,10 +1,9 @@
 //! The rows by which all control planes show the same fleet, written in batches.
 //!
-//! A thousand data planes acknowledge a thousand times, and one row each is what is to be known of
-//! them in the end. So what was learned is gathered and written at most once a second, as one
-//! transaction with the last row of each. On SQLite that is one short turn among the writes of
-//! configuration, with the statements made beforehand, where a row at a time took a turn and a
-//! sync of the disk for each.
+//! Data planes acknowledge every change, and only the last state of each matters. So states are gathered
+//! and written at most once a second, in one transaction. On SQLite the statements are built before the
+//! transaction begins, so that a write of configuration waits once a second for a short time, and not for
+//! one transaction and disk sync per data plane.
 
 use super::presence::{self, Presence};
 use super::{ClusterRegistry, PULSE, SessionId, Store, StoreError};
@@ -17,7 +16,7 @@ use uuid::Uuid;
 
 /// Between the beginnings of two batches.
 const EVERY: Duration = Duration::from_secs(1);
-/// What comes together in such a moment goes into one batch also after a quiet time.
+/// After a quiet time a batch waits this long for more rows.
 const MOMENT: Duration = Duration::from_millis(20);
 /// A control plane that was not seen for so long holds no data planes.
 const CONTROL_PLANE_GONE: Duration = PULSE.saturating_mul(6);
@@ -28,9 +27,9 @@ const LAST: Duration = Duration::from_secs(1);
 pub(super) struct Rows {
     /// Sessions whose row has changed.
     pub dirty: BTreeSet<SessionId>,
-    /// The last that is known of data planes that have left, or were refused.
+    /// The last state of data planes that have left, or were refused.
     pub left: BTreeMap<Uuid, DataPlanePresence>,
-    /// This control plane is to say that it is there.
+    /// The row that says that this control plane is alive must be written.
     pub pulse: bool,
     /// Nothing has been written yet in this life.
     is_new: bool,
@@ -81,8 +80,8 @@ impl Rows {
 }
 
 impl ClusterRegistry {
-    /// A data plane has left, or was refused: the last that is known of it remains to be written,
-    /// which nobody will say a second time.
+    /// A data plane has left, or was refused: its last state is kept for the next batch, as no session
+    /// reports it again.
     pub(super) fn leaves(&mut self, presence: &Presence) {
         if let Some(mut row) = presence.row(&self.options.fleet)
             && !self.by_node.contains_key(&row.id)
@@ -173,7 +172,7 @@ impl ClusterRegistry {
                 tracing::warn!(?err, "presence of data planes was not written");
                 self.rows.pulse = true;
                 self.rows.dirty.extend(self.sessions.keys());
-                // Who has come back meanwhile is not gone, and who left again has a later row.
+                // A data plane that has come back meanwhile is connected; one that left again has a later row.
                 for (node, row) in left {
                     if !self.by_node.contains_key(&node) {
                         self.rows.left.entry(node).or_insert(row);

@@ -18,7 +18,7 @@ const MEMORY_CAP: usize = 256 * 1024 * 1024;
 /// A function that keeps its worker for longer is named in the log.
 const TOO_LONG: Duration = Duration::from_millis(500);
 
-/// So many compiled functions are kept before those that nobody can call any more are looked for.
+/// When more compiled functions than this are kept, those of removed plugins are dropped.
 const FIRST_SWEEP: usize = 64;
 
 /// One state. Workers are threads, and each has one.
@@ -42,11 +42,11 @@ thread_local! {
     static ENGINE: RefCell<Option<Rc<Engine>>> = const { RefCell::new(None) };
 }
 
-/// What became of a run.
+/// How a run ended, or why it paused.
 #[derive(Debug, PartialEq)]
 pub enum Step {
     Done,
-    /// It goes on after this time.
+    /// It sleeps for this time, then goes on.
     Sleep(Duration),
     /// It has answered.
     Exit,
@@ -210,7 +210,7 @@ impl Engine {
 pub fn bound_memory() {
     let large = ENGINE.with_borrow(|kept| match kept {
         Some(kept) if kept.lua.used_memory() > MEMORY_CAP => {
-            // What nobody needs any more does not count.
+            // Garbage is collected first, so that only memory in use counts.
             kept.lua.gc_collect().is_err() || kept.lua.used_memory() > MEMORY_CAP
         }
         _ => false,
@@ -297,7 +297,7 @@ const DICTIONARIES: [&str; 11] = [
     "prometheus_metrics",
 ];
 
-/// What Kong has and this gateway does not. Configurations that name it are told so.
+/// Functions of Kong that this gateway lacks. A plugin whose text names one is warned of when it is built.
 pub const MISSING: [&str; 14] = [
     "kong.cache",
     "kong.db",

@@ -61,7 +61,7 @@ pub struct Store {
 struct Shard {
     entries: HashMap<Key, Entry>,
     /// The entries in the order in which they are looked at to make room, each with its number:
-    /// one whose number differs is there no more.
+    /// an entry whose number differs was removed or replaced.
     queue: VecDeque<(Key, u64)>,
     bytes: u64,
     next_number: u64,
@@ -73,7 +73,7 @@ struct Entry {
     number: u64,
     size: u64,
     expires_at: Timestamp,
-    /// It was asked for since it was looked at last.
+    /// A request asked for it since the last time that room was made.
     asked_for: bool,
 }
 

@@ -2,15 +2,15 @@
 
 use serde_json::{Map, Value};
 
-/// What is done where the record has such a field, or has none.
+/// Whether the field is written, depending on whether the record has it already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFieldMode {
-    /// It gets this value in any case.
+    /// Always.
     #[default]
     Set,
-    /// Only where there is none.
+    /// Only if the record lacks the field.
     Add,
-    /// Only where there is one.
+    /// Only if the record has the field.
     Replace,
 }
 
@@ -49,7 +49,7 @@ pub fn put_field(
         let makes = value.is_some() && mode != LogFieldMode::Replace;
         match record.get_mut(outer) {
             Some(Value::Object(inner)) => put_field(inner, rest, value, mode),
-            // What is no object has no fields: it gives way only to what is set.
+            // A value that is no object has no inner fields; only `set` replaces it by an object.
             Some(_) if mode != LogFieldMode::Set => {}
             _ if makes => {
                 let mut inner = Map::new();

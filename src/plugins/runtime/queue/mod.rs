@@ -30,13 +30,13 @@ use waiting::Pushed;
 /// Why entries were dropped, as the metric tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DropReason {
-    /// Newer ones took their place.
+    /// The queue was full, and newer entries came.
     Full,
-    /// An entry alone was larger than all that may wait.
+    /// One entry was larger than the whole queue may be.
     TooLarge,
-    /// No attempt to deliver them was successful for too long.
+    /// Every attempt failed until `max_retry_time` was over.
     Undelivered,
-    /// The node ended before.
+    /// The node stopped before they were delivered.
     Shutdown,
 }
 
@@ -64,7 +64,7 @@ pub type DeliveryError = Cow<'static, str>;
 /// An attempt to deliver. It runs on the thread of the plugin host and need not be `Send`.
 pub type Delivery<'a> = Pin<Box<dyn Future<Output = Result<(), DeliveryError>> + 'a>>;
 
-/// Brings batches to where they belong.
+/// Sends batches to their destination.
 pub trait Deliver<T>: Send + Sync + 'static {
     /// One attempt for one batch; it ends by itself in reasonable time. A batch comes again after a failure,
     /// and may come again after a panic of the plugin host.
@@ -109,7 +109,7 @@ impl<T: Send + Sync + 'static> std::fmt::Debug for Queue<T> {
     }
 }
 
-/// What a queue holds, for people.
+/// What a queue holds, as `/debug/actors` shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueState {
     pub plugin: Arc<str>,
@@ -127,7 +127,7 @@ pub struct QueueState {
 
 /// A queue of any type, as the host knows it.
 pub(super) trait AnyQueue: Send + Sync + 'static {
-    /// Tells it from every other queue of the process.
+    /// Unique among the queues of the process.
     fn id(&self) -> u64;
     fn state(&self) -> QueueState;
     /// Nobody can put in anything, and nothing is left.
