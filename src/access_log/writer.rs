@@ -62,8 +62,8 @@ impl Drop for Owner {
 }
 
 impl AccessLogs {
-    /// Opens the files and starts the thread. A log that nobody has set goes without where its file
-    /// cannot be opened; so does any log on a file system that is read-only. Both are warned of.
+    /// Opens the files and starts the thread. Where the file of a log that is only a default
+    /// cannot be opened, or the file system is read-only, the node warns and writes no such log.
     ///
     /// # Errors
     /// A file cannot be opened, or there is no thread.
