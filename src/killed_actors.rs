@@ -94,8 +94,11 @@ fn connect(proxy: SocketAddr) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
-fn status(proxy: SocketAddr, path: &str) -> Result<u16, String> {
-    let answer = connect(proxy).and_then(|mut stream| exchange(&mut stream, path));
+/// Of one request over a connection of its own. It waits on another thread: actors live on this one.
+async fn status(proxy: SocketAddr, path: &str) -> Result<u16, String> {
+    let path = path.to_owned();
+    let asked = move || connect(proxy).and_then(|mut stream| exchange(&mut stream, &path));
+    let answer = tokio::task::spawn_blocking(asked).await.expect("a thread");
     answer.map_err(|err| err.to_string())
 }
 
@@ -143,7 +146,7 @@ impl Traffic {
     /// Waits for requests that began after this call.
     async fn goes_on(&self) {
         let before = self.requests.load(Ordering::SeqCst);
-        until("traffic goes on", || {
+        until("traffic goes on", async || {
             let now = self.requests.load(Ordering::SeqCst);
             (now > before + 4)
                 .then_some(())
@@ -164,10 +167,10 @@ impl Traffic {
 }
 
 /// Asks again and again, without standing in the way of the actors of this thread.
-async fn until<T>(what: &str, mut ask: impl FnMut() -> Result<T, String>) -> T {
+async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Result<T, String>) -> T {
     let begun = Instant::now();
     loop {
-        match ask() {
+        match ask().await {
             Ok(found) => return found,
             Err(why) => assert!(begun.elapsed() < PATIENCE, "never: {what}: {why}"),
         }
@@ -322,8 +325,8 @@ impl Planes {
         let name = path.trim_matches('/');
         let route = json!({"name": name, "paths": [path], "service": {"name": "s"}});
         self.post("/routes", route).await;
-        until(&format!("{path} is served"), || {
-            match status(self.proxy, path)? {
+        until(&format!("{path} is served"), async || {
+            match status(self.proxy, path).await? {
                 200 => Ok(()),
                 other => Err(other.to_string()),
             }
@@ -341,7 +344,7 @@ impl Planes {
         let before = self.actors[of].panics(name);
         // Again and again: one that is being restarted cannot be killed yet, nor can one whose life has
         // not had its first turn.
-        until(&format!("{name} dies"), || {
+        until(&format!("{name} dies"), async || {
             self.actors[of].kill(name);
             let dead = self.actors[of].panics(name) > before;
             dead.then_some(()).ok_or("it lives".to_owned())
@@ -363,7 +366,7 @@ impl Planes {
     /// Waits until the cache holds all that the control plane does.
     async fn is_cached(&self, copy: &str) {
         let mut n = 0;
-        until("the cache holds the configuration", || {
+        until("the cache holds the configuration", async || {
             n += 1;
             let (folder, cached) = self.cached(&format!("{copy}-{n}"));
             std::fs::remove_dir_all(folder).expect("removed");
@@ -443,7 +446,7 @@ async fn trial_28_all_actors_die_and_a_restart_serves_what_came_last() {
     let links = Links::over_network(&again).expect("links");
     let again = DataPlane::start(&again, links, None).await.expect("starts");
     for path in ["/live", "/round0", "/round9"] {
-        assert_eq!(status(proxy, path), Ok(200), "{path}");
+        assert_eq!(status(proxy, path).await, Ok(200), "{path}");
     }
     again.stop(false).await;
 }

@@ -1,11 +1,15 @@
 //! Starts an actix-web server on the listens of a setting: the Admin API, the status API and
 //! the cluster listeners. (The proxy's own sockets are `data_plane::listener`'s.)
 //!
-//! `access_log` writes their lines, `browser` is what pages may do there, `patience` how long clients may take.
+//! `access_log` writes their lines, `beginning` starts their workers, `browser` is what pages may do
+//! there, `patience` how long clients may take.
 
 mod access_log;
+mod beginning;
 pub mod browser;
 pub mod patience;
+
+pub use beginning::begin;
 
 use crate::access_log::AccessLog;
 use crate::settings::{Listen, Pages, Patience};
@@ -36,6 +40,11 @@ pub enum ServeError {
     Tls {
         setting: &'static str,
         reason: String,
+    },
+    #[error("{setting}: cannot start the workers: {source}")]
+    Workers {
+        setting: &'static str,
+        source: std::io::Error,
     },
 }
 
@@ -177,10 +186,14 @@ where
         };
     }
     let addresses = server.addrs();
+    let mut server = server.run();
+    begin(&mut server).map_err(|source| ServeError::Workers {
+        setting: site.setting,
+        source,
+    })?;
     for address in &addresses {
         tracing::info!(setting = site.setting, %address, "listening");
     }
-    let server = server.run();
     let handle = server.handle();
     actix_rt::spawn(async move {
         if let Err(err) = server.await {

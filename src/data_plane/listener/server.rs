@@ -7,6 +7,7 @@ use super::{proxy_protocol, tls_names};
 use crate::data_plane::dns::Dns;
 use crate::data_plane::exchange::{Connection, Pipeline, TlsInfo};
 use crate::data_plane::upstream::{self, Client, PoolLimits, Resolver};
+use crate::serve;
 use crate::settings::Listen;
 use crate::telemetry::counters::ConnectionCounters;
 use actix_server::ServerHandle as ActixHandle;
@@ -77,9 +78,9 @@ pub enum ListenError {
 pub struct Server;
 
 impl Server {
-    /// Binds all addresses, then starts the workers. `pipeline` is called once on each
-    /// worker's thread with the worker's number. Must be called within an actix system or a
-    /// tokio runtime, which runs the server's coordination.
+    /// Binds all addresses, then starts the workers; they serve when this returns. `pipeline` is
+    /// called once on each worker's thread with the worker's number. Must be called within an actix
+    /// system or a tokio runtime, which runs the server's coordination.
     pub fn start<P, F>(
         config: ServerConfig,
         pipeline: F,
@@ -145,7 +146,8 @@ impl Server {
                 .listen(address.to_string(), socket, service)
                 .map_err(ListenError::Workers)?;
         }
-        let server = builder.run();
+        let mut server = builder.run();
+        serve::begin(&mut server).map_err(ListenError::Workers)?;
         let inner = server.handle();
         let (running, ended) = watch::channel(());
         tokio::spawn(async move {

@@ -2,6 +2,7 @@
 
 use super::super::{ListenError, Phase};
 use super::*;
+use std::io::{Read as _, Write as _};
 
 const REPLY: &str = "GET /reply HTTP/1.1\r\nHost: h\r\n\r\n";
 
@@ -134,6 +135,21 @@ fn several_addresses_share_the_workers() {
             assert_eq!(client.ask(REPLY).await.text(), "hello");
         }
         assert_eq!(gateway.handle.counters().read().handled, 6);
+    });
+}
+
+/// A caller that does not let its own thread go on cannot keep clients waiting.
+#[test]
+fn workers_serve_when_the_start_returns() {
+    run(async {
+        let gateway = setup(&[]).start();
+        let mut client = std::net::TcpStream::connect(gateway.handle.addresses()[0]).unwrap();
+        let patience = Some(Duration::from_secs(30));
+        client.set_read_timeout(patience).unwrap();
+        client.write_all(REPLY.as_bytes()).unwrap();
+        let mut status = [0; 12];
+        client.read_exact(&mut status).unwrap();
+        assert_eq!(&status, b"HTTP/1.1 200");
     });
 }
 
