@@ -43,6 +43,8 @@ pub enum Endpoint {
     Tag(String),
     DataPlanes,
     ClusterStatus,
+    /// `/telemetry/requests`: how many requests the fleet has served.
+    RequestSums,
     LogLevel,
     SetLogLevel(String),
     /// The level of every node on the database; the path says in which roles it is there.
@@ -212,6 +214,7 @@ fn literal(parts: &[&str]) -> Option<Endpoint> {
         ["tags", tag] => Endpoint::Tag((*tag).into()),
         ["clustering", "data-planes"] => Endpoint::DataPlanes,
         ["clustering", "status"] => Endpoint::ClusterStatus,
+        ["telemetry", "requests"] => Endpoint::RequestSums,
         ["upstreams", key, "health"] => Endpoint::UpstreamHealth((*key).into()),
         ["upstreams", key, "targets", "all"] => Endpoint::AllTargets((*key).into()),
         [
@@ -364,6 +367,7 @@ pub fn all_paths(hybrid: bool) -> Vec<String> {
         "/status/dns",
         "/tags",
         "/tags/{tags}",
+        "/telemetry/requests",
         "/timers",
         "/transactions",
         "/upstreams/{upstreams}/health",

@@ -229,6 +229,7 @@ async fn dispatch(
         Endpoint::Tag(tag) => api.tags(Some(&tag), arguments).await,
         Endpoint::DataPlanes => api.data_planes(arguments).await,
         Endpoint::ClusterStatus => api.cluster_status().await,
+        Endpoint::RequestSums => api.request_sums(arguments).await,
         Endpoint::LogLevel => Ok(message(&log_level::show(shared))),
         Endpoint::SetLogLevel(level) => {
             let done = log_level::set(shared, &level, false, arguments, &body).await?;

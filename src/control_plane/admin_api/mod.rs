@@ -18,6 +18,7 @@ mod paging;
 mod plugins;
 mod reply;
 mod request;
+mod request_sums;
 mod revisions;
 mod tags;
 mod targets;

@@ -5,7 +5,9 @@ use super::{Store, StoreError, unix_seconds};
 use entity::{data_planes, telemetry_counts, telemetry_positions};
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
-use sea_orm::{ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect, QueryTrait};
+use sea_orm::{
+    ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
+};
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
 use std::time::Duration;
@@ -53,6 +55,44 @@ impl AddAssign for Count {
         self.request_bytes = self.request_bytes.saturating_add(other.request_bytes);
         self.response_bytes = self.response_bytes.saturating_add(other.response_bytes);
     }
+}
+
+/// What sums of requests are asked for by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CountedBy {
+    Service,
+    Route,
+    Consumer,
+    Status,
+    DataPlane,
+}
+
+impl CountedBy {
+    pub const ALL: [CountedBy; 5] = [
+        CountedBy::Service,
+        CountedBy::Route,
+        CountedBy::Consumer,
+        CountedBy::Status,
+        CountedBy::DataPlane,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            CountedBy::Service => "service",
+            CountedBy::Route => "route",
+            CountedBy::Consumer => "consumer",
+            CountedBy::Status => "status",
+            CountedBy::DataPlane => "data_plane",
+        }
+    }
+}
+
+/// What the requests of one sum have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InCommon {
+    Status(u16),
+    /// The service, the route or another entity; `None` of requests without one.
+    Entity(Option<Uuid>),
 }
 
 /// Whether a batch was new.
@@ -127,13 +167,64 @@ impl Store {
         Ok(inserted > 0)
     }
 
-    /// All counts.
+    /// The sums of all requests that were ever counted, the largest number of requests first; at most
+    /// `limit` of them.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn counts(&self) -> Result<BTreeMap<Dimensions, Count>, StoreError> {
-        let rows = telemetry_counts::Entity::find().all(&self.db()).await?;
-        Ok(rows.into_iter().map(count).collect())
+    pub async fn request_sums(
+        &self,
+        by: CountedBy,
+        limit: u64,
+    ) -> Result<Vec<(InCommon, Count)>, StoreError> {
+        use telemetry_counts::Column;
+        let column = match by {
+            CountedBy::Service => Column::Service,
+            CountedBy::Route => Column::Route,
+            CountedBy::Consumer => Column::Consumer,
+            CountedBy::Status => Column::Status,
+            CountedBy::DataPlane => Column::DataPlane,
+        };
+        // PostgreSQL adds up to a type that has no end, and no counterpart here.
+        let sum = |column: Column| Expr::col(column).sum().cast_as("bigint");
+        let sums = telemetry_counts::Entity::find()
+            .select_only()
+            .column(column)
+            .column_as(sum(Column::Requests), "sum_of_requests")
+            .column_as(sum(Column::RequestBytes), "sum_of_request_bytes")
+            .column_as(sum(Column::ResponseBytes), "sum_of_response_bytes")
+            .group_by(column)
+            .order_by_desc(sum(Column::Requests))
+            .order_by_asc(column)
+            .limit(limit);
+        let count = |requests: i64, request_bytes: i64, response_bytes: i64| Count {
+            requests: requests.unsigned_abs(),
+            request_bytes: request_bytes.unsigned_abs(),
+            response_bytes: response_bytes.unsigned_abs(),
+        };
+        let db = self.db();
+        if by == CountedBy::Status {
+            let rows: Vec<(i64, i64, i64, i64)> = sums.into_tuple().all(&db).await?;
+            return Ok(rows
+                .into_iter()
+                .map(|(status, n, read, sent)| {
+                    (
+                        InCommon::Status(u16::try_from(status).unwrap_or_default()),
+                        count(n, read, sent),
+                    )
+                })
+                .collect());
+        }
+        let rows: Vec<(Uuid, i64, i64, i64)> = sums.into_tuple().all(&db).await?;
+        Ok(rows
+            .into_iter()
+            .map(|(id, n, read, sent)| {
+                (
+                    InCommon::Entity((!id.is_nil()).then_some(id)),
+                    count(n, read, sent),
+                )
+            })
+            .collect())
     }
 
     /// Forgets positions not moved for `age`: such a process will not send again. It must be
@@ -200,23 +291,6 @@ fn row((by, count): (&Dimensions, &Count)) -> telemetry_counts::ActiveModel {
         response_bytes: clamp(count.response_bytes),
     }
     .into_active_model()
-}
-
-fn count(row: telemetry_counts::Model) -> (Dimensions, Count) {
-    let known = |id: Uuid| (!id.is_nil()).then_some(id);
-    let by = Dimensions {
-        service: known(row.service),
-        route: known(row.route),
-        consumer: known(row.consumer),
-        status: u16::try_from(row.status).unwrap_or_default(),
-        data_plane: row.data_plane,
-    };
-    let count = Count {
-        requests: row.requests.unsigned_abs(),
-        request_bytes: row.request_bytes.unsigned_abs(),
-        response_bytes: row.response_bytes.unsigned_abs(),
-    };
-    (by, count)
 }
 
 /// As the database holds it.

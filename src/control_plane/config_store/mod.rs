@@ -45,7 +45,7 @@ mod written;
 mod tests;
 
 pub use actor::{ConfigStore, ConfigStoreHandle, Maintain, WriteConfig};
-pub use counts::{BatchKey, Count, Counted, Dimensions};
+pub use counts::{BatchKey, Count, Counted, CountedBy, Dimensions, InCommon};
 pub use declare::{Declaration, Extent};
 pub use error::StoreError;
 pub use history::{Delta, Difference, Part, RevisionSummary};

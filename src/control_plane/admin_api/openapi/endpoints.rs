@@ -4,6 +4,7 @@
 use super::super::endpoint::{Endpoint, path_name};
 use super::operation::{Argument, Body, Content, Operation, reference};
 use super::{bodies, local, revisions};
+use crate::control_plane::config_store::CountedBy;
 use crate::model::Kind;
 use crate::schema::json_schema::Purpose;
 use crate::schema::{self, Role};
@@ -96,6 +97,7 @@ fn tag(endpoint: &Endpoint) -> &'static str {
         | Endpoint::FilterSchema(_)
         | Endpoint::Validate(_) => "schemas",
         Endpoint::DataPlanes | Endpoint::ClusterStatus => "clustering",
+        Endpoint::RequestSums => "telemetry",
         Endpoint::Revisions | Endpoint::Revision(_) | Endpoint::Rollback(_) => "revisions",
         Endpoint::Transactions => "transactions",
         Endpoint::DebugActors
@@ -207,6 +209,11 @@ fn answering(endpoint: &Endpoint, method: &str) -> Operation {
             .reading(),
         Endpoint::ClusterStatus => new("The data planes by id")
             .json(200, "cluster-status")
+            .reading(),
+        Endpoint::RequestSums => new("How many requests the fleet has served, each counted once")
+            .arguments(request_sum_arguments())
+            .json(200, "request-sums")
+            .json(400, "refused-list")
             .reading(),
         Endpoint::LogLevel => new("The log level").json(200, "message"),
         Endpoint::SetLogLevel(_) => set_log_level(new("Change the log level of this node")),
@@ -394,6 +401,19 @@ pub(super) fn page_arguments() -> [Argument; 2] {
             "the token of a page: `offset` of the one before",
             json!({"type": "string", "minLength": 1}),
         ),
+    ]
+}
+
+fn request_sum_arguments() -> [Argument; 2] {
+    let by = json!({"type": "string", "enum": CountedBy::ALL.map(CountedBy::as_str)});
+    let [size, _] = page_arguments();
+    [
+        Argument::query(
+            "by",
+            "what requests are added up by; `service` if it is not given",
+            by,
+        ),
+        size,
     ]
 }
 

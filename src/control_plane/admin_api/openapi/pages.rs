@@ -33,6 +33,7 @@ pub fn schemas(without_database: bool) -> Map<String, Value> {
         "cluster-status",
         json!({"type": "object", "additionalProperties": peer()}),
     );
+    put("request-sums", request_sums());
     put("openapi", openapi());
     schemas
 }
@@ -376,6 +377,27 @@ fn quarantine() -> Value {
         "total": count(),
         "data": {"type": "array", "items": reference("quarantined-on")},
     }))
+}
+
+/// Each sum names what its requests have in common by one of the fields that are not required.
+fn request_sums() -> Value {
+    let id = || json!({"oneOf": [closed(json!({"id": text()})), {"type": "null"}]});
+    let sum = json!({
+        "type": "object",
+        "required": ["requests", "request_bytes", "response_bytes"],
+        "properties": {
+            "requests": count(),
+            "request_bytes": count(),
+            "response_bytes": count(),
+            "service": id(),
+            "route": id(),
+            "consumer": id(),
+            "status": count(),
+            "data_plane": id(),
+        },
+        "additionalProperties": false,
+    });
+    closed(json!({"by": text(), "data": {"type": "array", "items": sum}}))
 }
 
 fn openapi() -> Value {

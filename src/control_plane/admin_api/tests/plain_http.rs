@@ -2,9 +2,12 @@
 
 use super::support::{Admin, request};
 use crate::control_plane::admin_api::AnswerHeaders;
+use crate::control_plane::config_store::{BatchKey, Count, Dimensions};
 use crate::schema::Role;
 use crate::settings::Pages;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use uuid::Uuid;
 
 #[actix::test]
 async fn what_is_not_there_is_404() {
@@ -354,4 +357,54 @@ async fn the_root_names_the_plugins_in_use_and_both_versions() {
     assert_eq!(root["plugins"]["enabled_in_cluster"], json!(["key-auth"]));
     assert_eq!(root["version"], "3.9.3");
     assert_eq!(root["langur"]["version"], env!("CARGO_PKG_VERSION"));
+}
+
+#[actix::test]
+async fn requests_of_the_fleet_are_added_up_by_what_is_asked_for() {
+    let admin = Admin::start().await;
+    let id = Uuid::from_u128;
+    let by = |status| Dimensions {
+        service: Some(id(1)),
+        route: Some(id(2)),
+        consumer: None,
+        status,
+        data_plane: id(9),
+    };
+    let count = |requests| Count {
+        requests,
+        request_bytes: 10 * requests,
+        response_bytes: 100 * requests,
+    };
+    let key = BatchKey {
+        node: id(9),
+        incarnation: id(8),
+        sequence: 1,
+    };
+    let batch = BTreeMap::from([(by(200), count(3)), (by(404), count(1))]);
+    admin.store.ingest(&[(key, batch)]).await.expect("counted");
+
+    let all = json!({"requests": 4, "request_bytes": 40, "response_bytes": 400});
+    for (query, by, in_common) in [
+        ("", "service", json!({"id": id(1)})),
+        ("?by=route", "route", json!({"id": id(2)})),
+        ("?by=consumer", "consumer", Value::Null),
+        ("?by=data_plane", "data_plane", json!({"id": id(9)})),
+    ] {
+        let seen = admin.get(&format!("/telemetry/requests{query}")).await;
+        let mut sum = all.clone();
+        sum[by] = in_common;
+        assert_eq!(
+            (seen.status, &seen.body["by"]),
+            (200, &json!(by)),
+            "{query}"
+        );
+        assert_eq!(seen.body["data"], json!([sum]), "{query}");
+    }
+    let most = admin.get("/telemetry/requests?by=status&size=1").await;
+    assert_eq!(most.body["data"][0]["status"], 200);
+    assert_eq!(most.body["data"].as_array().map(Vec::len), Some(1));
+
+    let wrong = admin.get("/telemetry/requests?by=host").await;
+    let text = "by must be one of: service, route, consumer, status, data_plane";
+    assert_eq!((wrong.status, wrong.message()), (400, text));
 }
