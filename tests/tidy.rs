@@ -80,7 +80,14 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
             "crate::data_plane::proxy",
         ],
     ),
-    ("src/data_plane/upstream", &["crate::data_plane::listener"]),
+    (
+        "src/data_plane/listener",
+        &["crate::data_plane::upstream", "crate::data_plane::proxy"],
+    ),
+    (
+        "src/data_plane/upstream",
+        &["crate::data_plane::listener", "crate::data_plane::proxy"],
+    ),
     ("src/data_plane/proxy", &["crate::data_plane::listener"]),
     (
         "src/data_plane/router/index",

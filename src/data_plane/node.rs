@@ -18,6 +18,7 @@ use super::status::Status;
 use super::telemetry_buffer::{
     BufferOptions, Finish, Rings, SharedBuffer, TelemetryBuffer, TelemetryOptions,
 };
+use super::upstream::UpstreamClient;
 use crate::actor::{RestartPolicy, Slot, guard, guard_on};
 use crate::model::KindSet;
 use crate::node::{Node, NodeError};
@@ -408,8 +409,12 @@ fn serve(
     let tls = resolving_config(resolver, certificates.versions, false)?;
     let config = proxy_settings::server(node, workers);
     let (proxy, cell, rings) = (Arc::clone(proxy), snapshots.clone(), rings.clone());
-    let pipeline = move |_| Proxy::new(proxy.clone(), cell.clone(), rings.recorder());
-    let server = Server::start(config, pipeline, Some(tls), dns.clone())
+    let (upstream, dns) = (proxy_settings::upstream(settings), dns.clone());
+    let parts = move |_| {
+        let proxy = Proxy::new(proxy.clone(), cell.clone(), rings.recorder());
+        (proxy, UpstreamClient::new(upstream, dns.clone()))
+    };
+    let server = Server::start(config, parts, Some(tls))
         .map_err(|err| NodeError::Listen(format!("proxy_listen: {err}")))?;
     for address in server.addresses() {
         tracing::info!(setting = "proxy_listen", %address, "listening");

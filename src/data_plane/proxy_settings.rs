@@ -2,7 +2,7 @@
 
 use super::listener::{BodyFiles, DriverSettings, ServerConfig, SpoolLimits};
 use super::proxy::{ProxySettings, RealIpSource, ResponseTokens, Trust};
-use super::upstream::PoolLimits;
+use super::upstream::{PoolLimits, UpstreamSettings};
 use crate::http::parse;
 use crate::node::{Node, NodeError};
 use crate::plugins::{NodeSettings, UntrustedLua};
@@ -86,12 +86,25 @@ pub fn proxy(settings: &Settings) -> Result<ProxySettings, NodeError> {
     })
 }
 
+/// What every worker's way to upstreams is made with.
+pub fn upstream(settings: &Settings) -> UpstreamSettings {
+    let keepalive = &settings.proxy.upstream_keepalive;
+    UpstreamSettings {
+        pool: PoolLimits {
+            max_idle: keepalive.pool_size,
+            idle_timeout: keepalive.idle_timeout.unwrap_or(UNBOUNDED_IDLE),
+            max_requests: match keepalive.max_requests {
+                0 => u32::MAX,
+                n => u32::try_from(n).unwrap_or(u32::MAX),
+            },
+        },
+        response_head: parse::Limits::whole(settings.proxy.bodies.max_response_head),
+    }
+}
+
 /// What the listener is started with.
 pub fn server(node: &Node, workers: usize) -> ServerConfig {
-    let (limits, keepalive) = (
-        &node.settings.proxy.limits,
-        &node.settings.proxy.upstream_keepalive,
-    );
+    let limits = &node.settings.proxy.limits;
     let bodies = &node.settings.proxy.bodies;
     ServerConfig {
         listens: node.settings.listeners.proxy.clone(),
@@ -101,7 +114,6 @@ pub fn server(node: &Node, workers: usize) -> ServerConfig {
                 line: limits.max_line_size,
                 head: limits.max_head_size,
             },
-            response_head: parse::Limits::whole(bodies.max_response_head),
             header_timeout: limits.header_timeout,
             body_timeout: limits.body_timeout,
             access_timeout: node.settings.proxy.access_timeout,
@@ -122,14 +134,6 @@ pub fn server(node: &Node, workers: usize) -> ServerConfig {
             vec![node.settings.node.prefix.clone(), std::env::temp_dir()],
             bodies.files,
         )),
-        pool: PoolLimits {
-            max_idle: keepalive.pool_size,
-            idle_timeout: keepalive.idle_timeout.unwrap_or(UNBOUNDED_IDLE),
-            max_requests: match keepalive.max_requests {
-                0 => u32::MAX,
-                n => u32::try_from(n).unwrap_or(u32::MAX),
-            },
-        },
         counters: Arc::clone(&node.counters),
         ..ServerConfig::default()
     }

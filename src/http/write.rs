@@ -120,6 +120,21 @@ pub fn hexadecimal(out: &mut Vec<u8>, value: u64) {
     digits::<16>(out, value);
 }
 
+/// Frames a piece of a chunked body of so many bytes: appends what goes before it, returns what goes after it.
+/// After the last piece the body ends, without trailers.
+pub fn chunk(out: &mut Vec<u8>, length: usize, last: bool) -> &'static [u8] {
+    if length > 0 {
+        hexadecimal(out, length as u64);
+        out.extend_from_slice(b"\r\n");
+    }
+    match (length > 0, last) {
+        (true, true) => b"\r\n0\r\n\r\n",
+        (true, false) => b"\r\n",
+        (false, true) => b"0\r\n\r\n",
+        (false, false) => b"",
+    }
+}
+
 fn digits<const RADIX: u64>(out: &mut Vec<u8>, mut value: u64) {
     let mut text = [0u8; 20];
     let mut at = text.len();

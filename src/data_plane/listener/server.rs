@@ -4,9 +4,8 @@ use super::http1::connection;
 use super::http1::spool::BodyFiles;
 use super::http1::worker::{DriverSettings, Phase, Worker};
 use super::{proxy_protocol, tls_names};
-use crate::data_plane::dns::Dns;
-use crate::data_plane::exchange::{Connection, Pipeline, TlsInfo};
-use crate::data_plane::upstream::{self, Client, PoolLimits, Resolver};
+use crate::data_plane::exchange::socket::keep_alive;
+use crate::data_plane::exchange::{Connection, Pipeline, TlsInfo, Upstreams};
 use crate::serve;
 use crate::settings::Listen;
 use crate::telemetry::counters::ConnectionCounters;
@@ -41,7 +40,6 @@ pub struct ServerConfig {
     /// Connections per worker; further ones wait in the backlog.
     pub max_connections: usize,
     pub driver: DriverSettings,
-    pub pool: PoolLimits,
     pub counters: Arc<ConnectionCounters>,
     pub files: Arc<BodyFiles>,
 }
@@ -53,7 +51,6 @@ impl Default for ServerConfig {
             workers: 1,
             max_connections: 25_600,
             driver: DriverSettings::default(),
-            pool: PoolLimits::default(),
             counters: Arc::default(),
             files: Arc::default(),
         }
@@ -78,18 +75,19 @@ pub enum ListenError {
 pub struct Server;
 
 impl Server {
-    /// Binds all addresses, then starts the workers; they serve when this returns. `pipeline` is
-    /// called once on each worker's thread with the worker's number. Must be called within an actix
-    /// system or a tokio runtime, which runs the server's coordination.
-    pub fn start<P, F>(
+    /// Binds all addresses, then starts the workers; they serve when this returns. `parts` is called
+    /// once on each worker's thread with the worker's number: who decides there, and the worker's way to
+    /// upstreams. Must be called within an actix system or a tokio runtime, which runs the server's
+    /// coordination.
+    pub fn start<P, U, F>(
         config: ServerConfig,
-        pipeline: F,
+        parts: F,
         tls: Option<rustls::ServerConfig>,
-        dns: Dns,
     ) -> Result<ServerHandle, ListenError>
     where
         P: Pipeline,
-        F: Fn(usize) -> P + Send + Clone + 'static,
+        U: Upstreams,
+        F: Fn(usize) -> (P, U) + Send + Clone + 'static,
     {
         tokio::runtime::Handle::try_current()
             .map_err(|error| ListenError::Workers(io::Error::other(error)))?;
@@ -98,8 +96,7 @@ impl Server {
         let shared = Shared {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             config: config.clone(),
-            dns,
-            pipeline,
+            parts,
             phase: phase.clone(),
             next_worker: Arc::default(),
         };
@@ -123,7 +120,7 @@ impl Server {
                 if listen.so_keepalive.is_none() {
                     // Inherited by what is accepted: a tunnel whose client has vanished ends
                     // even where its service's timeouts are long.
-                    upstream::keep_alive(&socket)?;
+                    keep_alive(&socket)?;
                 }
                 Ok((socket.local_addr()?, socket))
             });
@@ -254,17 +251,16 @@ thread_local! {
 struct Shared<F> {
     id: u64,
     config: ServerConfig,
-    dns: Dns,
-    pipeline: F,
+    parts: F,
     phase: watch::Sender<Phase>,
     next_worker: Arc<AtomicU64>,
 }
 
 impl<F> Shared<F> {
     /// The worker of this thread; the first service makes it.
-    fn worker<P: Pipeline>(&self) -> Rc<Worker<P>>
+    fn worker<P: Pipeline, U: Upstreams>(&self) -> Rc<Worker<P, U>>
     where
-        F: Fn(usize) -> P,
+        F: Fn(usize) -> (P, U),
     {
         let found = WORKER.with_borrow(|found| match found {
             Some((id, worker)) if *id == self.id => worker.clone().downcast().ok(),
@@ -274,9 +270,9 @@ impl<F> Shared<F> {
             return worker;
         }
         let index = self.next_worker.fetch_add(1, Ordering::Relaxed) as usize;
-        let upstreams = Client::new(self.config.pool, Resolver::new(self.dns.clone()));
+        let (pipeline, upstreams) = (self.parts)(index);
         let worker = Rc::new(Worker::new(
-            (self.pipeline)(index),
+            pipeline,
             upstreams,
             self.config.driver.clone(),
             self.config.counters.clone(),
@@ -291,7 +287,7 @@ impl<F> Shared<F> {
 }
 
 /// Closes idle upstream connections in time.
-async fn expire<P: Pipeline>(worker: Rc<Worker<P>>) {
+async fn expire<P: Pipeline, U: Upstreams>(worker: Rc<Worker<P, U>>) {
     let mut interval = tokio::time::interval(EXPIRY_INTERVAL);
     loop {
         interval.tick().await;
@@ -300,7 +296,10 @@ async fn expire<P: Pipeline>(worker: Rc<Worker<P>>) {
 }
 
 /// Tells the worker of each new phase.
-async fn follow<P: Pipeline>(worker: Rc<Worker<P>>, mut phases: watch::Receiver<Phase>) {
+async fn follow<P: Pipeline, U: Upstreams>(
+    worker: Rc<Worker<P, U>>,
+    mut phases: watch::Receiver<Phase>,
+) {
     loop {
         let phase = *phases.borrow_and_update();
         worker.enter(phase);
@@ -312,8 +311,8 @@ async fn follow<P: Pipeline>(worker: Rc<Worker<P>>, mut phases: watch::Receiver<
 
 /// Serves an accepted socket, until its end or the worker's. Where it is `proxied`, it begins
 /// with a header of the PROXY protocol.
-async fn accept<P: Pipeline>(
-    worker: Rc<Worker<P>>,
+async fn accept<P: Pipeline, U: Upstreams>(
+    worker: Rc<Worker<P, U>>,
     acceptor: Option<TlsAcceptor>,
     proxied: bool,
     mut socket: TcpStream,

@@ -1,28 +1,52 @@
-//! Connections to upstreams: pool, resolve, TLS.
+//! The way to upstreams: a pool of connections, name resolution, TLS, and the codec of each protocol (`http1`).
 //!
-//! One `Client` per worker; nothing here is shared between threads.
+//! One `UpstreamClient` per worker; nothing here is shared between threads.
 
+mod http1;
 mod pool;
 mod resolve;
 mod stream;
 mod tls;
 
+pub use http1::Http1Stream;
 pub use pool::{Pool, PoolKey, PoolLimits};
 pub use resolve::Resolver;
-pub use stream::{Stream, keep_alive};
+pub use stream::Stream;
 pub use tls::{Trust, client_config};
 
-use crate::data_plane::exchange::{Attempt, AttemptError, Contact, Deadline, Elapsed, UpstreamTls};
+use crate::data_plane::dns::Dns;
+use crate::data_plane::exchange::{
+    Attempt, AttemptError, Contact, Deadline, Elapsed, UpstreamTls, Upstreams,
+};
+use crate::http::parse::Limits;
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 use tokio::time::Instant;
 
+/// What is the same for all upstreams; the defaults are Kong's.
+#[derive(Clone, Copy, Debug)]
+pub struct UpstreamSettings {
+    pub pool: PoolLimits,
+    /// Response heads.
+    pub response_head: Limits,
+}
+
+impl Default for UpstreamSettings {
+    fn default() -> UpstreamSettings {
+        UpstreamSettings {
+            pool: PoolLimits::default(),
+            response_head: Limits::whole(32 * 1024),
+        }
+    }
+}
+
 /// A worker's way to its upstreams.
-pub struct Client {
+pub struct UpstreamClient {
     pool: RefCell<Pool<Pooled>>,
     resolver: Resolver,
+    response_head: Limits,
 }
 
 #[derive(Debug)]
@@ -31,34 +55,42 @@ struct Pooled {
     requests: u32,
 }
 
-/// A connection in use. Dropping it closes it; `Client::release` keeps it for the next.
+/// What a connection in use is pooled by.
 #[derive(Debug)]
-pub struct UpstreamConnection {
-    pub stream: Stream,
-    /// It has carried requests before: it may turn out to be closed by the upstream.
-    pub reused: bool,
+struct ConnectionKey {
     key: PoolKey,
+    /// Requests on the connection, with the one under way.
     requests: u32,
 }
 
-impl Client {
-    pub fn new(limits: PoolLimits, resolver: Resolver) -> Client {
-        Client {
-            pool: RefCell::new(Pool::new(limits)),
-            resolver,
+impl UpstreamClient {
+    pub fn new(settings: UpstreamSettings, dns: Dns) -> UpstreamClient {
+        UpstreamClient {
+            pool: RefCell::new(Pool::new(settings.pool)),
+            resolver: Resolver::new(dns),
+            response_head: settings.response_head,
         }
     }
 
-    /// A connection to the attempt's address: an idle one if `may_reuse` and there is one,
-    /// else a new one, made within the attempt's `connect_timeout` (name resolution, TCP
-    /// and TLS handshake each). `contact` tells how far it came.
-    pub async fn connect(
+    async fn take(&self, key: &PoolKey) -> Option<Pooled> {
+        poll_fn(|cx| {
+            let mut pool = self.pool.borrow_mut();
+            Poll::Ready(pool.take(key, |idle| idle.stream.is_alive(cx)))
+        })
+        .await
+    }
+}
+
+impl Upstreams for UpstreamClient {
+    type Stream = Http1Stream;
+
+    async fn connect(
         &self,
         attempt: &Attempt,
         deadline: &Deadline,
         may_reuse: bool,
         contact: &mut Contact,
-    ) -> Result<UpstreamConnection, AttemptError> {
+    ) -> Result<Http1Stream, AttemptError> {
         let limit = attempt.connect_timeout;
         let target = &attempt.address;
         let address = deadline
@@ -74,12 +106,10 @@ impl Client {
             tls: attempt.tls.as_ref().map(profile),
         };
         if may_reuse && let Some(idle) = self.take(&key).await {
-            return Ok(UpstreamConnection {
-                stream: idle.stream,
-                reused: true,
-                key,
-                requests: idle.requests + 1,
-            });
+            let requests = idle.requests + 1;
+            let key = ConnectionKey { key, requests };
+            let stream = Http1Stream::new(idle.stream, key, true, self.response_head);
+            return Ok(stream);
         }
         let connecting = Stream::connect(address, attempt.tls.as_deref());
         let stream = deadline
@@ -91,43 +121,21 @@ impl Client {
                 contact.error = Some(error);
                 AttemptError::Connect
             })?;
-        Ok(UpstreamConnection {
-            stream,
-            reused: false,
-            key,
-            requests: 1,
-        })
+        let key = ConnectionKey { key, requests: 1 };
+        Ok(Http1Stream::new(stream, key, false, self.response_head))
     }
 
-    /// Keeps a connection whose last response was read to its end.
-    pub fn release(&self, connection: UpstreamConnection) {
-        let UpstreamConnection {
-            stream,
-            key,
-            requests,
-            ..
-        } = connection;
+    fn release(&self, stream: Http1Stream) {
+        let Some((ConnectionKey { key, requests }, stream)) = stream.into_idle() else {
+            return;
+        };
         let pooled = Pooled { stream, requests };
         self.pool
             .borrow_mut()
             .put(key, pooled, requests, Instant::now());
     }
 
-    /// Closes idle connections whose time is over.
-    pub fn expire(&self) {
+    fn expire(&self) {
         self.pool.borrow_mut().expire(Instant::now());
-    }
-
-    /// Idle connections now.
-    pub fn idle(&self) -> usize {
-        self.pool.borrow().len()
-    }
-
-    async fn take(&self, key: &PoolKey) -> Option<Pooled> {
-        poll_fn(|cx| {
-            let mut pool = self.pool.borrow_mut();
-            Poll::Ready(pool.take(key, |idle| idle.stream.is_alive(cx)))
-        })
-        .await
     }
 }

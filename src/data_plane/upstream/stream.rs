@@ -1,30 +1,16 @@
 //! One connection to an upstream, plain or TLS.
 
-use socket2::{SockRef, TcpKeepalive};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::data_plane::exchange::UpstreamTls;
-
-/// When the system asks a silent peer whether it is still there, and how long until it gives
-/// it up.
-const KEEP_ALIVE: TcpKeepalive = TcpKeepalive::new()
-    .with_time(Duration::from_secs(60))
-    .with_interval(Duration::from_secs(10))
-    .with_retries(6);
-
-/// Lets the system find out that the other end of a connection has vanished.
-pub fn keep_alive<S: AsFd>(socket: &S) -> io::Result<()> {
-    SockRef::from(socket).set_tcp_keepalive(&KEEP_ALIVE)
-}
+use crate::data_plane::exchange::socket::keep_alive;
 
 #[derive(Debug)]
 pub enum Stream {

@@ -3,7 +3,7 @@
 use super::downstream::Downstream;
 use super::request_driver::{Next, RequestDriver};
 use super::worker::{Phase, RequestScratch, Worker};
-use crate::data_plane::exchange::{Connection, Pipeline, Refusal};
+use crate::data_plane::exchange::{Connection, Pipeline, Refusal, Upstreams};
 use crate::http::parse::RequestFacts;
 use crate::plugins::SentFraming;
 use std::future::poll_fn;
@@ -21,8 +21,8 @@ enum NoRequest {
 }
 
 /// Serves the connection to its end.
-pub async fn serve<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin>(
-    worker: Rc<Worker<P>>,
+pub async fn serve<P: Pipeline, U: Upstreams, S: AsyncRead + AsyncWrite + Unpin>(
+    worker: Rc<Worker<P, U>>,
     io: S,
     connection: Connection,
 ) {
@@ -51,8 +51,8 @@ pub async fn serve<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-async fn serve_request<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin>(
-    worker: &Worker<P>,
+async fn serve_request<P: Pipeline, U: Upstreams, S: AsyncRead + AsyncWrite + Unpin>(
+    worker: &Worker<P, U>,
     connection: &Connection,
     client: &mut Downstream<S>,
     scratch: &mut RequestScratch<P>,
@@ -75,8 +75,8 @@ async fn serve_request<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// Waits for the first byte of a request. No buffer is held meanwhile.
-async fn wait_for_request<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin>(
-    worker: &Worker<P>,
+async fn wait_for_request<P: Pipeline, U: Upstreams, S: AsyncRead + AsyncWrite + Unpin>(
+    worker: &Worker<P, U>,
     client: &mut Downstream<S>,
     is_first: bool,
 ) -> bool {
@@ -94,8 +94,8 @@ async fn wait_for_request<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// Reads a request head; its bytes are used up when it is whole.
-async fn read_head<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin>(
-    worker: &Worker<P>,
+async fn read_head<P: Pipeline, U: Upstreams, S: AsyncRead + AsyncWrite + Unpin>(
+    worker: &Worker<P, U>,
     client: &mut Downstream<S>,
     scratch: &mut RequestScratch<P>,
 ) -> Result<RequestFacts, NoRequest> {
@@ -142,8 +142,8 @@ async fn read_head<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// Polls for `limit` at most, and not beyond the start of draining.
-async fn until<P: Pipeline, S, T>(
-    worker: &Worker<P>,
+async fn until<P: Pipeline, U: Upstreams, S, T>(
+    worker: &Worker<P, U>,
     client: &mut Downstream<S>,
     limit: Duration,
     mut poll: impl FnMut(&mut Downstream<S>, &mut Context<'_>) -> Poll<T>,

@@ -1,19 +1,17 @@
 //! The response's way from the upstream to the client.
 
-use super::buffer::{self, Buffer};
 use super::downstream::Downstream;
 use super::read_ahead::{ReadAhead, Rest};
 use super::reply;
-use super::upload::Upstream;
 use super::worker::{RequestScratch, Worker};
-use crate::data_plane::exchange::{Attempt, Piece, Pipeline, Reply};
+use crate::data_plane::exchange::{
+    Attempt, BodyPiece, Piece, Pipeline, Reply, Truncated, UpstreamStream, Upstreams,
+};
 use crate::http::parse::ResponseFacts;
-use crate::http::{BodyDecoder, Framing, HeaderEdits, ResponseHead, Version, reason_phrase, write};
+use crate::http::{Framing, HeaderEdits, ResponseHead, Version, reason_phrase, write};
 use crate::plugins::{BodyUse, SentFraming};
 use bytes::Bytes;
 use std::future::poll_fn;
-use std::io;
-use std::ops::Range;
 use std::task::Poll;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -35,6 +33,12 @@ pub enum Ending {
     Withheld(Box<Reply>),
 }
 
+impl From<Truncated> for Ending {
+    fn from(_: Truncated) -> Ending {
+        Ending::Truncated
+    }
+}
+
 /// The framing of the body towards the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framed {
@@ -45,28 +49,8 @@ pub enum Framed {
     UntilClose,
 }
 
-/// What a read of the upstream came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Read {
-    More,
-    Closed,
-    Broken,
-}
-
-impl From<io::Result<usize>> for Read {
-    fn from(result: io::Result<usize>) -> Read {
-        match result {
-            Ok(1..) => Read::More,
-            Ok(0) => Read::Closed,
-            // TLS ended by closing the socket: what many servers do, and nginx accepts.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Read::Closed,
-            Err(_) => Read::Broken,
-        }
-    }
-}
-
-pub struct Download<'a, P: Pipeline, S> {
-    pub worker: &'a Worker<P>,
+pub struct Download<'a, P: Pipeline, U: Upstreams, S> {
+    pub worker: &'a Worker<P, U>,
     pub client: &'a mut Downstream<S>,
     pub scratch: &'a mut RequestScratch<P>,
     pub attempt: &'a Attempt,
@@ -76,17 +60,15 @@ pub struct Download<'a, P: Pipeline, S> {
     pub to_head: bool,
     /// The connection may be kept, as far as the request is concerned.
     pub keep_alive: bool,
-    /// The upstream has got the whole request.
-    pub request_sent: bool,
     /// A client that reads slowly does not hold the upstream's connection.
     pub read_ahead: bool,
     /// What plugins do with the body, once they have been asked.
     pub body_use: BodyUse,
 }
 
-impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Download<'_, P, S> {
+impl<P: Pipeline, U: Upstreams, S: AsyncRead + AsyncWrite + Unpin> Download<'_, P, U, S> {
     /// Sends the response head and everything that follows it.
-    pub async fn run(mut self, upstream: Upstream) -> Ending {
+    pub async fn run(mut self, upstream: U::Stream) -> Ending {
         let status = self.scratch.response.status;
         match self.worker.pipeline.whole_response(&self.scratch.exchange) {
             Some(limit) => self.run_whole(upstream, limit, status).await,
@@ -94,7 +76,7 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Download<'_, P, S> {
         }
     }
 
-    async fn run_piecewise(&mut self, upstream: Upstream, status: u16) -> Ending {
+    async fn run_piecewise(&mut self, upstream: U::Stream, status: u16) -> Ending {
         let body_use = match self.filter_head() {
             Ok(body_use) => body_use,
             Err(reply) => return Ending::Withheld(Box::new(reply)),
@@ -124,7 +106,7 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Download<'_, P, S> {
     }
 
     /// The response is read to its end before anything of it is sent.
-    async fn run_whole(&mut self, upstream: Upstream, limit: usize, status: u16) -> Ending {
+    async fn run_whole(&mut self, upstream: U::Stream, limit: usize, status: u16) -> Ending {
         let mut body = match self.collect(upstream, limit).await {
             Ok(Some(body)) => body,
             Ok(None) => {
@@ -170,32 +152,22 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Download<'_, P, S> {
     /// The body, decoded; `None` when it is larger than `limit`, in bytes.
     async fn collect(
         &mut self,
-        mut upstream: Upstream,
+        mut upstream: U::Stream,
         limit: usize,
     ) -> Result<Option<Vec<u8>>, Ending> {
-        let mut decoder = BodyDecoder::new(self.facts.framing);
-        let mut buffer = upstream.buffer.take();
         let mut body = Vec::new();
-        let mut read = Read::More;
         loop {
-            let (piece, surplus) = decode(&mut decoder, &mut buffer)?;
-            if let Some(buffer) = buffer.take() {
-                body.extend_from_slice(buffer.bytes().get(piece).unwrap_or_default());
-                self.worker.buffers.put(buffer);
-            }
+            let piece = self.read(&mut upstream).await?;
+            let last = piece.last;
+            body.extend_from_slice(piece.payload());
+            piece.recycle(&self.worker.buffers);
             if body.len() > limit {
                 return Ok(None);
             }
-            if decoder.is_done() || (read == Read::Closed && decoder.may_end_here()) {
-                if self.facts.keep_alive && self.request_sent && !surplus {
-                    self.worker.upstreams.release(upstream.connection);
-                }
+            if last {
+                self.worker.upstreams.release(upstream);
                 return Ok(Some(body));
             }
-            if read != Read::More {
-                return Err(Ending::Truncated);
-            }
-            read = self.read(&mut upstream, &mut buffer).await?;
         }
     }
 
@@ -248,60 +220,42 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Download<'_, P, S> {
     }
 
     /// Moves the body; the first piece leaves with the head.
-    async fn relay(&mut self, upstream: Upstream, framed: Framed) -> Result<(), Ending> {
+    async fn relay(&mut self, mut upstream: U::Stream, framed: Framed) -> Result<(), Ending> {
         let worker = self.worker;
         let limit = worker.settings.send_timeout;
-        let mut decoder = BodyDecoder::new(self.facts.framing);
+        // Often the body is there already; if not, the head does not wait for it.
+        let mut read = poll_fn(|cx| match upstream.poll_body(&worker.buffers, cx) {
+            Poll::Ready(read) => Poll::Ready(read.map_err(Ending::from)),
+            Poll::Pending => Poll::Ready(Ok(BodyPiece::default())),
+        })
+        .await;
         let mut upstream = Some(upstream);
-        let mut buffer = upstream
-            .as_mut()
-            .and_then(|upstream| upstream.buffer.take());
-        let mut read = Read::More;
-        if buffer.is_none()
-            && !decoder.is_done()
-            && let Some(upstream) = &mut upstream
-        {
-            // Often the body is there already; if not, the head does not wait for it.
-            read = poll_fn(|cx| {
-                let stream = &mut upstream.connection.stream;
-                match buffer::poll_read(stream, &mut buffer, &worker.buffers, cx) {
-                    Poll::Ready(result) => Poll::Ready(Read::from(result)),
-                    Poll::Pending => Poll::Ready(Read::More),
-                }
-            })
-            .await;
-        }
         loop {
-            let (piece, surplus) = match decode(&mut decoder, &mut buffer) {
-                Ok(decoded) => decoded,
+            let piece = match read {
+                Ok(piece) => piece,
                 Err(ending) => {
                     // The head, if it has not left yet, is still worth having.
-                    let _ = self
-                        .client
-                        .write([&self.scratch.out, b"", b""], limit)
-                        .await;
+                    if !self.scratch.out.is_empty() {
+                        let head = [&self.scratch.out[..], b"", b""];
+                        let _ = self.client.write(head, limit).await;
+                    }
                     return Err(ending);
                 }
             };
-            let done = decoder.is_done() || (read == Read::Closed && decoder.may_end_here());
-            if done && let Some(upstream) = upstream.take() {
+            if piece.last
+                && let Some(upstream) = upstream.take()
+            {
                 // The next request need not wait until this client has read its response.
-                // Bytes after the end would be taken for the start of the next response.
-                if self.facts.keep_alive && self.request_sent && !surplus {
-                    worker.upstreams.release(upstream.connection);
-                }
+                worker.upstreams.release(upstream);
             }
-            let payload = match &buffer {
-                Some(buffer) => buffer.bytes().get(piece.clone()).unwrap_or_default(),
-                None => &[],
-            };
             let RequestScratch { exchange, out, .. } = &mut *self.scratch;
+            let payload = piece.payload();
             let filtered;
             let payload = match self.body_use {
                 BodyUse::None => payload,
                 body_use => {
-                    let piece = Bytes::copy_from_slice(payload);
-                    match (worker.pipeline.piece(exchange, piece, done), body_use) {
+                    let copy = Bytes::copy_from_slice(payload);
+                    match (worker.pipeline.piece(exchange, copy, piece.last), body_use) {
                         (Piece::Abort, _) => return Err(Ending::Truncated),
                         (Piece::Send(_), _) if self.facts.framing == Framing::None => &[],
                         (Piece::Send(_), BodyUse::Watch) => payload,
@@ -312,7 +266,7 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Download<'_, P, S> {
                     }
                 }
             };
-            let suffix = frame(out, framed, payload.len(), done);
+            let suffix = frame(out, framed, payload.len(), piece.last);
             let parts = if payload.len() <= MAX_COPIED {
                 out.extend_from_slice(payload);
                 out.extend_from_slice(suffix);
@@ -320,42 +274,33 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Download<'_, P, S> {
             } else {
                 [out, payload, suffix]
             };
-            let more_to_come = upstream.is_some() && read == Read::More;
-            let wrote = match self.read_ahead && more_to_come {
+            let wrote = match upstream.is_some() && self.read_ahead {
                 false => self.client.write(parts, limit).await,
                 true => match self.client.write_at_once(parts).await {
                     Ok(None) => Ok(()),
                     Ok(Some(written)) => {
                         let first = parts.concat().split_off(written);
                         out.clear();
-                        if let Some(buffer) = buffer.take() {
-                            worker.buffers.put(buffer);
-                        }
-                        return self.go_ahead(upstream, decoder, framed, first).await;
+                        piece.recycle(&worker.buffers);
+                        return self.go_ahead(upstream, framed, first).await;
                     }
                     Err(gone) => Err(gone),
                 },
             };
             out.clear();
-            if let Some(buffer) = buffer.take() {
-                worker.buffers.put(buffer);
-            }
+            piece.recycle(&worker.buffers);
             wrote.map_err(|_| Ending::ClientGone)?;
             let Some(upstream) = &mut upstream else {
                 return Ok(());
             };
-            if read != Read::More {
-                return Err(Ending::Truncated);
-            }
-            read = self.read(upstream, &mut buffer).await?;
+            read = self.read(upstream).await;
         }
     }
 
     /// The client reads slowly: the rest of the body, `first` before all of it.
     async fn go_ahead(
         &mut self,
-        upstream: Option<Upstream>,
-        decoder: BodyDecoder,
+        upstream: Option<U::Stream>,
         framed: Framed,
         first: Vec<u8>,
     ) -> Result<(), Ending> {
@@ -365,10 +310,8 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Download<'_, P, S> {
         let rest = Rest {
             attempt: self.attempt,
             framed,
-            decoder,
             upstream,
             body_use: self.body_use,
-            reusable: self.facts.keep_alive && self.request_sent,
             first,
         };
         let exchange = &mut self.scratch.exchange;
@@ -378,46 +321,29 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> Download<'_, P, S> {
     }
 
     /// Waits for more of the body, or for the client to go away.
-    async fn read(
-        &mut self,
-        upstream: &mut Upstream,
-        slot: &mut Option<Buffer>,
-    ) -> Result<Read, Ending> {
+    async fn read(&mut self, upstream: &mut U::Stream) -> Result<BodyPiece, Ending> {
         let (client, buffers) = (&mut *self.client, &self.worker.buffers);
-        let stream = &mut upstream.connection.stream;
-        client.deadline.arm(self.attempt.read_timeout);
+        let limit = self.attempt.read_timeout;
+        let mut armed = false;
         let read = poll_fn(|cx| {
-            if let Poll::Ready(result) = buffer::poll_read(stream, slot, buffers, cx) {
-                return Poll::Ready(Ok(Read::from(result)));
+            if let Poll::Ready(read) = upstream.poll_body(buffers, cx) {
+                return Poll::Ready(read.map_err(Ending::from));
             }
             if client.poll_gone(0, buffers, cx).is_ready() {
                 return Poll::Ready(Err(Ending::ClientGone));
             }
-            client
-                .deadline
-                .poll_elapsed(cx)
-                .map(|()| Err(Ending::Truncated))
+            if !std::mem::replace(&mut armed, true) {
+                client.deadline.arm(limit);
+            }
+            let elapsed = client.deadline.poll_elapsed(cx);
+            elapsed.map(|()| Err(Ending::Truncated))
         })
         .await;
-        client.deadline.disarm();
+        if armed {
+            client.deadline.disarm();
+        }
         read
     }
-}
-
-/// The payload among what was read, and whether bytes follow the end of the body.
-pub fn decode(
-    decoder: &mut BodyDecoder,
-    buffer: &mut Option<Buffer>,
-) -> Result<(Range<usize>, bool), Ending> {
-    let Some(buffer) = buffer else {
-        return Ok((0..0, false));
-    };
-    let decoded = decoder.decode(buffer.bytes_mut()).map_err(|error| {
-        tracing::debug!(%error, "upstream response body refused");
-        Ending::Truncated
-    })?;
-    let surplus = decoded.consumed < buffer.bytes().len();
-    Ok((decoded.data, surplus))
 }
 
 /// Every header but those that belong to one connection or frame the body.
@@ -444,14 +370,5 @@ pub fn frame(out: &mut Vec<u8>, framed: Framed, length: usize, done: bool) -> &'
     if framed != Framed::Chunked {
         return b"";
     }
-    if length > 0 {
-        write::hexadecimal(out, length as u64);
-        out.extend_from_slice(b"\r\n");
-    }
-    match (length > 0, done) {
-        (true, true) => b"\r\n0\r\n\r\n",
-        (true, false) => b"\r\n",
-        (false, true) => b"0\r\n\r\n",
-        (false, false) => b"",
-    }
+    write::chunk(out, length, done)
 }

@@ -1,9 +1,10 @@
 //! The client's side of a connection: its socket, what was read of it, and its deadline.
 
-use super::buffer::{self, Buffer, Buffers};
+use crate::data_plane::exchange::buffer::{self, Buffer, Buffers};
+use crate::data_plane::exchange::socket::poll_write_parts;
 use crate::data_plane::exchange::{Deadline, Elapsed};
 use crate::plugins::SentFraming;
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -186,61 +187,5 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Downstream<S> {
             }
         })
         .await;
-    }
-}
-
-/// Writes what `written` says is left of the parts, and flushes when nothing is left.
-pub fn poll_write_parts<const N: usize>(
-    io: &mut (impl AsyncWrite + Unpin),
-    parts: [&[u8]; N],
-    written: &mut usize,
-    cx: &mut Context<'_>,
-) -> Poll<io::Result<()>> {
-    loop {
-        let mut slices = [IoSlice::new(&[]); N];
-        let mut count = 0;
-        let mut skip = *written;
-        for part in parts {
-            let rest = part.get(skip..).unwrap_or_default();
-            skip = skip.saturating_sub(part.len());
-            if !rest.is_empty() {
-                slices[count] = IoSlice::new(rest);
-                count += 1;
-            }
-        }
-        let io = Pin::new(&mut *io);
-        let sent = match count {
-            0 => return io.poll_flush(cx),
-            1 => ready!(io.poll_write(cx, &slices[0]))?,
-            _ => ready!(io.poll_write_vectored(cx, &slices[..count]))?,
-        };
-        if sent == 0 {
-            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-        }
-        *written += sent;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-    #[tokio::test]
-    async fn parts_arrive_in_order_however_small_the_pipe_is() {
-        let parts: [&[u8]; 3] = [b"head", b"", b"a longer body"];
-        let (mut near, mut far) = tokio::io::duplex(3);
-        let writer = async {
-            let mut written = 0;
-            std::future::poll_fn(|cx| poll_write_parts(&mut near, parts, &mut written, cx))
-                .await
-                .unwrap();
-            near.shutdown().await.unwrap();
-            written
-        };
-        let mut got = Vec::new();
-        let (written, read) = tokio::join!(writer, far.read_to_end(&mut got));
-        assert_eq!((written, read.unwrap()), (17, 17));
-        assert_eq!(got, b"heada longer body");
     }
 }

@@ -1,15 +1,18 @@
 //! A request's way to an upstream: attempts, one after the other.
 
-use super::buffer::BUFFER_SIZE;
 use super::download::{Download, Ending, write_headers};
 use super::downstream::Gone;
-use super::request_body::{Fault, RequestBody, Sending};
+use super::request_body::{Fault, RequestBody};
 use super::request_driver::{Next, RequestDriver, RequestShape, read_more};
 use super::spool::{Keep, Spool};
 use super::tunnel;
-use super::upload::{Answer, Failure, Progress, Upload, Upstream};
+use super::upload::{Failure, Upload};
 use super::worker::RequestScratch;
-use crate::data_plane::exchange::{Attempt, AttemptError, Contact, Pipeline, Refusal, Upgrade};
+use crate::data_plane::exchange::buffer::BUFFER_SIZE;
+use crate::data_plane::exchange::{
+    Attempt, AttemptError, Contact, Pipeline, Refusal, RequestProgress, ResponseKind, Upgrade,
+    UpstreamStream, Upstreams,
+};
 use crate::http::parse::ResponseFacts;
 use crate::http::{HeaderEdits, Version, write};
 use crate::plugins::BodyUse;
@@ -20,7 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// the head and their payload is at most this large, in bytes (nginx's preread buffer).
 const MAX_PREREAD: usize = 8 * 1024;
 
-impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> RequestDriver<'_, P, S> {
+impl<P: Pipeline, U: Upstreams, S: AsyncRead + AsyncWrite + Unpin> RequestDriver<'_, P, U, S> {
     /// Makes attempts until one brings a response or the pipeline gives up.
     pub async fn forward(
         &mut self,
@@ -114,11 +117,8 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> RequestDriver<'_, P, S> {
                 .connect(attempt, deadline, may_reuse, &mut contact);
             let connected = connecting.await;
             worker.pipeline.contact(&mut self.scratch.exchange, contact);
-            let mut upstream = Upstream {
-                connection: connected.map_err(Failure::Upstream)?,
-                buffer: None,
-            };
-            let sending = body.sending();
+            let mut upstream = connected.map_err(Failure::Upstream)?;
+            let length = body.length();
             body.absorb(self.client).map_err(Failure::Client)?;
             body.rewind();
             let out = &mut self.scratch.out;
@@ -126,21 +126,12 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> RequestDriver<'_, P, S> {
             worker
                 .pipeline
                 .write_request_head(&self.scratch.exchange, out);
-            end_request_head(out, sending);
-            let mut progress = Progress::new(sending);
-            match self
-                .ask(shape, body, attempt, &mut upstream, &mut progress)
-                .await
-            {
-                Ok(facts) => {
-                    let request_sent = progress.is_sent();
-                    return self
-                        .relay(shape, body, attempt, upstream, facts, request_sent)
-                        .await;
-                }
+            upstream.begin(out, length, shape.to_head);
+            match self.ask(shape, body, attempt, &mut upstream).await {
+                Ok(facts) => return self.relay(shape, body, attempt, upstream, facts).await,
                 Err(Failure::Upstream(AttemptError::Reset { sent }))
-                    if upstream.connection.reused
-                        && progress.received == 0
+                    if upstream.is_reused()
+                        && upstream.traffic().received == 0
                         && body.can_be_sent_again()
                         && (shape.idempotent || !sent) =>
                 {
@@ -157,16 +148,9 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> RequestDriver<'_, P, S> {
         shape: &RequestShape,
         body: &mut RequestBody,
         attempt: &Attempt,
-        upstream: &mut Upstream,
-        progress: &mut Progress,
+        upstream: &mut U::Stream,
     ) -> Result<ResponseFacts, Failure> {
-        let RequestScratch {
-            out,
-            response,
-            response_parser,
-            ..
-        } = &mut *self.scratch;
-        response_parser.clear();
+        let RequestScratch { out, response, .. } = &mut *self.scratch;
         loop {
             let mut upload = Upload {
                 worker: self.worker,
@@ -175,12 +159,9 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> RequestDriver<'_, P, S> {
                 upstream,
                 attempt,
                 head: out,
-                to_head: shape.to_head,
-                parser: response_parser,
                 response,
-                progress,
             };
-            if let Answer::Final(facts) = upload.answer().await? {
+            if let ResponseKind::Final(facts) = upload.answer().await? {
                 return Ok(facts);
             }
             if shape.version == Version::Http10 {
@@ -203,9 +184,8 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> RequestDriver<'_, P, S> {
         shape: &RequestShape,
         body: &mut RequestBody,
         attempt: &Attempt,
-        upstream: Upstream,
+        upstream: U::Stream,
         facts: ResponseFacts,
-        request_sent: bool,
     ) -> Result<Next, Failure> {
         if self.scratch.response.status == 101 {
             if shape.upgrade == Upgrade::None || !facts.websocket {
@@ -217,7 +197,7 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> RequestDriver<'_, P, S> {
                 .map_err(Failure::Client);
         }
         let mut keep_alive = self.keeps(shape);
-        if request_sent {
+        if upstream.progress() == RequestProgress::Sent {
             body.drop_held(self.client, &self.worker.buffers);
         } else {
             // The upstream answered before it had the body; the rest is not wanted.
@@ -234,7 +214,6 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> RequestDriver<'_, P, S> {
             version: shape.version,
             to_head: shape.to_head,
             keep_alive,
-            request_sent,
             read_ahead,
             body_use: BodyUse::None,
         };
@@ -262,7 +241,7 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> RequestDriver<'_, P, S> {
         shape: &RequestShape,
         body: &mut RequestBody,
         attempt: &Attempt,
-        upstream: Upstream,
+        upstream: U::Stream,
     ) -> Result<Next, Fault> {
         let worker = self.worker;
         let RequestScratch {
@@ -293,18 +272,4 @@ impl<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> RequestDriver<'_, P, S> {
         tunnel::run(self.client, upstream, &worker.buffers, attempt.read_timeout).await;
         Ok(Next::Close)
     }
-}
-
-/// The body's framing and the blank line.
-fn end_request_head(out: &mut Vec<u8>, sending: Sending) {
-    match sending {
-        Sending::Nothing => {}
-        Sending::Length(length) => {
-            out.extend_from_slice(b"Content-Length: ");
-            write::decimal(out, length);
-            out.extend_from_slice(b"\r\n");
-        }
-        Sending::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
-    }
-    out.extend_from_slice(b"\r\n");
 }

@@ -2,15 +2,12 @@
 //! the upstream's connection is free for others. What is read waits in memory, then in a file;
 //! when both are full, the upstream waits for the client.
 
-use super::buffer::{self, Buffer};
-use super::download::{Ending, Framed, Read, decode, frame};
-use super::downstream::{Downstream, poll_write_parts};
+use super::download::{Ending, Framed, frame};
+use super::downstream::Downstream;
 use super::spool::{Keep, Spool};
-use super::upload::Upstream;
 use super::worker::Worker;
-use crate::data_plane::exchange::Deadline;
-use crate::data_plane::exchange::{Attempt, Piece, Pipeline};
-use crate::http::BodyDecoder;
+use crate::data_plane::exchange::socket::poll_write_parts;
+use crate::data_plane::exchange::{Attempt, Deadline, Piece, Pipeline, UpstreamStream, Upstreams};
 use crate::plugins::BodyUse;
 use bytes::Bytes;
 use std::future::poll_fn;
@@ -19,31 +16,25 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// What is known of the response at the moment when its client turned out to be slow.
-pub struct Rest<'a> {
+pub struct Rest<'a, T> {
     pub attempt: &'a Attempt,
     pub framed: Framed,
-    pub decoder: BodyDecoder,
-    pub upstream: Upstream,
+    pub upstream: T,
     /// What plugins do with the body.
     pub body_use: BodyUse,
-    /// The connection can carry another request after this response.
-    pub reusable: bool,
     /// Bytes that come before all others.
     pub first: Vec<u8>,
 }
 
-pub struct ReadAhead<'a, P: Pipeline, S> {
-    worker: &'a Worker<P>,
+pub struct ReadAhead<'a, P: Pipeline, U: Upstreams, S> {
+    worker: &'a Worker<P, U>,
     client: &'a mut Downstream<S>,
     exchange: &'a mut P::Exchange,
     body_use: BodyUse,
     attempt: &'a Attempt,
     framed: Framed,
-    decoder: BodyDecoder,
     /// `None` when everything was read of it, or nothing more is to be expected.
-    upstream: Option<Upstream>,
-    reusable: bool,
-    buffer: Option<Buffer>,
+    upstream: Option<U::Stream>,
     /// Runs while the upstream is waited for; the client's own is for the client.
     reading: Deadline,
     reading_armed: bool,
@@ -70,13 +61,13 @@ enum Step {
     Done,
 }
 
-impl<'a, P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> ReadAhead<'a, P, S> {
+impl<'a, P: Pipeline, U: Upstreams, S: AsyncRead + AsyncWrite + Unpin> ReadAhead<'a, P, U, S> {
     pub fn new(
-        worker: &'a Worker<P>,
+        worker: &'a Worker<P, U>,
         client: &'a mut Downstream<S>,
         exchange: &'a mut P::Exchange,
-        rest: Rest<'a>,
-    ) -> ReadAhead<'a, P, S> {
+        rest: Rest<'a, U::Stream>,
+    ) -> ReadAhead<'a, P, U, S> {
         let files = Arc::clone(&worker.files);
         ReadAhead {
             reading: worker.deadlines.deadline(),
@@ -89,10 +80,7 @@ impl<'a, P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> ReadAhead<'a, P, S> {
             body_use: rest.body_use,
             attempt: rest.attempt,
             framed: rest.framed,
-            decoder: rest.decoder,
             upstream: Some(rest.upstream),
-            reusable: rest.reusable,
-            buffer: None,
             cut: false,
             prefix: rest.first,
             length: 0,
@@ -144,32 +132,23 @@ impl<'a, P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> ReadAhead<'a, P, S> {
             if !self.spool.has_room() {
                 break;
             }
-            let stream = &mut upstream.connection.stream;
             let buffers = &self.worker.buffers;
-            let Poll::Ready(result) = buffer::poll_read(stream, &mut self.buffer, buffers, cx)
-            else {
+            let Poll::Ready(read) = upstream.poll_body(buffers, cx) else {
                 break;
             };
             moved = true;
-            let read = Read::from(result);
-            let Ok((piece, surplus)) = decode(&mut self.decoder, &mut self.buffer) else {
+            let Ok(piece) = read else {
                 (self.cut, self.upstream) = (true, None);
                 break;
             };
-            let complete =
-                self.decoder.is_done() || (read == Read::Closed && self.decoder.may_end_here());
-            let buffer = self.buffer.take();
-            let payload = buffer
-                .as_ref()
-                .and_then(|buffer| buffer.bytes().get(piece))
-                .unwrap_or_default();
+            let payload = piece.payload();
             match self.body_use {
                 BodyUse::None => self.spool.push(payload),
                 body_use => {
-                    let piece = Bytes::copy_from_slice(payload);
-                    match self.worker.pipeline.piece(self.exchange, piece, complete) {
-                        Piece::Send(piece) if body_use == BodyUse::Transform => {
-                            self.spool.push(&piece);
+                    let copy = Bytes::copy_from_slice(payload);
+                    match self.worker.pipeline.piece(self.exchange, copy, piece.last) {
+                        Piece::Send(filtered) if body_use == BodyUse::Transform => {
+                            self.spool.push(&filtered);
                         }
                         Piece::Send(_) => self.spool.push(payload),
                         Piece::Abort => {
@@ -179,19 +158,10 @@ impl<'a, P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> ReadAhead<'a, P, S> {
                     }
                 }
             }
-            if let Some(buffer) = buffer {
-                buffers.put(buffer);
-            }
-            if complete || read != Read::More {
-                let ended = self.upstream.take();
-                self.cut = !complete;
-                if let Some(upstream) = ended
-                    && complete
-                    && self.reusable
-                    && !surplus
-                {
-                    self.worker.upstreams.release(upstream.connection);
-                }
+            let last = piece.last;
+            piece.recycle(buffers);
+            if last && let Some(upstream) = self.upstream.take() {
+                self.worker.upstreams.release(upstream);
             }
         }
         moved

@@ -2,7 +2,7 @@
 
 use super::downstream::{Downstream, Gone};
 use super::worker::Worker;
-use crate::data_plane::exchange::{Pipeline, Refusal, Reply};
+use crate::data_plane::exchange::{Pipeline, Refusal, Reply, Upstreams};
 use crate::http::parse::RequestError;
 use crate::http::{reason_phrase, write};
 use crate::plugins::SentFraming;
@@ -17,8 +17,8 @@ pub struct ReplyContext {
 }
 
 /// Sends a reply in one write.
-pub async fn send<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin>(
-    worker: &Worker<P>,
+pub async fn send<P: Pipeline, U: Upstreams, S: AsyncRead + AsyncWrite + Unpin>(
+    worker: &Worker<P, U>,
     client: &mut Downstream<S>,
     reply: &Reply,
     context: ReplyContext,

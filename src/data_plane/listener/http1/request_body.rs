@@ -5,10 +5,9 @@
 //! fits the buffer is held whole, so that it can be sent again; of a larger one that must be
 //! complete first, the buffer is emptied into a spool each time it is full.
 
-use super::buffer::Buffers;
 use super::downstream::Downstream;
 use super::spool::{Spool, SpoolError};
-use crate::data_plane::exchange::Refusal;
+use crate::data_plane::exchange::{BodyLength, Buffers, Refusal};
 use crate::http::{BodyDecoder, Framing};
 use bytes::Bytes;
 use std::task::{Context, Poll, ready};
@@ -48,14 +47,6 @@ pub struct RequestBody {
     replacement: Option<Bytes>,
     /// The body, where it is larger than the buffer and must be complete before it is sent.
     spool: Option<Box<Spool>>,
-}
-
-/// What a body looks like to the upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sending {
-    Nothing,
-    Length(u64),
-    Chunked,
 }
 
 impl RequestBody {
@@ -204,16 +195,17 @@ impl RequestBody {
         self.decoder.remaining()
     }
 
-    /// How to send it. Chunks that came whole are sent with their length, as nginx does.
-    pub fn sending(&self) -> Sending {
+    /// What the upstream is told of its length. Chunks that came whole are sent with their length, as nginx
+    /// does.
+    pub fn length(&self) -> BodyLength {
         if let Some(replacement) = &self.replacement {
-            return Sending::Length(replacement.len() as u64);
+            return BodyLength::Known(replacement.len() as u64);
         }
         match self.framing {
-            Framing::None | Framing::UntilClose => Sending::Nothing,
-            Framing::Length(length) => Sending::Length(length),
-            Framing::Chunked if self.is_whole() => Sending::Length(self.payload),
-            Framing::Chunked => Sending::Chunked,
+            Framing::None | Framing::UntilClose => BodyLength::Empty,
+            Framing::Length(length) => BodyLength::Known(length),
+            Framing::Chunked if self.is_whole() => BodyLength::Known(self.payload),
+            Framing::Chunked => BodyLength::Unknown,
         }
     }
 

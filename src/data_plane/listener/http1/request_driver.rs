@@ -1,12 +1,12 @@
 //! One request from its head to its log phase.
 
-use super::buffer::BUFFER_SIZE;
 use super::downstream::{Downstream, Gone};
 use super::reply::{self, ReplyContext};
 use super::request_body::{Fault, RequestBody};
 use super::worker::{Phase, RequestScratch, Worker};
+use crate::data_plane::exchange::buffer::BUFFER_SIZE;
 use crate::data_plane::exchange::{
-    Connection, Outcome, Pipeline, Refusal, RefusedRequest, Reply, Upgrade, Verdict,
+    Connection, Outcome, Pipeline, Refusal, RefusedRequest, Reply, Upgrade, Upstreams, Verdict,
 };
 use crate::http::parse::RequestFacts;
 use crate::http::{Framing, Version};
@@ -42,8 +42,8 @@ pub struct RequestShape {
     pub upgrade: Upgrade,
 }
 
-pub struct RequestDriver<'a, P: Pipeline, S> {
-    pub worker: &'a Worker<P>,
+pub struct RequestDriver<'a, P: Pipeline, U: Upstreams, S> {
+    pub worker: &'a Worker<P, U>,
     pub connection: &'a Connection,
     pub client: &'a mut Downstream<S>,
     pub scratch: &'a mut RequestScratch<P>,
@@ -63,7 +63,7 @@ fn first_line(bytes: &[u8]) -> &[u8] {
 
 /// However a request ends, its pipeline is told: also when its future is dropped, because the
 /// worker stops, or unwinds.
-impl<P: Pipeline, S> Drop for RequestDriver<'_, P, S> {
+impl<P: Pipeline, U: Upstreams, S> Drop for RequestDriver<'_, P, U, S> {
     fn drop(&mut self) {
         if self.begun || self.refusing {
             self.finish(Outcome {
@@ -74,7 +74,7 @@ impl<P: Pipeline, S> Drop for RequestDriver<'_, P, S> {
     }
 }
 
-impl<P: Pipeline, S> RequestDriver<'_, P, S> {
+impl<P: Pipeline, U: Upstreams, S> RequestDriver<'_, P, U, S> {
     /// The end of a request that has begun, or of one that was refused before.
     fn finish(&mut self, mut outcome: Outcome) {
         let begun = std::mem::take(&mut self.begun);
@@ -97,13 +97,13 @@ impl<P: Pipeline, S> RequestDriver<'_, P, S> {
     }
 }
 
-impl<'a, P: Pipeline, S: AsyncRead + AsyncWrite + Unpin> RequestDriver<'a, P, S> {
+impl<'a, P: Pipeline, U: Upstreams, S: AsyncRead + AsyncWrite + Unpin> RequestDriver<'a, P, U, S> {
     pub fn new(
-        worker: &'a Worker<P>,
+        worker: &'a Worker<P, U>,
         connection: &'a Connection,
         client: &'a mut Downstream<S>,
         scratch: &'a mut RequestScratch<P>,
-    ) -> RequestDriver<'a, P, S> {
+    ) -> RequestDriver<'a, P, U, S> {
         RequestDriver {
             worker,
             connection,
@@ -434,8 +434,8 @@ async fn isolated<F: Future>(mut future: Pin<&mut F>) -> Result<F::Output, Panic
 }
 
 /// Reads once of a body, within the time that is allowed between two reads.
-pub async fn read_more<P: Pipeline, S: AsyncRead + AsyncWrite + Unpin>(
-    worker: &Worker<P>,
+pub async fn read_more<P: Pipeline, U: Upstreams, S: AsyncRead + AsyncWrite + Unpin>(
+    worker: &Worker<P, U>,
     client: &mut Downstream<S>,
     body: &mut RequestBody,
 ) -> Result<(), Fault> {

@@ -1,8 +1,9 @@
 //! After an accepted upgrade: bytes both ways, not looked at.
 
-use super::buffer::{self, Buffer, Buffers};
-use super::downstream::{Downstream, poll_write_parts};
-use super::upload::Upstream;
+use super::downstream::Downstream;
+use crate::data_plane::exchange::UpstreamStream;
+use crate::data_plane::exchange::buffer::{self, Buffer, Buffers};
+use crate::data_plane::exchange::socket::poll_write_parts;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -60,18 +61,19 @@ impl Flow {
 /// What was read of either side before goes first.
 pub async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     client: &mut Downstream<S>,
-    mut upstream: Upstream,
+    upstream: impl UpstreamStream,
     buffers: &Buffers,
     idle: Duration,
 ) {
     let mut from_client = client.take_buffer();
+    let (mut stream, mut from_upstream) = upstream.into_tunnel();
     let (mut up, mut down) = (Flow::default(), Flow::default());
     client.deadline.arm(idle);
     poll_fn(|cx| {
         let before = (up.progress(), down.progress());
-        let stream = &mut upstream.connection.stream;
-        let there = up.poll(&mut client.io, &mut from_client, stream, buffers, cx);
-        let back = down.poll(stream, &mut upstream.buffer, &mut client.io, buffers, cx);
+        let (io, stream) = (&mut client.io, &mut stream);
+        let there = up.poll(io, &mut from_client, stream, buffers, cx);
+        let back = down.poll(stream, &mut from_upstream, io, buffers, cx);
         match (there, back) {
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(()),
             (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => return Poll::Ready(()),

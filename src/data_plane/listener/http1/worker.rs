@@ -1,12 +1,9 @@
 //! What the connections of one worker share. One thread, no locks.
 
-use super::buffer::Buffers;
 use super::date::DateCache;
 use super::spool::{BodyFiles, SpoolLimits};
-use crate::data_plane::exchange::Deadlines;
-use crate::data_plane::exchange::Pipeline;
-use crate::data_plane::upstream::Client;
-use crate::http::parse::{Limits, RequestParser, ResponseParser};
+use crate::data_plane::exchange::{Buffers, Deadlines, Pipeline, Upstreams};
+use crate::http::parse::{Limits, RequestParser};
 use crate::http::{HeaderEdits, RequestHead, ResponseHead};
 use crate::telemetry::counters::ConnectionCounters;
 use std::cell::{Cell, RefCell};
@@ -19,8 +16,6 @@ use std::time::Duration;
 pub struct DriverSettings {
     /// Request heads.
     pub head: Limits,
-    /// Response heads of upstreams.
-    pub response_head: Limits,
     /// For a whole request head, from its first byte; also for the first byte of a
     /// connection and for the TLS handshake.
     pub header_timeout: Duration,
@@ -46,7 +41,6 @@ impl Default for DriverSettings {
     fn default() -> DriverSettings {
         DriverSettings {
             head: Limits::default(),
-            response_head: Limits::whole(32 * 1024),
             header_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(60),
             access_timeout: Duration::from_secs(60),
@@ -83,7 +77,6 @@ pub struct RequestScratch<P: Pipeline> {
     pub request: RequestHead,
     pub request_parser: RequestParser,
     pub response: ResponseHead,
-    pub response_parser: ResponseParser,
     pub edits: HeaderEdits,
     /// The head that is being written to either side.
     pub out: Vec<u8>,
@@ -94,9 +87,9 @@ const MAX_SPARE: usize = 256;
 /// A head buffer that grew beyond this, in bytes, is not kept.
 const MAX_KEPT_OUT: usize = 64 * 1024;
 
-pub struct Worker<P: Pipeline> {
+pub struct Worker<P: Pipeline, U> {
     pub pipeline: P,
-    pub upstreams: Client,
+    pub upstreams: U,
     pub settings: DriverSettings,
     pub deadlines: Rc<Deadlines>,
     pub buffers: Buffers,
@@ -107,14 +100,14 @@ pub struct Worker<P: Pipeline> {
     spare: RefCell<Vec<Box<RequestScratch<P>>>>,
 }
 
-impl<P: Pipeline> Worker<P> {
+impl<P: Pipeline, U: Upstreams> Worker<P, U> {
     pub fn new(
         pipeline: P,
-        upstreams: Client,
+        upstreams: U,
         settings: DriverSettings,
         counters: Arc<ConnectionCounters>,
         files: Arc<BodyFiles>,
-    ) -> Worker<P> {
+    ) -> Worker<P, U> {
         Worker {
             pipeline,
             upstreams,
@@ -147,7 +140,6 @@ impl<P: Pipeline> Worker<P> {
                 request: RequestHead::default(),
                 request_parser: RequestParser::new(self.settings.head),
                 response: ResponseHead::default(),
-                response_parser: ResponseParser::new(self.settings.response_head),
                 edits: HeaderEdits::default(),
                 out: Vec::with_capacity(2048),
             })

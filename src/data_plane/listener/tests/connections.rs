@@ -163,13 +163,7 @@ fn errors_name_the_address() {
                 plan, mut config, ..
             } = setup(&[]);
             config.listens = listens(&format!("{address}{flags}"));
-            Server::start(
-                config,
-                move |_| TestPipeline(plan.clone()),
-                None,
-                Dns::for_tests(),
-            )
-            .err()
+            Server::start(config, parts(plan, UpstreamSettings::default()), None).err()
         };
         let error = start("").unwrap();
         assert!(matches!(error, ListenError::Bind { address: named, .. } if named == address));

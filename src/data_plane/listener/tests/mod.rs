@@ -12,6 +12,7 @@ mod upstreams;
 use super::{DriverSettings, Server, ServerConfig, ServerHandle};
 use crate::data_plane::dns::Dns;
 use crate::data_plane::exchange::*;
+use crate::data_plane::upstream::{UpstreamClient, UpstreamSettings};
 use crate::http::{HeaderEdits, RequestHead, ResponseHead, write};
 use crate::plugins::BodyUse;
 use crate::settings::{Listen, parse_listen};
@@ -213,6 +214,7 @@ struct Gateway {
 struct Setup {
     plan: Plan,
     config: ServerConfig,
+    upstream: UpstreamSettings,
     tls: Option<rustls::ServerConfig>,
     outcomes: mpsc::UnboundedReceiver<Outcome>,
 }
@@ -254,8 +256,21 @@ fn setup(upstreams: &[SocketAddr]) -> Setup {
             },
             ..ServerConfig::default()
         },
+        upstream: UpstreamSettings::default(),
         tls: None,
         outcomes,
+    }
+}
+
+/// What each worker of a test's server is made of.
+fn parts(
+    plan: Plan,
+    upstream: UpstreamSettings,
+) -> impl Fn(usize) -> (TestPipeline, UpstreamClient) + Send + Clone + 'static {
+    let dns = Dns::for_tests();
+    move |_| {
+        let upstreams = UpstreamClient::new(upstream, dns.clone());
+        (TestPipeline(plan.clone()), upstreams)
     }
 }
 
@@ -273,8 +288,7 @@ impl Setup {
 
     fn start(self) -> Gateway {
         let plan = self.plan;
-        let factory = move |_| TestPipeline(plan.clone());
-        let handle = Server::start(self.config, factory, self.tls, Dns::for_tests()).unwrap();
+        let handle = Server::start(self.config, parts(plan, self.upstream), self.tls).unwrap();
         Gateway {
             handle,
             outcomes: self.outcomes,

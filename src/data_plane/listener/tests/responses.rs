@@ -340,7 +340,7 @@ fn trial_08_the_settings_say_how_large_a_response_head_may_be() {
             })
             .await;
             let mut setup = setup(&[address]);
-            setup.config.driver.response_head = Limits::whole(limit);
+            setup.upstream.response_head = Limits::whole(limit);
             let gateway = setup.start();
             let mut client = gateway.client().await;
             let response = client.ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;

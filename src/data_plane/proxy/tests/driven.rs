@@ -5,6 +5,7 @@ use super::super::{PRODUCT, Proxy, ProxySettings, Recorder};
 use crate::data_plane::dns::Dns;
 use crate::data_plane::listener::{Server, ServerConfig};
 use crate::data_plane::router::{Options, RouterState};
+use crate::data_plane::upstream::{UpstreamClient, UpstreamSettings};
 use crate::model::{Config, Kind, Revision};
 use crate::settings::parse_listen;
 use crate::telemetry::record::Record;
@@ -131,11 +132,15 @@ fn serve(client: impl FnOnce(SocketAddr, mpsc::Receiver<Record>) + Send + 'stati
             ..ServerConfig::default()
         };
         let settings = Arc::new(ProxySettings::default());
-        let pipeline = move |_| {
+        let parts = move |_| {
             let recorder = Sent(sender.clone());
-            Proxy::new(Arc::clone(&settings), Arc::clone(&snapshots), recorder)
+            let proxy = Proxy::new(Arc::clone(&settings), Arc::clone(&snapshots), recorder);
+            (
+                proxy,
+                UpstreamClient::new(UpstreamSettings::default(), Dns::for_tests()),
+            )
         };
-        Server::start(config, pipeline, None, Dns::for_tests()).expect("starts")
+        Server::start(config, parts, None).expect("starts")
     });
     let gateway = server.addresses()[0];
     let client = std::thread::spawn(move || client(gateway, records));

@@ -5,6 +5,7 @@ use super::super::{Proxy, ProxySettings, Recorder};
 use crate::data_plane::dns::Dns;
 use crate::data_plane::listener::{Server, ServerConfig, ServerHandle};
 use crate::data_plane::router::{Options, PluginFactory, RouterState};
+use crate::data_plane::upstream::{UpstreamClient, UpstreamSettings};
 use crate::model::{Config, Kind, Revision, Row};
 use crate::settings::parse_listen;
 use crate::telemetry::record::Record;
@@ -70,12 +71,14 @@ impl Running {
                 .expect("a runtime");
             runtime.block_on(async {
                 let settings = Arc::new(settings);
-                let pipeline = move |_| {
+                let parts = move |_| {
                     let recorder = Sent(sender.clone());
-                    Proxy::new(Arc::clone(&settings), Arc::clone(&snapshots), recorder)
+                    let proxy = Proxy::new(Arc::clone(&settings), Arc::clone(&snapshots), recorder);
+                    let upstreams =
+                        UpstreamClient::new(UpstreamSettings::default(), Dns::for_tests());
+                    (proxy, upstreams)
                 };
-                let server =
-                    Server::start(config, pipeline, None, Dns::for_tests()).expect("starts");
+                let server = Server::start(config, parts, None).expect("starts");
                 started.send(server.clone()).expect("the test waits");
                 let _ = stopped.await;
                 server.stop().await;
