@@ -1,8 +1,10 @@
 //! How much is told of what is wrong: a body with a million mistakes is not answered with a
 //! million messages.
 
-use super::violations::ENTITY;
 use serde_json::{Map, Value};
+
+/// The key of the messages that belong to no single field.
+pub const ENTITY: &str = "@entity";
 
 /// What is told of one entity: that many messages, in so many bytes.
 const OF_AN_ENTITY: Bounds = Bounds {

@@ -1,11 +1,9 @@
 //! The tree of everything that is wrong with an entity, and Kong's texts for it.
 
 use super::bounded;
+pub use super::bounded::ENTITY;
 use super::lua_text;
 use serde_json::{Map, Value, json};
-
-/// The key of the messages that belong to no single field.
-pub const ENTITY: &str = "@entity";
 
 /// Why an entity was refused: every violation at once, shaped like the entity.
 #[derive(Clone, Debug, PartialEq, Eq)]

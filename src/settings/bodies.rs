@@ -1,9 +1,11 @@
 //! How much of a message the proxy keeps in memory and on disk.
 
 use super::problems::Problems;
-use super::proxy::MAX_HEAD_SIZE;
 use super::units;
 use super::values::Values;
+
+/// Bytes a message head may never exceed, whatever the settings say.
+pub(super) const MAX_HEAD_SIZE: u64 = 16 << 20;
 
 /// Sizes in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,10 +2,12 @@
 //! `KONG_PG_PASSWORD` would be. It is how secrets of Docker and Kubernetes reach a process.
 
 use super::keys;
-use super::sources::ENVIRONMENT_PREFIXES;
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::Path;
+
+/// Prefixes of environment variables, the stronger one last.
+pub(super) const ENVIRONMENT_PREFIXES: [&str; 2] = ["KONG_", "LANGUR_"];
 
 const SUFFIX: &str = "_FILE";
 

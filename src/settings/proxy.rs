@@ -1,7 +1,7 @@
 //! Routing and proxying.
 
 use super::address::TrustedPeer;
-use super::bodies::Bodies;
+use super::bodies::{Bodies, MAX_HEAD_SIZE};
 use super::problems::Problems;
 use super::response_headers::{self, ResponseHeaders};
 use super::units;
@@ -104,9 +104,6 @@ pub struct ClientLimits {
     pub max_uri_args: usize,
     pub max_post_args: usize,
 }
-
-/// Bytes a message head may never exceed, whatever the settings say.
-pub(super) const MAX_HEAD_SIZE: u64 = 16 << 20;
 
 impl Proxy {
     pub(super) fn resolve(values: &Values, problems: &mut Problems) -> Proxy {

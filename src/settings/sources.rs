@@ -6,7 +6,7 @@
 //! Files and environments were written for some version of Kong, perhaps long ago: a name that
 //! nobody knows gives a warning there. A flag was typed for this start: there it is an error.
 
-use super::file_variables::{FileVariable, variable_of};
+use super::file_variables::{ENVIRONMENT_PREFIXES, FileVariable, variable_of};
 use super::given::Given;
 use super::grammar;
 use super::key::{Effect, Key};
@@ -14,9 +14,6 @@ use super::keys::{self, retired, similar};
 use super::problems::Problems;
 use super::reference;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Prefixes of environment variables, the stronger one last.
-pub(super) const ENVIRONMENT_PREFIXES: [&str; 2] = ["KONG_", "LANGUR_"];
 
 /// A settings file that was read.
 #[derive(Debug, Clone, Copy)]

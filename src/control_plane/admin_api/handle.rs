@@ -5,42 +5,25 @@ use super::config::Submission;
 use super::effect::Effect;
 use super::endpoint::{self, Endpoint};
 use super::error::ApiError;
-use super::info::Node;
 use super::log_level;
-use super::openapi::Description;
 use super::paging;
-use super::reply::{self, About, Answer, AnswerHeaders};
+use super::reply::{self, About, Answer};
 use super::request::{self, Body};
+use super::shared::Shared;
 use super::wait::Wait;
 use super::work::Work;
 use crate::model::RequestId;
 use crate::serve::browser::{Grant, Refused};
 use crate::serve::patience::{NoBody, read_body};
-use crate::settings::{LogControl, Pages};
+use crate::settings::Pages;
 use crate::telemetry::metrics;
-use crate::telemetry::status::{self, StatusContext};
+use crate::telemetry::status;
 use actix_web::http::{Method, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 use std::time::Instant;
 use tracing::Instrument as _;
 use uuid::Uuid;
-
-/// What the handlers of one listener share.
-#[derive(Clone)]
-pub struct Shared {
-    pub api: Api,
-    pub node: Node,
-    /// Whether the role is `control_plane`: some endpoints are there only then, or only else.
-    pub hybrid: bool,
-    /// `/status`, `/metrics` and `/debug/actors`, the same as on the status listener.
-    pub status: web::Data<StatusContext>,
-    pub log: LogControl,
-    pub openapi: Description,
-    pub headers: AnswerHeaders,
-    /// Bytes of a request body.
-    pub max_body: usize,
-}
 
 pub async fn handle(
     shared: web::Data<Shared>,

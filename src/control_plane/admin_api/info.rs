@@ -5,26 +5,16 @@ use super::endpoint;
 use super::error::ApiError;
 use super::reply::Answer;
 use super::request::Body;
+use super::shared::Node;
 use super::work::Work;
 use crate::control_plane::config_store::PageRequest;
 use crate::model::Kind;
 use crate::schema::{self, Violations, describe};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use uuid::Uuid;
 
 /// The Kong version whose behaviour is implemented; clients decide by it.
 pub const KONG_VERSION: &str = "3.9.3";
-
-/// What is known of the node at its start.
-#[derive(Clone)]
-pub struct Node {
-    pub id: Uuid,
-    pub hostname: String,
-    /// The effective settings, secrets masked.
-    pub configuration: Arc<Value>,
-}
 
 impl Api {
     /// `GET /`.

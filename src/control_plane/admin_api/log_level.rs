@@ -1,8 +1,8 @@
 //! `/debug/…/log-level`: the log level of this node, or of all control planes on its database.
 
 use super::error::ApiError;
-use super::handle::Shared;
 use super::request::Body;
+use super::shared::Shared;
 use crate::settings::{LogControl, LogLevel};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -20,6 +20,7 @@ mod reply;
 mod request;
 mod request_sums;
 mod revisions;
+mod shared;
 mod tags;
 mod targets;
 mod transaction_request;
@@ -32,11 +33,11 @@ mod writes;
 mod tests;
 
 pub use api::Api;
-pub use handle::Shared;
-pub use info::{KONG_VERSION, Node};
+pub use info::KONG_VERSION;
 pub use log_level::follow as follow_log_level;
 pub use openapi::Description;
 pub use reply::AnswerHeaders;
+pub use shared::{Node, Shared};
 
 use crate::actor::{Guarded, Observe};
 use crate::serve::Running;

@@ -1,6 +1,6 @@
 //! What the node has to do at this moment, where Kong shows the timers of its event loop.
 
-use super::handle::Shared;
+use super::shared::Shared;
 use crate::telemetry::counters::Connections;
 use serde_json::{Value, json};
 

@@ -12,6 +12,7 @@
 mod files;
 mod open;
 mod read;
+mod unfit;
 
 pub use open::is_cache_in_use;
 
@@ -21,11 +22,11 @@ use crate::model::{Change, Config, Digest, Kind, Op, Revision, Row};
 use crate::wire::Position;
 use heed::types::Bytes;
 use heed::{Env, MdbError, RwTxn, WithoutTls};
-use open::OpenError;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::ops::Bound;
 use std::path::PathBuf;
+use unfit::OpenError;
 use uuid::Uuid;
 
 /// Raised when the keys or values change their meaning.

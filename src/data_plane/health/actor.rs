@@ -4,48 +4,25 @@
 //! Nobody waits for it: without it, addresses and health stay as they are.
 
 use super::names::TargetNames;
-use super::probe::Credentials;
+use super::options::{HealthOptions, Seen};
 use super::prober::Prober;
 use crate::actor::{Guarded, Observe};
-use crate::data_plane::dns::{Answer, Dns};
-use crate::data_plane::router::{CompiledUpstream, Published, Snapshot, SnapshotCell};
+use crate::data_plane::dns::Answer;
+use crate::data_plane::router::{CompiledUpstream, Snapshot};
 use actix::fut::wrap_future;
 use actix::prelude::*;
 use serde_json::json;
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
-
-/// What a checker works with. It outlives a restart of the actor.
-#[derive(Clone)]
-pub struct HealthOptions {
-    pub snapshots: SnapshotCell,
-    pub published: Published,
-    pub progress: Progress,
-    pub credentials: Credentials,
-    pub dns: Dns,
-}
-
-/// Wakes those who wait for an answer of a name or a probe.
-pub type Progress = Arc<Notify>;
 
 /// Resolves and probes.
 pub struct HealthChecker {
     options: HealthOptions,
     seen: Rc<Seen>,
-}
-
-/// Counts for people.
-#[derive(Default)]
-pub(super) struct Seen {
-    upstreams: Cell<usize>,
-    names: Cell<usize>,
-    pub probes: Cell<u64>,
 }
 
 impl HealthChecker {

@@ -7,12 +7,14 @@
 mod actor;
 mod log;
 mod names;
+mod options;
 mod probe;
 mod prober;
 mod schedule;
 mod view;
 
-pub use actor::{HealthChecker, HealthOptions, Progress};
+pub use actor::HealthChecker;
 pub use log::{Source, note};
+pub use options::{HealthOptions, Progress};
 pub use probe::Credentials;
 pub use view::{View, shown};

@@ -1,10 +1,10 @@
 //! The probes of one upstream: a task for each of its addresses, so that one that does not answer
 //! holds up no other.
 
-use super::actor::{HealthOptions, Seen};
+use super::log::{Source, note};
+use super::options::{HealthOptions, Seen};
 use super::probe::Probe;
 use super::schedule::Turn;
-use super::{Source, note};
 use crate::data_plane::balancer::{ActiveChecks, Health, Peer};
 use crate::data_plane::router::UpstreamSpec;
 use std::cell::RefCell;

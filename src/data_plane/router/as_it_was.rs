@@ -3,7 +3,7 @@
 
 use super::compile::{Compiled, Guard, Key, Wanted};
 use super::plugin_table::{PluginTable, Scope};
-use super::quarantine::{
+use super::situation::{
     Cause, Situation, depends_on, describe, service_in, service_of, unguarded, within,
 };
 use crate::model::Kind;

@@ -12,15 +12,11 @@
 
 use super::conditions::Pattern;
 use super::facts::{Facts, Scratch};
-use super::matcher::{CompiledRoute, Matcher, PathMatch, Paths};
+use super::matcher::{CompiledRoute, MAX_PATH_KEY, Matcher, PathMatch, Paths};
 use super::persistent_map::PersistentMap;
 use super::priority::OrderKey;
 use super::trie::Trie;
 use std::sync::Arc;
-
-/// Longer path keys are filed under their beginning; matchers compare the whole text. This
-/// bounds the depth of the tries.
-pub(super) const MAX_PATH_KEY: usize = 256;
 
 /// Matchers sorted by key, largest first; nearly all lists have one, that is a whole route. Two
 /// words, see [`Trie`].

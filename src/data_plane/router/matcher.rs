@@ -2,7 +2,6 @@
 
 use super::conditions::Conditions;
 use super::facts::Facts;
-use super::index::MAX_PATH_KEY;
 use super::priority::{MatchOrder, OrderKey, Weights, group_id, order_key, priority};
 use super::protocols::Protocols;
 use super::regex_path::RegexPath;
@@ -11,6 +10,10 @@ use crate::telemetry::record::{Label, Labelled};
 use smallvec::SmallVec;
 use std::sync::Arc;
 use uuid::Uuid;
+
+/// Longer path keys are filed under their beginning; matchers compare the whole text. This
+/// bounds the depth of the tries.
+pub(super) const MAX_PATH_KEY: usize = 256;
 
 /// A route as requests see it. Where there are many routes, looking at one means waiting for
 /// memory: what the index looks at stands in front, all in one block.

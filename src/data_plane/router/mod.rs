@@ -32,6 +32,7 @@ mod quarantine;
 mod references;
 mod regex_path;
 mod service;
+mod situation;
 mod snapshot;
 mod state;
 mod trie;

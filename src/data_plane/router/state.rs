@@ -4,8 +4,9 @@
 use super::compile::{Compiled, Compiler, Guard, Key, PluginFactory, Wanted};
 use super::effect::{Effect, Work};
 use super::priority::MatchOrder;
-use super::quarantine::{Cause, Decision, Situation};
+use super::quarantine::Decision;
 use super::references::{self, Vaults};
+use super::situation::{Cause, Situation};
 use super::snapshot::Snapshot;
 use crate::model::{ApplyError, Change, Config, Kind, Op, Row};
 use crate::telemetry::status::RouteCounts;

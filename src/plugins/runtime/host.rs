@@ -2,8 +2,9 @@
 //!
 //! [`Host`] is the part that plugins and the actor share; the actor itself belongs to the data plane.
 
-use super::queue::{AnyQueue, Deliver, DropReason, Queue, QueueParameters, QueueState, Shared};
-use super::queue_metrics::QueueCounters;
+use super::queue::{
+    AnyQueue, Deliver, DropReason, Queue, QueueCounters, QueueParameters, QueueState, Shared,
+};
 use crate::telemetry::metrics::Metrics;
 use serde::Serialize;
 use sha2::{Digest, Sha256};

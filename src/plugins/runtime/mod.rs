@@ -17,7 +17,6 @@ mod log_record;
 mod names;
 mod phases;
 mod queue;
-mod queue_metrics;
 mod record_handler;
 mod request_log;
 mod resources;

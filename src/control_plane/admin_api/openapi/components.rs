@@ -1,7 +1,7 @@
 //! The components of the document: schemas, the responses made of them, headers.
 
-use super::document::{methods, served_paths};
 use super::operation::{Answer, Content};
+use super::served::{methods, served_paths};
 use super::{bodies, endpoints, errors, local, pages, revisions, upstream_health};
 use crate::model::Kind;
 use crate::schema::json_schema::Purpose;

@@ -1,8 +1,8 @@
 //! The document as a whole: every path of the table with its operations.
 
-use super::super::endpoint::{self, Endpoint};
-use super::super::request;
+use super::super::endpoint::Endpoint;
 use super::operation::Content;
+use super::served::{methods, served_paths};
 use super::{components, endpoints};
 use crate::schema::{Env, Role};
 use serde_json::{Map, Value, json};
@@ -11,9 +11,6 @@ const ABOUT: &str = "The Admin API of Kong Gateway 3.9, as Langur serves it. A b
     schema may still be refused for rules between fields. Answers may carry further headers. Form \
     arguments name nested fields with dots (`config.redis.host`) and elements of lists with \
     brackets (`hosts[]`, `hosts[1]`).";
-
-/// The methods of a path that are described, in the order of an OpenAPI path item.
-const METHODS: [&str; 7] = ["GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD", "PATCH"];
 
 /// The OpenAPI document of a node. `hybrid` is whether its role is `control_plane`.
 pub fn document(env: &Env<'_>, hybrid: bool) -> Value {
@@ -36,22 +33,6 @@ pub fn document(env: &Env<'_>, hybrid: bool) -> Value {
         "paths": paths,
         "components": components::components(env, hybrid),
     })
-}
-
-/// The paths of the table that are more than a name: some Kong lists, and answers 404 to.
-pub fn served_paths(hybrid: bool) -> Vec<(String, Endpoint)> {
-    let resolved = endpoint::all_paths(hybrid).into_iter().filter_map(|path| {
-        let endpoint = endpoint::resolve(&request::segments(&path)?)?;
-        Some((path, endpoint))
-    });
-    resolved
-        .filter(|(_, endpoint)| endpoint.is_there(hybrid))
-        .collect()
-}
-
-/// The methods that a path serves.
-pub fn methods(endpoint: &Endpoint) -> impl Iterator<Item = &'static str> {
-    METHODS.into_iter().filter(|method| endpoint.has(method))
 }
 
 /// The names in braces, in order.

@@ -198,12 +198,12 @@ fn answering(endpoint: &Endpoint, method: &str) -> Operation {
             }
         }
         Endpoint::Tags | Endpoint::Tag(_) => new("List tags, and what has them")
-            .arguments(page_arguments())
+            .arguments(Argument::page())
             .json(200, "tags-page")
             .json(400, "refused-list")
             .reading(),
         Endpoint::DataPlanes => new("List the data planes")
-            .arguments(page_arguments())
+            .arguments(Argument::page())
             .json(200, "data-planes-page")
             .json(400, "refused-list")
             .reading(),
@@ -244,7 +244,7 @@ fn answering(endpoint: &Endpoint, method: &str) -> Operation {
         }
         Endpoint::Parent { parent, .. } => beside(endpoint, *parent, method),
         Endpoint::AllTargets(_) => new("List the targets, each address as often as it is there")
-            .arguments(page_arguments())
+            .arguments(Argument::page())
             .json(200, bodies::page_component(Kind::Targets))
             .json(400, "refused-list")
             .json(404, "message")
@@ -294,7 +294,7 @@ fn collection(endpoint: &Endpoint, kind: Kind, method: &str) -> Operation {
         json!({"type": "string", "minLength": 1}),
     );
     Operation::new(tag(endpoint), format!("List {name}"))
-        .arguments(page_arguments())
+        .arguments(Argument::page())
         .arguments([tags])
         .arguments(by_custom_id)
         .json(200, bodies::page_component(kind))
@@ -315,7 +315,7 @@ fn children(
             creating(Operation::new(tag(endpoint), summary), child, &[field])
         }
         _ => Operation::new(tag(endpoint), format!("List {name} of one of {above}"))
-            .arguments(page_arguments())
+            .arguments(Argument::page())
             .json(200, bodies::page_component(child))
             .json(400, "refused-list")
             .reading(),
@@ -392,21 +392,9 @@ fn set_log_level(operation: Operation) -> Operation {
         .json(200, "message")
 }
 
-pub(super) fn page_arguments() -> [Argument; 2] {
-    let sizes = json!({"type": "integer", "minimum": 1, "maximum": 1000, "default": 100});
-    [
-        Argument::query("size", "the most entities of a page", sizes),
-        Argument::query(
-            "offset",
-            "the token of a page: `offset` of the one before",
-            json!({"type": "string", "minLength": 1}),
-        ),
-    ]
-}
-
 fn request_sum_arguments() -> [Argument; 2] {
     let by = json!({"type": "string", "enum": CountedBy::ALL.map(CountedBy::as_str)});
-    let [size, _] = page_arguments();
+    let [size, _] = Argument::page();
     [
         Argument::query(
             "by",

@@ -149,15 +149,3 @@ fn closed_but(required: Value, optional: Value) -> Value {
     }
     schema
 }
-
-/// `/status` says of a node's database whether it is reachable, and without one which
-/// configuration there is.
-pub fn status_of_configuration(without_database: bool) -> (&'static str, Value) {
-    match without_database {
-        true => ("configuration_hash", text()),
-        false => (
-            "database",
-            closed(json!({"reachable": {"type": "boolean"}})),
-        ),
-    }
-}

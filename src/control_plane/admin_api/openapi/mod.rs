@@ -12,6 +12,7 @@ mod local;
 mod operation;
 mod pages;
 mod revisions;
+mod served;
 mod upstream_health;
 
 #[cfg(test)]

@@ -158,6 +158,19 @@ impl Operation {
 }
 
 impl Argument {
+    /// Those of a page of a list.
+    pub fn page() -> [Argument; 2] {
+        let sizes = json!({"type": "integer", "minimum": 1, "maximum": 1000, "default": 100});
+        [
+            Argument::query("size", "the most entities of a page", sizes),
+            Argument::query(
+                "offset",
+                "the token of a page: `offset` of the one before",
+                json!({"type": "string", "minLength": 1}),
+            ),
+        ]
+    }
+
     /// An argument of the query string.
     pub fn query(name: &'static str, about: &'static str, schema: Value) -> Argument {
         Argument {

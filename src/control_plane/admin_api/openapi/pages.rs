@@ -1,7 +1,6 @@
 //! The bodies that are no entities: what a node says of itself and of its fleet.
 
 use super::bodies::page;
-use super::local::status_of_configuration;
 use super::operation::reference;
 use serde_json::{Map, Value, json};
 
@@ -408,4 +407,16 @@ fn openapi() -> Value {
         "paths": map_of(map_of(reference("json-value"))),
         "components": map_of(map_of(reference("json-value"))),
     }))
+}
+
+/// `/status` says of a node's database whether it is reachable, and without one which
+/// configuration there is.
+fn status_of_configuration(without_database: bool) -> (&'static str, Value) {
+    match without_database {
+        true => ("configuration_hash", text()),
+        false => (
+            "database",
+            closed(json!({"reachable": {"type": "boolean"}})),
+        ),
+    }
 }

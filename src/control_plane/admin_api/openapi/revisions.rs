@@ -33,14 +33,14 @@ pub fn operation(endpoint: &Endpoint, new: impl Fn(&str) -> Operation) -> Operat
             .json(410, "message")
             .writing(),
         Endpoint::Revision(_) => new("What a revision changed, or the difference of two: 5..7")
-            .arguments(super::endpoints::page_arguments())
+            .arguments(Argument::page())
             .json(200, "revision")
             .json(400, "refused-list")
             .json(404, "message")
             .json(410, "message")
             .reading(),
         _ => new("List the revisions, newest first")
-            .arguments(super::endpoints::page_arguments())
+            .arguments(Argument::page())
             .arguments([Argument::query(
                 "request_id",
                 "only what this request wrote, in place of a page; waits for writes under way",

@@ -1,6 +1,7 @@
 //! The description is whole, its references lead somewhere, and nothing in it is left open.
 
-use super::document::{document, methods, parameters, served_paths};
+use super::document::{document, parameters};
+use super::served::{methods, served_paths};
 use crate::control_plane::admin_api::endpoint;
 use crate::control_plane::admin_api::tests::support::{Admin, request};
 use crate::model::Kind;

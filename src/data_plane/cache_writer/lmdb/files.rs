@@ -3,7 +3,7 @@
 //! LMDB itself would wait for ever on a named pipe, and says of a file that it may not open neither
 //! which one nor whose it is.
 
-use super::open::OpenError;
+use super::unfit::OpenError;
 use crate::data_plane::cache_writer::CacheError;
 use std::fs::{self, File, FileType, Metadata, OpenOptions};
 use std::io::{self, ErrorKind};

@@ -6,6 +6,7 @@
 
 use super::files::{self, Access};
 use super::read::{Content, read};
+use super::unfit::{OpenError, Unfit};
 use super::{CacheError, Cached, Database, LmdbCache, Meta, MovedAside, Open};
 use crate::data_plane::cache_writer::inspect::inspect;
 use heed::types::Bytes;
@@ -19,45 +20,6 @@ const DATA_FILE: &str = "data.mdb";
 const READERS_FILE: &str = "lock.mdb";
 /// Beyond this many damaged caches someone has to look.
 const MOST_SET_ASIDE: u32 = 100;
-
-/// Why a cache did not open for writing.
-pub(super) enum OpenError {
-    /// Nothing can be written here.
-    ReadOnly(String),
-    /// A person has to look at it.
-    Fatal(CacheError),
-}
-
-impl From<CacheError> for OpenError {
-    fn from(err: CacheError) -> OpenError {
-        OpenError::Fatal(err)
-    }
-}
-
-/// Why a cache that is there was not read.
-pub(super) enum Unfit {
-    /// Its content shows that it cannot be used.
-    Damaged(String),
-    /// That says nothing of its content.
-    Unopened(OpenError),
-    /// LMDB met an error of the system.
-    System(std::io::Error),
-}
-
-impl From<heed::Error> for Unfit {
-    fn from(err: heed::Error) -> Unfit {
-        match err {
-            heed::Error::Io(err) => Unfit::System(err),
-            err => Unfit::Damaged(err.to_string()),
-        }
-    }
-}
-
-impl From<OpenError> for Unfit {
-    fn from(err: OpenError) -> Unfit {
-        Unfit::Unopened(err)
-    }
-}
 
 /// Whether a process uses the cache in this directory. Nothing is made or changed; a process that
 /// starts in this very moment may find the cache in use.

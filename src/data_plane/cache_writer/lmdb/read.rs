@@ -1,6 +1,6 @@
 //! Reading a cache that an earlier process wrote, perhaps of another version.
 
-use super::open::Unfit;
+use super::unfit::Unfit;
 use super::{Database, FORMAT, LAST_GOOD, META_KEY, Meta, Open, ROW, digest_of};
 use crate::data_plane::cache_writer::Cached;
 use crate::model::{Config, Digest, Kind, Row};

@@ -1,11 +1,12 @@
 //! The response's way from the upstream to the client.
 
 use super::downstream::Downstream;
+use super::framing::{Ending, Framed, frame};
 use super::read_ahead::{ReadAhead, Rest};
 use super::reply;
 use super::worker::{RequestScratch, Worker};
 use crate::data_plane::exchange::{
-    Attempt, BodyPiece, Piece, Pipeline, Reply, Truncated, UpstreamStream, Upstreams,
+    Attempt, BodyPiece, Piece, Pipeline, Reply, UpstreamStream, Upstreams,
 };
 use crate::http::parse::ResponseFacts;
 use crate::http::{Framing, HeaderEdits, ResponseHead, Version, reason_phrase, write};
@@ -17,37 +18,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Payload up to this size is copied behind the head and sent in one plain write.
 const MAX_COPIED: usize = 4096;
-
-/// How a response ended.
-#[derive(Debug)]
-pub enum Ending {
-    /// Complete; the client may send the next request if it was told so.
-    Complete {
-        keep_alive: bool,
-    },
-    /// The upstream closed, stalled or sent junk in the middle of the body. The client
-    /// learns it from the missing end.
-    Truncated,
-    ClientGone,
-    /// Nothing was sent: the client gets this instead of the response.
-    Withheld(Box<Reply>),
-}
-
-impl From<Truncated> for Ending {
-    fn from(_: Truncated) -> Ending {
-        Ending::Truncated
-    }
-}
-
-/// The framing of the body towards the client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Framed {
-    /// As long as Content-Length says, or empty.
-    Plain,
-    Chunked,
-    /// Until the connection is closed.
-    UntilClose,
-}
 
 pub struct Download<'a, P: Pipeline, U: Upstreams, S> {
     pub worker: &'a Worker<P, U>,
@@ -363,12 +333,4 @@ fn belongs_to_driver(name: &[u8]) -> bool {
         17 => is(b"transfer-encoding"),
         _ => false,
     }
-}
-
-/// Frames a piece of payload: appends what goes before it, returns what goes after it.
-pub fn frame(out: &mut Vec<u8>, framed: Framed, length: usize, done: bool) -> &'static [u8] {
-    if framed != Framed::Chunked {
-        return b"";
-    }
-    write::chunk(out, length, done)
 }

@@ -1,7 +1,8 @@
 //! A request's way to an upstream: attempts, one after the other.
 
-use super::download::{Download, Ending, write_headers};
+use super::download::{Download, write_headers};
 use super::downstream::Gone;
+use super::framing::Ending;
 use super::request_body::{Fault, RequestBody};
 use super::request_driver::{Next, RequestDriver, RequestShape, read_more};
 use super::spool::{Keep, Spool};

@@ -9,6 +9,7 @@ mod date;
 mod download;
 mod downstream;
 mod forward;
+mod framing;
 mod read_ahead;
 mod reply;
 mod request_body;

@@ -2,8 +2,8 @@
 //! the upstream's connection is free for others. What is read waits in memory, then in a file;
 //! when both are full, the upstream waits for the client.
 
-use super::download::{Ending, Framed, frame};
 use super::downstream::Downstream;
+use super::framing::{Ending, Framed, frame};
 use super::spool::{Keep, Spool};
 use super::worker::Worker;
 use crate::data_plane::exchange::socket::poll_write_parts;

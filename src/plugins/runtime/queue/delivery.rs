@@ -3,10 +3,10 @@
 //! Everything that must outlive a panic of the plugin host stands in [`Shared`], batches under way included: the next
 //! life of the host goes on with them.
 
+use super::counters::QueueCounters;
 use super::schedule::{Attempts, Failed, Gather, Gathering};
 use super::waiting::Waiting;
 use super::{AnyQueue, Deliver, DeliveryError, DropReason, QueueParameters, QueueState};
-use crate::plugins::runtime::queue_metrics::QueueCounters;
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::any::Any;

@@ -11,11 +11,13 @@
 //! The parts: `parameters` are Kong's settings, `schedule` decides when (pure), `waiting` holds entries without
 //! a lock, `delivery` moves them.
 
+mod counters;
 mod delivery;
 mod parameters;
 mod schedule;
 mod waiting;
 
+pub use counters::QueueCounters;
 pub use parameters::QueueParameters;
 
 pub(super) use delivery::{Hurry, Shared};

@@ -1,6 +1,6 @@
 //! What queues count: entries delivered, and entries dropped by reason.
 
-use super::queue::DropReason;
+use super::DropReason;
 use crate::telemetry::metrics::{Metrics, table};
 use metrics::Counter;
 
