@@ -9,8 +9,8 @@
 
 use super::window::{PERIODS, Period};
 use crate::plugins::Timestamp;
-use hashbrown::{Equivalent, HashMap};
-use std::hash::{BuildHasher, Hash, RandomState};
+use hashbrown::HashTable;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use uuid::Uuid;
@@ -22,7 +22,7 @@ const CAPACITY: usize = 128 * 1024;
 const SWEEP_INTERVAL: u64 = 60;
 
 /// Whom a counter belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Identifier<'a> {
     /// A consumer, credential or service.
     Entity(Uuid),
@@ -34,11 +34,37 @@ pub enum Identifier<'a> {
 }
 
 /// What a counter is found by: the scope of the plugin and the identifier.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key<'a> {
     pub route: Option<Uuid>,
     pub service: Option<Uuid>,
     pub identifier: Identifier<'a>,
+}
+
+impl Key<'_> {
+    /// All of fixed size goes in at once: such a hasher takes long over each single piece.
+    fn hash(&self, hasher: &RandomState) -> u64 {
+        let (kind, number, text): (u8, u128, &[u8]) = match self.identifier {
+            Identifier::Entity(id) => (0, id.as_u128(), b""),
+            Identifier::Ip(IpAddr::V4(ip)) => (1, ip.to_bits().into(), b""),
+            Identifier::Ip(IpAddr::V6(ip)) => (2, ip.to_bits(), b""),
+            Identifier::Header(value) => (3, 0, value),
+            Identifier::Path(path) => (4, 0, path.as_bytes()),
+        };
+        let id = |id: Option<Uuid>| id.map_or(0, |id| id.as_u128());
+        let mut fixed = [0; 49];
+        let numbers = [id(self.route), id(self.service), number];
+        for (place, number) in fixed.chunks_exact_mut(16).zip(numbers) {
+            place.copy_from_slice(&number.to_ne_bytes());
+        }
+        fixed[48] = kind;
+        let mut state = hasher.build_hasher();
+        state.write(&fixed);
+        if !text.is_empty() {
+            state.write(text);
+        }
+        state.finish()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,18 +109,6 @@ impl From<Key<'_>> for OwnedKey {
                 Identifier::Path(path) => OwnedIdentifier::Path(path.into()),
             },
         }
-    }
-}
-
-impl Hash for OwnedKey {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        self.borrowed().hash(state);
-    }
-}
-
-impl Equivalent<OwnedKey> for Key<'_> {
-    fn equivalent(&self, key: &OwnedKey) -> bool {
-        *self == key.borrowed()
     }
 }
 
@@ -172,7 +186,7 @@ pub struct Usage {
 
 #[derive(Debug, Default)]
 struct Shard {
-    entries: HashMap<OwnedKey, Entry, RandomState>,
+    entries: HashTable<(OwnedKey, Entry)>,
     /// The time of the last sweep, in epoch seconds.
     swept: u64,
 }
@@ -203,48 +217,43 @@ impl Counters {
     /// Checks a request against its limits and counts it unless one is reached. Windows
     /// without a limit are not counted.
     pub fn take(&self, key: Key<'_>, limits: &[Option<f64>; PERIODS], now: Timestamp) -> Usage {
-        let shard = (self.hasher.hash_one(key) >> 40) as usize % SHARDS;
+        let hash = key.hash(&self.hasher);
+        let shard = &self.shards[(hash >> 40) as usize % SHARDS];
         // A panic between lock and unlock leaves counters that are still counters.
-        let mut shard = self.shards[shard]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        shard.take(key, limits, now, self.capacity_per_shard)
+        let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = shard
+            .entries
+            .find_mut(hash, |(known, _)| known.borrowed() == key);
+        if let Some((_, entry)) = found {
+            return entry.take(limits, now);
+        }
+        shard.make_room(now, self.capacity_per_shard);
+        let mut entry = Entry::default();
+        let usage = entry.take(limits, now);
+        let new = (OwnedKey::from(key), entry);
+        let rehash = |(known, _): &(OwnedKey, Entry)| known.borrowed().hash(&self.hasher);
+        shard.entries.insert_unique(hash, new, rehash);
+        usage
     }
 }
 
 impl Shard {
-    fn take(
-        &mut self,
-        key: Key<'_>,
-        limits: &[Option<f64>; PERIODS],
-        now: Timestamp,
-        capacity: usize,
-    ) -> Usage {
-        if let Some(entry) = self.entries.get_mut(&key) {
-            return entry.take(limits, now);
-        }
-        self.make_room(now, capacity);
-        let mut entry = Entry::default();
-        let usage = entry.take(limits, now);
-        self.entries.insert(OwnedKey::from(key), entry);
-        usage
-    }
-
     fn make_room(&mut self, now: Timestamp, capacity: usize) {
         let now = now.seconds();
         let full = self.entries.len() >= capacity;
         if full || self.swept.abs_diff(now) >= SWEEP_INTERVAL {
-            self.entries.retain(|_, entry| entry.is_live(now));
+            self.entries.retain(|(_, entry)| entry.is_live(now));
             self.swept = now;
         }
         if self.entries.len() < capacity {
             return;
         }
-        let mut ends: Vec<u64> = self.entries.values().map(Entry::ends).collect();
+        let ends = self.entries.iter().map(|(_, entry)| entry.ends());
+        let mut ends: Vec<u64> = ends.collect();
         let quarter = ends.len() / 4;
         let (_, end, _) = ends.select_nth_unstable(quarter);
         let (end, mut dropped) = (*end, 0);
-        self.entries.retain(|_, entry| {
+        self.entries.retain(|(_, entry)| {
             let keep = entry.ends() > end || dropped > quarter;
             dropped += usize::from(!keep);
             keep
@@ -373,8 +382,8 @@ mod tests {
                 let shard = shard.lock().expect("no panic");
                 shard
                     .entries
-                    .values()
-                    .filter(|entry| from_the_future(entry))
+                    .iter()
+                    .filter(|(_, entry)| from_the_future(entry))
                     .count()
             })
             .sum();
