@@ -13,7 +13,7 @@ pub use crate::http::Reply;
 use crate::http::{HeaderEdits, RequestHead, ResponseHead};
 use crate::plugins::{BodyUse, SentFraming};
 use bytes::Bytes;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,6 +78,8 @@ pub struct Buffering {
 pub struct Address {
     pub host: Arc<str>,
     pub port: u16,
+    /// The address itself where it is known: then the host is not looked at.
+    pub ip: Option<IpAddr>,
 }
 
 /// Everything that makes one TLS connection to an upstream unlike another. Connections are

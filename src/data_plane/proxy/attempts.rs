@@ -78,9 +78,9 @@ fn attempt_with(
             found => found,
         },
     };
-    let (host, port, named) = match &peer {
-        Some(peer) => (&peer.host, peer.port, &peer.target.address.host),
-        None => (&own.host, own.port, &own.host),
+    let (host, port, ip, named) = match &peer {
+        Some(peer) => (&peer.host, peer.port, peer.ip, &peer.target.address.host),
+        None => (&own.host, own.port, own.ip, &own.host),
     };
     write_host(exchange, matched, is_tls, upstream, (named, port));
     let tls = match is_tls {
@@ -90,6 +90,7 @@ fn attempt_with(
     let address = Address {
         host: Arc::clone(host),
         port,
+        ip,
     };
     exchange.tries.peers.extend(peer);
     exchange.tries.count += 1;

@@ -21,6 +21,7 @@ use crate::data_plane::exchange::{
 use crate::http::parse::Limits;
 use std::cell::RefCell;
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Poll;
 use tokio::time::Instant;
@@ -93,12 +94,15 @@ impl Upstreams for UpstreamClient {
     ) -> Result<Http1Stream, AttemptError> {
         let limit = attempt.connect_timeout;
         let target = &attempt.address;
-        let address = deadline
-            .bound(limit, self.resolver.resolve(&target.host, target.port))
-            .await
-            .ok()
-            .flatten()
-            .ok_or(AttemptError::Resolve)?;
+        let address = match target.ip {
+            Some(ip) => SocketAddr::new(ip, target.port),
+            None => deadline
+                .bound(limit, self.resolver.resolve(&target.host, target.port))
+                .await
+                .ok()
+                .flatten()
+                .ok_or(AttemptError::Resolve)?,
+        };
         contact.address = Some(address);
         let profile = |tls: &Arc<UpstreamTls>| (tls.profile, tls.server_name.clone());
         let key = PoolKey {

@@ -232,6 +232,7 @@ fn setup(upstreams: &[SocketAddr]) -> Setup {
     let address = |address: &SocketAddr| Address {
         host: Arc::from(address.ip().to_string()),
         port: address.port(),
+        ip: None,
     };
     Setup {
         plan: Plan {
