@@ -91,7 +91,11 @@ pub async fn access(
         let found = exchange.identity.consumer.as_ref().map(|found| found.id);
         if found != consumer {
             consumer = found;
-            plugins = plan(exchange.current.as_ref()?, consumer);
+            let current = exchange.current.as_ref()?;
+            if !current.snapshot.plugins_depend_on_consumer() {
+                continue;
+            }
+            plugins = plan(current, consumer);
             if answer.is_none() && plugins.closes() {
                 return Some(closed(exchange));
             }

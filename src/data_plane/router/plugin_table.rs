@@ -13,12 +13,13 @@
 
 use super::persistent_map::PersistentMap;
 use crate::plugins::{Handler, Phases};
+use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::sync::Arc;
 use uuid::Uuid;
 
 /// What a plugin's configuration is attached to; nothing at all is global.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Scope {
     pub route: Option<Uuid>,
     pub service: Option<Uuid>,
@@ -134,28 +135,18 @@ impl PluginTable {
     /// What runs for an HTTP request. `scope` is what the request has: without a
     /// consumer (before authentication) nothing that is attached to one is considered.
     pub fn plan(&self, scope: Scope) -> Plan {
-        if self.by_scope.is_empty() {
+        let mut lists = BY_PRECEDENCE.into_iter().filter_map(|shape| {
+            let exists = self.shapes[shape as usize] > 0;
+            let masked = exists.then(|| scope.masked(shape)).flatten()?;
+            self.by_scope.get(&masked).map(|there| &there.runs)
+        });
+        let Some(first) = lists.next() else {
             return Plan::Empty;
-        }
-        let mut found: [Option<&Instances>; 8] = [None; 8];
-        let mut lists = 0;
-        for (shape, slot) in BY_PRECEDENCE.into_iter().zip(&mut found) {
-            if self.shapes[shape as usize] == 0 {
-                continue;
-            }
-            let Some(masked) = scope.masked(shape) else {
-                continue;
-            };
-            *slot = self.by_scope.get(&masked).map(|there| &there.runs);
-            lists += usize::from(slot.is_some());
-        }
-        let mut in_precedence = found.into_iter().flatten();
-        match (lists, in_precedence.next()) {
-            (0, _) | (_, None) => return Plan::Empty,
-            (1, Some(only)) => return Plan::Shared(Arc::clone(only)),
-            _ => {}
-        }
-        let in_precedence = found.into_iter().flatten();
+        };
+        let Some(second) = lists.next() else {
+            return Plan::Shared(Arc::clone(first));
+        };
+        let in_precedence = [first, second].into_iter().chain(lists);
         let mut merged: Vec<Arc<PluginInstance>> = in_precedence
             .flat_map(|list| list.iter())
             .cloned()
@@ -173,6 +164,12 @@ impl PluginTable {
         merged.sort_by(|a, b| b.order().cmp(&a.order()));
         merged.dedup_by(|later, earlier| later.name == earlier.name);
         Plan::Merged(merged)
+    }
+
+    /// Whether a consumer may make a difference to what runs.
+    pub fn has_consumers(&self) -> bool {
+        let mut shapes = self.shapes.iter().zip(0..);
+        shapes.any(|(count, shape): (_, u8)| *count > 0 && shape & CONSUMER != 0)
     }
 
     /// The instances of exactly this scope.
@@ -205,6 +202,16 @@ impl PluginTable {
             self.by_scope.insert(scope, AtScope::new(list));
         } else if self.by_scope.remove(&scope) {
             self.shapes[scope.shape() as usize] -= 1;
+        }
+    }
+}
+
+/// Three numbers, which takes less than the bytes of three ids with their lengths: this is hashed for
+/// every request.
+impl Hash for Scope {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        for part in [self.route, self.service, self.consumer] {
+            state.write_u128(part.map_or(0, |id| id.as_u128()));
         }
     }
 }
@@ -286,6 +293,23 @@ mod tests {
         }
         assert!(matches!(table.plan(GIVEN), Plan::Empty));
         assert_eq!(table.shapes, [0; 8]);
+    }
+
+    #[test]
+    fn it_is_known_whether_consumers_matter() {
+        let check = |shape: u8, expected: bool| {
+            let mut table = PluginTable::default();
+            assert!(!table.has_consumers());
+            let instance = instance(1, "p", 1, shape);
+            table.insert(Arc::clone(&instance));
+            assert_eq!(table.has_consumers(), expected, "{shape}");
+            table.remove(&instance);
+            assert!(!table.has_consumers());
+        };
+        check(ROUTE | SERVICE, false);
+        check(0, false);
+        check(CONSUMER, true);
+        check(ROUTE | CONSUMER, true);
     }
 
     #[test]

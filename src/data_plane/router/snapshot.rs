@@ -203,6 +203,11 @@ impl Snapshot {
         self.plugins.plan(scope)
     }
 
+    /// Whether the plugins of a request may be others once its consumer is known.
+    pub fn plugins_depend_on_consumer(&self) -> bool {
+        self.plugins.has_consumers()
+    }
+
     /// Whether every request of a route is refused.
     pub fn is_closed(&self, route: Uuid) -> bool {
         !self.closed_routes.is_empty() && self.closed_routes.get(&route).is_some()
