@@ -47,7 +47,7 @@ pub fn write(lane: &Lane, exchange: &Exchange, outcome: Outcome, log: &RequestLo
             Version::Http2 => "HTTP/2.0",
         },
         first_line: &exchange.first_line,
-        path: exchange.path().as_bytes(),
+        path: exchange.path.as_bytes(),
         request_headers: &exchange.head.headers,
         sent_headers: log.headers,
         upstream_headers: &exchange.came,

@@ -136,9 +136,10 @@ pub struct Exchange {
     /// What a plugin has answered before a route was looked for.
     pub early_answer: Option<Reply>,
     pub request_id: RequestId,
-    /// The normalised path, unless the raw one already is.
+    /// The normalised path; empty when it could not be normalised.
+    pub path: String,
+    /// For the work of normalising.
     pub path_buffer: Vec<u8>,
-    pub path_is_raw: bool,
     /// Edits of the request's headers.
     pub request_edits: HeaderEdits,
     /// Edits of the response's headers, made before there is one.
@@ -197,8 +198,7 @@ impl Exchange {
         self.release();
         self.start = Start::NoRoute;
         self.early_answer = None;
-        self.path_is_raw = false;
-        self.path_buffer.clear();
+        self.path.clear();
         self.request_edits.clear();
         self.response_edits.clear();
         self.collected = false;
@@ -216,7 +216,6 @@ impl Exchange {
         self.sent.clear();
         self.came.clear();
         self.first_line.clear();
-        self.path_buffer.clear();
     }
 
     /// Lets go of what an idle connection must not keep alive.
@@ -289,15 +288,6 @@ impl Exchange {
         Some(run(loan.exchange, current))
     }
 
-    /// The normalised path; empty when it could not be normalised.
-    pub fn path(&self) -> &str {
-        let bytes = match self.path_is_raw {
-            true => self.head.path(),
-            false => &self.path_buffer,
-        };
-        std::str::from_utf8(bytes).unwrap_or_default()
-    }
-
     pub fn matched(&self) -> Option<&Matched> {
         self.current.as_ref()?.matched.as_ref()
     }
@@ -312,7 +302,7 @@ impl Exchange {
             return &[];
         };
         let range = matched.matched_path().unwrap_or_default();
-        self.path().as_bytes().get(range).unwrap_or_default()
+        self.path.as_bytes().get(range).unwrap_or_default()
     }
 
     /// The time of the response, as its header phase sees it.

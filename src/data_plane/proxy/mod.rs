@@ -60,7 +60,6 @@ use facts::Client;
 use failure_log::FailureLog;
 use record::record_of;
 use request_headers::UpstreamHead;
-use request_id::RequestId;
 use request_log::with_request_log;
 use response_headers::{Own, Timing};
 use std::cell::{Cell, RefCell};
@@ -129,7 +128,7 @@ impl<R: Recorder, C: Clock> Proxy<R, C> {
         exchange.reset(head);
         exchange.times.begun = self.clock.monotonic_us();
         exchange.times.begun_at = self.clock.epoch_ms();
-        exchange.request_id = RequestId::random();
+        exchange.request_id.renew();
         exchange.current = Some(Current {
             snapshot: Arc::clone(self.worker.borrow_mut().snapshots.load()),
             client: Client::of(connection, &exchange.head, &self.settings),

@@ -77,7 +77,7 @@ pub fn context<'a>(
         state,
         shared: &mut exchange.shared,
         peer,
-        normal_path: (!exchange.path_is_raw).then_some(&*exchange.path_buffer),
+        normal_path: &exchange.path,
         matched: matched.map(|matched| matched as &dyn RouteView),
         route: entities.map(|(route, _)| route),
         service: entities.and_then(|(_, service)| service),

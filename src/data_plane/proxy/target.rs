@@ -7,19 +7,13 @@ use crate::data_plane::router::{Facts, Scratch, path};
 
 /// Brings the path into the form that routes are matched with.
 pub fn normalise(exchange: &mut Exchange) {
-    let raw = exchange.head.path();
-    match path::normalise(raw, &mut exchange.path_buffer) {
+    match path::normalise(exchange.head.path(), &mut exchange.path_buffer) {
         Ok(normal) => {
-            exchange.path_is_raw = std::ptr::eq(normal.as_bytes(), raw);
+            exchange.path.push_str(normal);
             exchange.start = Start::Unmatched;
         }
-        Err(error) => {
-            // The buffer still holds the path of an earlier request.
-            exchange.path_buffer.clear();
-            if error.status() == 400 {
-                exchange.start = Start::BadPath;
-            }
-        }
+        Err(error) if error.status() == 400 => exchange.start = Start::BadPath,
+        Err(_) => {}
     }
 }
 
@@ -40,7 +34,7 @@ pub fn find_route(
     let facts = Facts {
         method: text(exchange.head.method()),
         host: text(facts::raw_host(&exchange.head)),
-        path: exchange.path(),
+        path: &exchange.path,
         https: client.https,
         sni: tls.and_then(|tls| tls.sni.as_deref()),
         headers: &RouterHeaders {
@@ -91,7 +85,7 @@ fn write_target(exchange: &mut Exchange, query_of: fn(&Exchange) -> Option<&[u8]
     } else if let Some(current) = &exchange.current
         && let Some(matched) = &current.matched
     {
-        let path = exchange.path();
+        let path = &exchange.path;
         current
             .snapshot
             .upstream_uri(matched, path, query, &mut uri);

@@ -151,8 +151,8 @@ pub struct Context<'a> {
     /// What the plugins of the request tell each other.
     pub shared: &'a mut Shared,
     pub peer: Peer,
-    /// The path as routes are matched with it; `None` when it came so. See [`Context::path`].
-    pub normal_path: Option<&'a [u8]>,
+    /// See [`Context::path`].
+    pub normal_path: &'a str,
     /// `None` when no route was found.
     pub matched: Option<&'a dyn RouteView>,
     pub route: Option<EntityRef<'a>>,
@@ -181,8 +181,7 @@ pub struct Context<'a> {
 impl Context<'_> {
     /// The path as routes are matched with it: decoded, without dot segments.
     pub fn path(&self) -> &str {
-        let path = self.normal_path.unwrap_or_else(|| self.head.path());
-        std::str::from_utf8(path).unwrap_or_default()
+        self.normal_path
     }
 
     /// The first value of a request header, with earlier plugins' edits applied.
@@ -252,18 +251,20 @@ impl Context<'_> {
     pub fn authenticate(&mut self, consumer: Consumer, credential: Option<Uuid>) {
         let mut buffer = Uuid::encode_buffer();
         let id = &*consumer.id.hyphenated().encode_lower(&mut buffer);
-        self.request_edits.set("X-Consumer-ID", id);
+        self.request_edits.set_legal("X-Consumer-ID", id.as_bytes());
         self.set_or_clear("X-Consumer-Custom-ID", consumer.custom_id.as_deref());
         self.set_or_clear("X-Consumer-Username", consumer.username.as_deref());
         match credential {
             Some(credential) => {
                 let id = &*credential.hyphenated().encode_lower(&mut buffer);
-                self.request_edits.set("X-Credential-Identifier", id);
+                let header = "X-Credential-Identifier";
+                self.request_edits.set_legal(header, id.as_bytes());
                 self.clear_request_header("X-Anonymous-Consumer");
             }
             None => {
                 self.clear_request_header("X-Credential-Identifier");
-                self.request_edits.set("X-Anonymous-Consumer", "true");
+                self.request_edits
+                    .set_legal("X-Anonymous-Consumer", b"true");
             }
         }
         *self.identity = Identity {
@@ -272,9 +273,9 @@ impl Context<'_> {
         };
     }
 
-    fn set_or_clear(&mut self, name: &str, value: Option<&str>) {
+    fn set_or_clear(&mut self, name: &'static str, value: Option<&str>) {
         match value.filter(|value| !value.is_empty()) {
-            Some(value) => self.request_edits.set(name, value),
+            Some(value) => self.request_edits.set_value(name, value.as_bytes()),
             None => self.clear_request_header(name),
         }
     }

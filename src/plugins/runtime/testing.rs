@@ -241,7 +241,7 @@ impl Request {
                 slot: 7,
                 request: self.request_number,
             },
-            normal_path: Some(b"/normal"),
+            normal_path: "/normal",
             matched: Some(&View),
             route: Some(ROUTE),
             service: Some(SERVICE),
