@@ -17,6 +17,7 @@ enum Edit {
 /// allocation once the arena has grown; `clear` keeps the capacity.
 #[derive(Clone, Debug, Default)]
 pub struct HeaderEdits {
+    /// Whole header lines, as they are sent.
     text: Vec<u8>,
     edits: Vec<(Edit, Span, Span)>,
     /// The names of all edits, those that were forgotten included.
@@ -36,23 +37,35 @@ impl HeaderEdits {
     }
 
     /// Like [`set`](HeaderEdits::set), of a name and a value that are known to be legal.
+    #[inline]
     pub fn set_legal(&mut self, name: &'static str, value: &[u8]) {
-        self.forget(name);
-        let start = self.text.len();
-        self.text.extend_from_slice(name.as_bytes());
-        let between = self.text.len();
-        self.text.extend_from_slice(value);
-        self.note(Edit::Set, name, start, between);
+        self.set_line(name, |text| text.extend_from_slice(value));
+    }
+
+    /// Like [`set`](HeaderEdits::set), of a name that is known to be legal.
+    #[inline]
+    pub fn set_value(&mut self, name: &'static str, value: &[u8]) {
+        self.set_line(name, |text| write::header_value(text, value));
     }
 
     /// Like [`set`](HeaderEdits::set), of a number and a name that is known to be legal.
+    #[inline]
     pub fn set_number(&mut self, name: &'static str, value: u64) {
+        self.set_line(name, |text| write::decimal(text, value));
+    }
+
+    /// Sets a header of a legal name to what `write` appends. Inlined, so that what depends on the
+    /// name alone is made by the compiler.
+    #[inline]
+    fn set_line(&mut self, name: &'static str, write: impl FnOnce(&mut Vec<u8>)) {
         self.forget(name);
         let start = self.text.len();
         self.text.extend_from_slice(name.as_bytes());
         let between = self.text.len();
-        write::decimal(&mut self.text, value);
-        self.note(Edit::Set, name, start, between);
+        self.text.extend_from_slice(b": ");
+        write(&mut self.text);
+        self.names.add(name.as_bytes());
+        self.end_line(Edit::Set, start, between);
     }
 
     pub fn add(&mut self, name: &str, value: impl AsRef<[u8]>) {
@@ -84,7 +97,24 @@ impl HeaderEdits {
             .chain(new.map(|(_, value)| value))
     }
 
-    /// Every line with the edits applied: what is written to the other side.
+    /// Appends every line with the edits applied, but not those whose name is to be left out.
+    #[inline]
+    pub fn write(&self, head: &HeaderIndex, out: &mut Vec<u8>, leave_out: impl Fn(&[u8]) -> bool) {
+        for (name, value) in head.iter() {
+            if !leave_out(name) && !self.hides(name) {
+                write::header(out, name, value);
+            }
+        }
+        for (edit, name, value) in &self.edits {
+            if *edit == Edit::Remove || leave_out(name.slice(&self.text)) {
+                continue;
+            }
+            let line = name.start as usize..(value.start + value.len) as usize + 2;
+            out.extend_from_slice(self.text.get(line).unwrap_or_default());
+        }
+    }
+
+    /// Every line with the edits applied.
     pub fn apply<'a>(
         &'a self,
         head: &'a HeaderIndex,
@@ -121,7 +151,8 @@ impl HeaderEdits {
     }
 
     /// Whether the original lines of this name are gone.
-    fn hides(&self, name: &[u8]) -> bool {
+    #[inline]
+    pub fn hides(&self, name: &[u8]) -> bool {
         self.names.may_have(name)
             && self.edits.iter().any(|(edit, edited, _)| {
                 *edit != Edit::Add
@@ -131,10 +162,14 @@ impl HeaderEdits {
     }
 
     /// Drops earlier edits of this name: the new one replaces them all.
+    #[inline]
     fn forget(&mut self, name: &str) {
-        if !self.names.may_have(name.as_bytes()) {
-            return;
+        if self.names.may_have(name.as_bytes()) {
+            self.forget_now(name);
         }
+    }
+
+    fn forget_now(&mut self, name: &str) {
         let text = &self.text;
         self.edits
             .retain(|(_, edited, _)| !edited.slice(text).eq_ignore_ascii_case(name.as_bytes()));
@@ -145,23 +180,24 @@ impl HeaderEdits {
         // Whatever a name or a value was made from, the header is legal.
         write::header_name(&mut self.text, name.as_bytes());
         let between = self.text.len();
+        self.names.add(name.as_bytes());
+        // A name that had to be encoded is found as it is written.
+        self.names.add(&self.text[start..]);
+        self.text.extend_from_slice(b": ");
         write::header_value(&mut self.text, value);
-        self.note(edit, name, start, between);
+        self.end_line(edit, start, between);
     }
 
-    /// Notes an edit whose name begins at `start` of the text, and its value at `between`.
-    fn note(&mut self, edit: Edit, name: &str, start: usize, between: usize) {
+    /// Ends the line that begins at `start` of the text; its name ends at `between`.
+    #[inline]
+    fn end_line(&mut self, edit: Edit, start: usize, between: usize) {
         let span = |start: usize, end: usize| Span {
             start: start as u32,
             len: (end - start) as u32,
         };
-        let (written, value) = (span(start, between), span(between, self.text.len()));
-        self.names.add(name.as_bytes());
-        // A name that had to be encoded is found as it is written.
-        if written.len as usize != name.len() {
-            self.names.add(written.slice(&self.text));
-        }
-        self.edits.push((edit, written, value));
+        let value = span(between + 2, self.text.len());
+        self.text.extend_from_slice(b"\r\n");
+        self.edits.push((edit, span(start, between), value));
     }
 }
 
@@ -192,10 +228,20 @@ mod tests {
 
     fn lines(edits: &HeaderEdits, head: &HeaderIndex) -> Vec<String> {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        edits
+        let lines: Vec<String> = edits
             .apply(head)
             .map(|(n, v)| format!("{}: {}", text(n), text(v)))
-            .collect()
+            .collect();
+        let mut written = Vec::new();
+        edits.write(head, &mut written, |name| name.is_empty());
+        assert_eq!(
+            text(&written),
+            lines
+                .iter()
+                .map(|line| format!("{line}\r\n"))
+                .collect::<String>()
+        );
+        lines
     }
 
     #[test]

@@ -20,6 +20,7 @@ impl Span {
         }
     }
 
+    #[inline]
     pub fn slice(self, bytes: &[u8]) -> &[u8] {
         let start = self.start as usize;
         bytes
@@ -36,22 +37,35 @@ pub enum Version {
     Http2,
 }
 
+/// Whether a header has this name, given in lower case. Said at once where length or first letter
+/// differ, which is nearly always.
+#[inline]
+pub fn is_named(name: &[u8], known: &str) -> bool {
+    let known = known.as_bytes();
+    let folded = |name: &[u8]| name.first().map(|byte| byte | 0x20);
+    name.len() == known.len() && folded(name) == folded(known) && name.eq_ignore_ascii_case(known)
+}
+
 /// Which header names may be among some lines: one bit for length and first letter of each. Most
 /// headers that are asked for are not there, and this says so without a look at the lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct NameMask(u64);
 
 impl NameMask {
+    #[inline]
     fn bit(name: &[u8]) -> u64 {
-        let first = name.first().map_or(0, u8::to_ascii_lowercase);
+        // The same of capitals and small letters, and that is all it has to be.
+        let first = name.first().map_or(0, |byte| byte | 0x20);
         1 << ((name.len().wrapping_mul(7) ^ usize::from(first)) & 63)
     }
 
+    #[inline]
     pub fn add(&mut self, name: &[u8]) {
         self.0 |= NameMask::bit(name);
     }
 
     /// `false`: no line has this name.
+    #[inline]
     pub fn may_have(self, name: &[u8]) -> bool {
         self.0 & NameMask::bit(name) != 0
     }
@@ -121,8 +135,16 @@ impl HeaderIndex {
     }
 
     /// The first value of a header; names compare without case.
+    #[inline]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        let mut lines = self.candidates(name).iter();
+        match self.names.may_have(name.as_bytes()) {
+            true => self.find(name),
+            false => None,
+        }
+    }
+
+    fn find(&self, name: &str) -> Option<&[u8]> {
+        let mut lines = self.lines.iter();
         let (_, value) = lines.find(|(found, _)| self.is(*found, name))?;
         Some(value.slice(&self.bytes))
     }
@@ -188,10 +210,9 @@ impl RequestHead {
 
     /// The raw path: the target up to the first `?`.
     pub fn path(&self) -> &[u8] {
-        self.target()
-            .split(|byte| *byte == b'?')
-            .next()
-            .unwrap_or_default()
+        let target = self.target();
+        let end = target.iter().position(|byte| *byte == b'?');
+        &target[..end.unwrap_or(target.len())]
     }
 
     /// The raw query, without the `?`; `None` when there is no `?`.
