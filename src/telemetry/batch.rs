@@ -6,6 +6,7 @@
 
 mod body;
 mod limited;
+mod pack;
 
 use super::record::Record;
 use bytes::Bytes;

@@ -1,14 +1,12 @@
 //! The records of a batch: labels once, records as arrays that refer to them.
 
 use super::limited::{self, TOO_MANY};
-use super::{BatchError, MAX_BATCH_RECORDS};
+use super::{BatchError, MAX_BATCH_RECORDS, pack};
 use crate::telemetry::record::{Label, Method, MetricChoice, Named, Record, Source};
 use bytes::Bytes;
 use hashbrown::HashMap;
+use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, SeqAccess, Visitor};
-use serde::ser::{SerializeSeq, SerializeTuple, Serializer};
-use serde::{Deserialize, Serialize};
-use std::cell::RefCell;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -33,47 +31,38 @@ impl<'a> Index<'a> {
     }
 }
 
-/// One record on the wire. The order of the elements is fixed; later versions append.
-struct Positional<'a> {
-    record: &'a Record,
-    route: Option<u32>,
-    service: Option<u32>,
-    consumer: Option<u32>,
-}
-
-impl Serialize for Positional<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let record = self.record;
-        let mut tuple = serializer.serialize_tuple(14)?;
-        tuple.serialize_element(&record.started_at)?;
-        tuple.serialize_element(&self.route)?;
-        tuple.serialize_element(&self.service)?;
-        tuple.serialize_element(&self.consumer)?;
-        tuple.serialize_element(&record.status)?;
-        tuple.serialize_element(&record.upstream_status)?;
-        tuple.serialize_element(&(record.source as u8))?;
-        tuple.serialize_element(&(record.method as u8))?;
-        tuple.serialize_element(&record.request_bytes)?;
-        tuple.serialize_element(&record.response_bytes)?;
-        tuple.serialize_element(&record.total_us)?;
-        tuple.serialize_element(&record.gateway_us)?;
-        tuple.serialize_element(&record.upstream_us)?;
-        tuple.serialize_element(&Address(record.client_ip))?;
-        tuple.end()
+/// Appends one record. The order of the elements is fixed; later versions append.
+fn write_record(out: &mut Vec<u8>, record: &Record, labels: [Option<u32>; 3]) {
+    out.reserve(MAX_RECORD_BYTES);
+    pack::list(out, 14);
+    pack::uint(out, record.started_at);
+    for label in labels {
+        pack::optional(out, label);
+    }
+    for number in [
+        u64::from(record.status),
+        u64::from(record.upstream_status),
+        record.source as u64,
+        record.method as u64,
+        record.request_bytes,
+        record.response_bytes,
+        u64::from(record.total_us),
+        u64::from(record.gateway_us),
+    ] {
+        pack::uint(out, number);
+    }
+    pack::optional(out, record.upstream_us);
+    match record.client_ip {
+        IpAddr::V4(v4) => pack::short_bytes(out, &v4.octets()),
+        IpAddr::V6(v6) => pack::short_bytes(out, &v6.octets()),
     }
 }
+
+/// A record with every number at its largest.
+const MAX_RECORD_BYTES: usize = 1 + 3 * 9 + 6 * 5 + 4 * 3 + 18;
 
 /// An address as its 4 or 16 bytes.
 struct Address(IpAddr);
-
-impl Serialize for Address {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            IpAddr::V4(v4) => serializer.serialize_bytes(&v4.octets()),
-            IpAddr::V6(v6) => serializer.serialize_bytes(&v6.octets()),
-        }
-    }
-}
 
 impl<'de> Deserialize<'de> for Address {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -95,49 +84,31 @@ impl<'de> Deserialize<'de> for Address {
     }
 }
 
-#[derive(Serialize)]
-struct Sent<'a, R: Serialize> {
-    routes: &'a [&'a Label],
-    services: &'a [&'a Label],
-    consumers: &'a [&'a Label],
-    records: R,
-}
-
-/// A list whose elements are made while they are written.
-struct Streamed<I>(RefCell<I>);
-
-impl<I> Serialize for Streamed<I>
-where
-    I: ExactSizeIterator,
-    I::Item: Serialize,
-{
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut items = self.0.borrow_mut();
-        let mut seq = serializer.serialize_seq(Some(items.len()))?;
-        for item in &mut *items {
-            seq.serialize_element(&item)?;
-        }
-        seq.end()
-    }
-}
-
 pub fn encode<'a>(records: impl ExactSizeIterator<Item = &'a Record>) -> Result<Bytes, BatchError> {
-    let (mut routes, mut services, mut consumers) =
-        (Index::default(), Index::default(), Index::default());
-    let placed: Vec<_> = records
-        .map(|record| Positional {
-            record,
-            route: routes.place(&record.route),
-            service: services.place(&record.service),
-            consumer: consumers.place(&record.consumer),
-        })
-        .collect();
-    super::encode(&Sent {
-        routes: &routes.labels,
-        services: &services.labels,
-        consumers: &consumers.labels,
-        records: Streamed(RefCell::new(placed.into_iter())),
-    })
+    let mut indexes: [Index<'a>; 3] = Default::default();
+    let [routes, services, consumers] = &mut indexes;
+    let mut packed = Vec::with_capacity(records.len() * 48 + 8);
+    pack::list(&mut packed, records.len());
+    for record in records {
+        let labels = [
+            routes.place(&record.route),
+            services.place(&record.service),
+            consumers.place(&record.consumer),
+        ];
+        write_record(&mut packed, record, labels);
+    }
+    let mut out = Vec::with_capacity(packed.len() + 256);
+    pack::map(&mut out, 4);
+    for (name, index) in ["routes", "services", "consumers"]
+        .into_iter()
+        .zip(&indexes)
+    {
+        pack::short_text(&mut out, name);
+        out.extend_from_slice(&super::encode(&index.labels)?);
+    }
+    pack::short_text(&mut out, "records");
+    out.extend_from_slice(&packed);
+    Ok(out.into())
 }
 
 /// One record as it was read, its labels still indexes.
