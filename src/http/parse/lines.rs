@@ -2,8 +2,9 @@
 //! decide how a message is framed.
 
 use super::Limits;
-use crate::http::Version;
+use crate::http::write::LEGAL_IN_NAMES;
 pub(super) use crate::http::write::is_token_byte;
+use crate::http::{Version, is_named};
 
 /// What comes next in a head.
 #[derive(Debug, PartialEq, Eq)]
@@ -66,6 +67,22 @@ pub(super) fn has_controls(value: &[u8]) -> bool {
     value.iter().fold(false, |bad, byte| {
         bad | ((*byte < 0x20) & (*byte != b'\t')) | (*byte == 0x7f)
     })
+}
+
+/// Where the name of a header line ends: at its first byte that no name may have.
+pub(super) fn name_end(line: &[u8]) -> usize {
+    let end = line
+        .iter()
+        .position(|byte| !LEGAL_IN_NAMES[usize::from(*byte)]);
+    end.unwrap_or(line.len())
+}
+
+/// Whether there is a carriage return or a NUL.
+pub(super) fn has_break(text: &[u8]) -> bool {
+    // No early exit, as in `has_controls`.
+    let is_break = |byte: &u8| (*byte == b'\r') | (*byte == 0);
+    text.iter()
+        .fold(false, |found, byte| found | is_break(byte))
 }
 
 /// Strips spaces and tabs at both ends.
@@ -136,32 +153,23 @@ pub(super) enum Known {
 }
 
 pub(super) fn known(name: &[u8]) -> Known {
-    let candidates: &[(Known, &[u8])] = match name.len() {
-        4 => &[(Known::Host, b"host")],
-        6 => &[(Known::Expect, b"expect")],
-        7 => &[(Known::Upgrade, b"upgrade")],
-        8 => &[
-            (Known::Single(1), b"if-match"),
-            (Known::Single(2), b"if-range"),
-        ],
-        10 => &[(Known::Connection, b"connection")],
-        13 => &[
-            (Known::Single(4), b"authorization"),
-            (Known::Single(8), b"if-none-match"),
-            (Known::Single(16), b"content-range"),
-        ],
-        14 => &[(Known::ContentLength, b"content-length")],
-        17 => &[
-            (Known::TransferEncoding, b"transfer-encoding"),
-            (Known::Single(32), b"if-modified-since"),
-        ],
-        19 => &[(Known::Single(64), b"if-unmodified-since")],
-        _ => &[],
-    };
-    candidates
-        .iter()
-        .find(|(_, text)| name.eq_ignore_ascii_case(text))
-        .map_or(Known::Other, |(header, _)| *header)
+    let is = |known| is_named(name, known);
+    match name.len() {
+        4 if is("host") => Known::Host,
+        6 if is("expect") => Known::Expect,
+        7 if is("upgrade") => Known::Upgrade,
+        8 if is("if-match") => Known::Single(1),
+        8 if is("if-range") => Known::Single(2),
+        10 if is("connection") => Known::Connection,
+        13 if is("authorization") => Known::Single(4),
+        13 if is("if-none-match") => Known::Single(8),
+        13 if is("content-range") => Known::Single(16),
+        14 if is("content-length") => Known::ContentLength,
+        17 if is("transfer-encoding") => Known::TransferEncoding,
+        17 if is("if-modified-since") => Known::Single(32),
+        19 if is("if-unmodified-since") => Known::Single(64),
+        _ => Known::Other,
+    }
 }
 
 #[cfg(test)]

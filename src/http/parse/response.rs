@@ -3,7 +3,7 @@
 
 use super::Limits;
 use super::lines::{
-    ConnectionOptions, Known, Line, LineEnd, LineError, content_length, is_token_byte, known,
+    ConnectionOptions, Known, Line, LineEnd, LineError, content_length, has_break, known, name_end,
     next_line, tokens, trim,
 };
 use crate::http::{Framing, ResponseHead, Span, Version};
@@ -104,12 +104,13 @@ impl ResponseParser {
         line: &[u8],
         head: &mut ResponseHead,
     ) -> Result<(), ResponseError> {
-        let colon = memchr::memchr(b':', line).ok_or(Malformed("header without a colon"))?;
-        let (name, value) = (&line[..colon], trim(&line[colon + 1..]));
-        if name.is_empty() || !name.iter().all(|byte| is_token_byte(*byte)) {
-            return Err(Malformed("invalid header name"));
-        }
-        if memchr::memchr2(b'\r', 0, value).is_some() {
+        let (name, rest) = line.split_at(name_end(line));
+        let value = match rest {
+            [b':', value @ ..] if !name.is_empty() => trim(value),
+            rest if rest.contains(&b':') => return Err(Malformed("invalid header name")),
+            _ => return Err(Malformed("header without a colon")),
+        };
+        if has_break(value) {
             return Err(Malformed("carriage return or NUL in a header value"));
         }
         match known(name) {
@@ -191,7 +192,7 @@ fn status_line(bytes: &[u8], line: &[u8]) -> Result<(u16, Span, Version), Respon
         [b' ', text @ ..] => text,
         _ => return Err(malformed),
     };
-    if !digits || status < 100 || memchr::memchr2(b'\r', 0, reason).is_some() {
+    if !digits || status < 100 || has_break(reason) {
         return Err(malformed);
     }
     Ok((status, Span::of(bytes, reason), version))

@@ -56,10 +56,17 @@ pub(super) fn without_fragment(target: &[u8]) -> &[u8] {
 /// Checks the path of a target in origin form: whole percent-triplets, no encoded NUL, and
 /// no dot segments that climb above the root. Query and fragment are not looked at.
 pub(super) fn path_is_valid(target: &[u8]) -> bool {
+    let mut before = 0;
+    for byte in target {
+        match byte {
+            b'?' | b'#' => return true,
+            b'%' => break,
+            b'.' if before == b'.' => break,
+            _ => before = *byte,
+        }
+    }
     let end = target.iter().position(|byte| b"?#".contains(byte));
-    let path = &target[..end.unwrap_or(target.len())];
-    let plain = memchr::memchr(b'%', path).is_none() && memchr::memmem::find(path, b"..").is_none();
-    plain || walk(path)
+    walk(&target[..end.unwrap_or(target.len())])
 }
 
 /// Follows the segments of a path with its triplets decoded. An encoded slash separates
@@ -124,11 +131,9 @@ pub(super) fn host_is_valid(host: &[u8]) -> bool {
             (valid, &inner[close + 1..])
         }
         None => {
-            let end = memchr::memchr(b':', host).unwrap_or(host.len());
-            let (name, rest) = host.split_at(end);
-            let bytes_are_valid = name.iter().all(|byte| HOST_BYTES[usize::from(*byte)]);
-            let dots_are_valid = memchr::memmem::find(name, b"..").is_none();
-            (!name.is_empty() && bytes_are_valid && dots_are_valid, rest)
+            let end = host.iter().position(|byte| *byte == b':');
+            let (name, rest) = host.split_at(end.unwrap_or(host.len()));
+            (!name.is_empty() && is_name(name), rest)
         }
     };
     let port_is_valid = match rest.strip_prefix(b":") {
@@ -140,6 +145,16 @@ pub(super) fn host_is_valid(host: &[u8]) -> bool {
         None => rest.is_empty(),
     };
     name_is_valid && port_is_valid
+}
+
+/// Nothing but bytes of names, and no two dots in a row.
+fn is_name(name: &[u8]) -> bool {
+    let mut before = 0;
+    name.iter().all(|byte| {
+        let two_dots = before == b'.' && *byte == b'.';
+        before = *byte;
+        HOST_BYTES[usize::from(*byte)] && !two_dots
+    })
 }
 
 /// RFC 3986 reg-name, and bytes from 0x80 on, which nginx lets pass.

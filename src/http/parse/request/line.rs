@@ -33,13 +33,8 @@ pub fn check_method(line: &[u8]) -> Result<(), RequestError> {
 }
 
 pub fn request_line(bytes: &[u8], start: usize, end: usize) -> Result<RequestLine, RequestError> {
-    let line = &bytes[start..end];
-    let mut parts = line.split(|byte| *byte == b' ');
-    let (Some(method), Some(target), Some(version), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
-        return Err(Malformed("request line is not method, target, version"));
-    };
+    let (method, target, version) = three_parts(&bytes[start..end])
+        .ok_or(Malformed("request line is not method, target, version"))?;
     if target.iter().any(u8::is_ascii_control) {
         return Err(Malformed("control byte in the target"));
     }
@@ -64,8 +59,24 @@ pub fn request_line(bytes: &[u8], start: usize, end: usize) -> Result<RequestLin
     })
 }
 
+/// The three parts of a request line, between single spaces.
+fn three_parts(line: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let is_space = |byte: &u8| *byte == b' ';
+    let first = line.iter().position(is_space)?;
+    let (method, rest) = (&line[..first], &line[first + 1..]);
+    let second = rest.iter().position(is_space)?;
+    let (target, version) = (&rest[..second], &rest[second + 1..]);
+    let only = version == HTTP11 || !version.iter().any(is_space);
+    only.then_some((method, target, version))
+}
+
+const HTTP11: &[u8] = b"HTTP/1.1";
+
 /// `HTTP/1.0` and up; a later minor version of 1 is spoken to as 1.1.
 fn http_version(text: &[u8]) -> Result<Version, RequestError> {
+    if text == HTTP11 {
+        return Ok(Version::Http11);
+    }
     let malformed = Err(Malformed("invalid HTTP version"));
     let Some(digits) = text.strip_prefix(b"HTTP/") else {
         return malformed;
