@@ -78,8 +78,12 @@ impl HeaderEdits {
     }
 
     /// The first value of a header with the edits applied.
+    #[inline]
     pub fn get<'a>(&'a self, head: &'a HeaderIndex, name: &'a str) -> Option<&'a [u8]> {
-        self.get_all(head, name).next()
+        match self.names.may_have(name.as_bytes()) {
+            true => self.get_all(head, name).next(),
+            false => head.get(name),
+        }
     }
 
     /// Every value of a header with the edits applied.

@@ -46,7 +46,7 @@ pub fn is_named(name: &[u8], known: &str) -> bool {
     name.len() == known.len() && folded(name) == folded(known) && name.eq_ignore_ascii_case(known)
 }
 
-/// Which header names may be among some lines: one bit for length and first letter of each. Most
+/// Which header names may be among some lines: one bit for length, first and last letter of each. Most
 /// headers that are asked for are not there, and this says so without a look at the lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct NameMask(u64);
@@ -55,8 +55,9 @@ impl NameMask {
     #[inline]
     fn bit(name: &[u8]) -> u64 {
         // The same of capitals and small letters, and that is all it has to be.
-        let first = name.first().map_or(0, |byte| byte | 0x20);
-        1 << ((name.len().wrapping_mul(7) ^ usize::from(first)) & 63)
+        let folded = |byte: Option<&u8>| usize::from(byte.map_or(0, |byte| byte | 0x20));
+        let (first, last) = (folded(name.first()), folded(name.last()));
+        1 << ((name.len().wrapping_mul(7) ^ first ^ last.wrapping_mul(5)) & 63)
     }
 
     #[inline]

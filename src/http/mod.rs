@@ -17,7 +17,7 @@ pub mod write;
 
 pub use body::{BodyDecoder, BodyError, Decoded, Framing};
 pub use edits::HeaderEdits;
-pub use head::{HeaderIndex, RequestHead, ResponseHead, Span, Version};
+pub use head::{HeaderIndex, RequestHead, ResponseHead, Span, Version, is_named};
 pub use host::host_without_port;
 pub use reply::Reply;
 pub use status::{default_message, reason_phrase};

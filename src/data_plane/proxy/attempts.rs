@@ -11,9 +11,8 @@ use crate::data_plane::exchange::{Address, Attempt, AttemptError, UpstreamTls};
 use crate::data_plane::router::{
     CompiledService, CompiledUpstream, Destination, Matched, Protocol, Snapshot,
 };
-use crate::http::{Reply, host_without_port};
+use crate::http::{Reply, host_without_port, write};
 use crate::plugins::{Scheme, Timeouts, UpstreamRequest};
-use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -196,13 +195,16 @@ fn write_host(
     match upstream.and_then(|upstream| upstream.spec.host_header.as_deref()) {
         Some(host) => out.extend_from_slice(host.as_bytes()),
         None if host.contains(':') => {
-            let _ = write!(out, "[{host}]");
+            out.push(b'[');
+            out.extend_from_slice(host.as_bytes());
+            out.push(b']');
         }
         None => out.extend_from_slice(host.as_bytes()),
     }
     let implied = if is_tls { 443 } else { 80 };
     if port != implied {
-        let _ = write!(out, ":{port}");
+        out.push(b':');
+        write::decimal(out, u64::from(port));
     }
 }
 

@@ -8,13 +8,14 @@ use crate::data_plane::exchange::{AttemptError, TlsInfo};
 use crate::data_plane::router::{
     CompiledService, CompiledUpstream, Matched, Plan, PluginInstance, Snapshot,
 };
-use crate::http::{HeaderEdits, Reply, RequestHead};
+use crate::http::{HeaderEdits, Reply, RequestHead, write};
 use crate::plugins::{
     BodyUse, EntityRef, Identity, Peer, Phases, SentHeaders, Shared, State, Timestamp, Try,
     UpstreamRequest,
 };
 use crate::telemetry::record::MetricChoice;
 use bytes::Bytes;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -136,6 +137,7 @@ pub struct Exchange {
     /// What a plugin has answered before a route was looked for.
     pub early_answer: Option<Reply>,
     pub request_id: RequestId,
+    pub client_ip: AddressText,
     /// The normalised path; empty when it could not be normalised.
     pub path: String,
     /// For the work of normalising.
@@ -183,6 +185,27 @@ pub struct Exchange {
     slot: u64,
     /// Requests of this exchange so far.
     requests: u64,
+}
+
+/// The text of an address, made anew only where it is another than before.
+#[derive(Default)]
+pub struct AddressText {
+    address: Option<IpAddr>,
+    text: Vec<u8>,
+}
+
+impl AddressText {
+    pub fn set(&mut self, address: IpAddr) {
+        if self.address != Some(address) {
+            self.text.clear();
+            write::ip(&mut self.text, address);
+            self.address = Some(address);
+        }
+    }
+
+    pub fn text(&self) -> &[u8] {
+        &self.text
+    }
 }
 
 static SLOTS: AtomicU64 = AtomicU64::new(0);

@@ -95,7 +95,9 @@ pub fn raw_host(head: &RequestHead) -> &[u8] {
 pub fn write_plain_host(head: &RequestHead, out: &mut Vec<u8>) {
     let host = host_without_port(raw_host(head));
     let host = host.strip_suffix(b".").unwrap_or(host);
-    out.extend(host.iter().map(u8::to_ascii_lowercase));
+    let start = out.len();
+    out.extend_from_slice(host);
+    out[start..].make_ascii_lowercase();
 }
 
 #[cfg(test)]

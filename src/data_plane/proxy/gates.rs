@@ -20,8 +20,12 @@ pub fn check(
     request_id: &str,
 ) -> Option<Reply> {
     let protocols = route.protocols;
+    let wants_https = protocols.contains(Protocol::Https) && !protocols.contains(Protocol::Http);
+    if !wants_https && !protocols.intersects(grpc()) {
+        return None;
+    }
     let https = client.effective_scheme(head).eq_ignore_ascii_case(b"https");
-    if protocols.contains(Protocol::Https) && !protocols.contains(Protocol::Http) && !https {
+    if wants_https && !https {
         return Some(to_https(route, client, head, request_id));
     }
     if !protocols.intersects(grpc()) {

@@ -129,9 +129,11 @@ impl<R: Recorder, C: Clock> Proxy<R, C> {
         exchange.times.begun = self.clock.monotonic_us();
         exchange.times.begun_at = self.clock.epoch_ms();
         exchange.request_id.renew();
+        let client = Client::of(connection, &exchange.head, &self.settings);
+        exchange.client_ip.set(client.address.ip());
         exchange.current = Some(Current {
             snapshot: Arc::clone(self.worker.borrow_mut().snapshots.load()),
-            client: Client::of(connection, &exchange.head, &self.settings),
+            client,
             tls: connection.tls.clone(),
             matched: None,
         });
@@ -190,22 +192,21 @@ impl<R: Recorder, C: Clock> Proxy<R, C> {
     /// What ends a request before any plugin's access phase: no route, or one that wants the
     /// request to come another way.
     fn before_access(&self, exchange: &mut Exchange) -> Option<Reply> {
-        let asked = Asked::of(&exchange.head);
         let id = exchange.request_id.as_str();
         match exchange.start {
             Start::Matched => {}
             Start::NoRoute | Start::Unmatched => {
-                return Some(negotiated(404, NO_ROUTE, &asked, id));
+                return Some(negotiated(404, NO_ROUTE, &Asked::of(&exchange.head), id));
             }
             Start::BadPath => {
                 let default_type = &self.settings.error_default_type;
-                return Some(engine(400, &asked, default_type, id));
+                return Some(engine(400, &Asked::of(&exchange.head), default_type, id));
             }
         }
         let current = exchange.current.as_ref()?;
         let matched = current.matched.as_ref()?;
-        let wants_debug = exchange.head.headers.get("kong-debug").is_some();
-        if self.settings.allow_debug_header && wants_debug {
+        let wants_debug = |head: &RequestHead| head.headers.get("kong-debug").is_some();
+        if self.settings.allow_debug_header && wants_debug(&exchange.head) {
             let service = matched.service.as_deref();
             let edits = &mut exchange.response_edits;
             gates::write_debug_headers(&matched.route, service, edits);
@@ -335,7 +336,11 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
         }
         let profiles = &mut self.worker.borrow_mut().profiles;
         let attempt = attempts::next_attempt(exchange, failed, &self.settings, profiles);
-        let now = self.clock.monotonic_us();
+        // Where there was nothing to choose from, no time has passed.
+        let now = match exchange.tries.peers.is_empty() && attempt.is_ok() {
+            true => asked,
+            false => self.clock.monotonic_us(),
+        };
         match attempt {
             Ok(attempt) => {
                 exchange.times.balanced = now;
@@ -391,6 +396,7 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
                 .unwrap_or_else(|| exchange.head.method()),
             edits: &exchange.request_edits,
             client: &current.client,
+            client_ip: exchange.client_ip.text(),
             uri: &exchange.uri,
             host: &exchange.tries.host,
             stripped_prefix: exchange.stripped_prefix(),

@@ -2,9 +2,12 @@
 
 use super::facts::{Client, write_plain_host};
 use super::hop_by_hop::{Named, accepts_trailers};
-use crate::http::{HeaderEdits, RequestHead, Version, write};
+use crate::http::{HeaderEdits, RequestHead, Version, is_named, write};
 
 pub use crate::http::PRODUCT;
+
+/// What this gateway appends to `Via`.
+pub const VIA: &str = concat!("1.1 langur/", env!("CARGO_PKG_VERSION"));
 
 /// Everything a request head for the upstream is made of.
 pub struct UpstreamHead<'a> {
@@ -14,6 +17,8 @@ pub struct UpstreamHead<'a> {
     /// The plugins' edits.
     pub edits: &'a HeaderEdits,
     pub client: &'a Client,
+    /// The text of the client's address.
+    pub client_ip: &'a [u8],
     /// Path and query.
     pub uri: &'a [u8],
     pub host: &'a [u8],
@@ -57,11 +62,10 @@ impl UpstreamHead<'_> {
                 out.extend_from_slice(b", ");
                 write::ip(out, client.peer.ip());
             }
-            None => write::ip(out, client.address.ip()),
+            None => out.extend_from_slice(self.client_ip),
         }
-        out.extend_from_slice(b"\r\nX-Forwarded-Proto: ");
-        out.extend_from_slice(client.effective_scheme(head));
         out.extend_from_slice(b"\r\n");
+        line(out, "X-Forwarded-Proto", client.effective_scheme(head));
         match client.claimed(head, "x-forwarded-host") {
             Some(host) => line(out, "X-Forwarded-Host", host),
             None if head
@@ -95,12 +99,13 @@ impl UpstreamHead<'_> {
                 out.extend_from_slice(b"\r\n");
             }
         }
-        out.extend_from_slice(b"X-Real-IP: ");
-        write::ip(out, client.address.ip());
-        out.extend_from_slice(b"\r\n");
+        line(out, "X-Real-IP", self.client_ip);
     }
 
     fn write_via(&self, out: &mut Vec<u8>) {
+        if self.head.version == Version::Http11 && self.head.headers.get("via").is_none() {
+            return line(out, "Via", VIA.as_bytes());
+        }
         out.extend_from_slice(b"Via: ");
         for before in self.head.headers.get_all("via") {
             out.extend_from_slice(before);
@@ -120,22 +125,17 @@ impl UpstreamHead<'_> {
     fn write_rest(&self, out: &mut Vec<u8>) {
         let named = Named::by(&self.head.headers);
         let own_id = self.request_id.is_some();
-        for (name, value) in self.edits.apply(&self.head.headers) {
+        self.edits.write(&self.head.headers, out, |name| {
             if is_written_by_us(name, own_id) {
-                continue;
+                return true;
             }
-            if named.contains(name) && !self.edits.sets(name) {
-                continue;
-            }
-            out.extend_from_slice(name);
-            out.extend_from_slice(b": ");
-            out.extend_from_slice(value);
-            out.extend_from_slice(b"\r\n");
-        }
+            named.contains(name) && !self.edits.sets(name)
+        });
     }
 }
 
-fn line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+#[inline]
+fn line(out: &mut Vec<u8>, name: &'static str, value: &[u8]) {
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
@@ -144,7 +144,7 @@ fn line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
 
 /// Headers that we write ourselves, the driver writes (framing), or that end here.
 fn is_written_by_us(name: &[u8], request_id: bool) -> bool {
-    let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+    let is = |known| is_named(name, known);
     match name.len() {
         2 => is("te"),
         3 => is("via"),

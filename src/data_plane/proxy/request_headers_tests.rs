@@ -43,8 +43,10 @@ fn write(setup: &Setup, request: &str) -> Vec<String> {
     };
     let client = Client::of(&connection, &head, &settings);
     let mut out = Vec::new();
+    let client_ip = client.address.ip().to_string();
     UpstreamHead {
         head: &head,
+        client_ip: client_ip.as_bytes(),
         method: head.method(),
         edits: &setup.edits,
         client: &client,

@@ -1,13 +1,12 @@
 //! The response's headers: hop-by-hop rules before the plugins, the gateway's own after them.
 
 use super::hop_by_hop::Named;
-use super::request_headers::PRODUCT;
+use super::request_headers::{PRODUCT, VIA};
 use super::settings::ResponseTokens;
-use crate::http::{HeaderEdits, HeaderIndex, Reply, ResponseHead};
+use crate::http::{HeaderEdits, HeaderIndex, Reply, ResponseHead, is_named};
 use bytes::Bytes;
 use std::io::Write;
 
-const VIA: &str = concat!("1.1 langur/", env!("CARGO_PKG_VERSION"));
 const VIA_HTTP2: &str = concat!("2 langur/", env!("CARGO_PKG_VERSION"));
 
 /// What the client asked for, as far as the response's connection headers depend on it.
@@ -34,7 +33,7 @@ pub fn clean(head: &ResponseHead, edits: &mut HeaderEdits, asked: Asked) {
 /// Hop-by-hop headers, and nginx's instructions (`X-Accel-*`), which upstreams of Kong may
 /// send and clients never see. Content-Length stays: the driver knows the framing.
 fn ends_here(name: &[u8], value: &[u8], asked: Asked) -> bool {
-    let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+    let is = |known| is_named(name, known);
     match name.len() {
         7 if is("upgrade") => !(asked.websocket && value.eq_ignore_ascii_case(b"websocket")),
         7 if is("trailer") => !asked.trailers,
@@ -180,14 +179,13 @@ fn is_textual(content_type: &[u8]) -> bool {
 }
 
 fn set_via(head: &ResponseHead, edits: &mut HeaderEdits, own: &str) {
+    if edits.get(&head.headers, "via").is_none() {
+        return edits.set_legal("Via", own.as_bytes());
+    }
     let mut joined = Vec::new();
     for before in edits.get_all(&head.headers, "via") {
         joined.extend_from_slice(before);
         joined.extend_from_slice(b", ");
-    }
-    if joined.is_empty() {
-        edits.set_legal("Via", own.as_bytes());
-        return;
     }
     joined.extend_from_slice(own.as_bytes());
     edits.set("Via", joined);

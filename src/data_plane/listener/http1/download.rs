@@ -9,7 +9,7 @@ use crate::data_plane::exchange::{
     Attempt, BodyPiece, Piece, Pipeline, Reply, UpstreamStream, Upstreams,
 };
 use crate::http::parse::ResponseFacts;
-use crate::http::{Framing, HeaderEdits, ResponseHead, Version, reason_phrase, write};
+use crate::http::{Framing, HeaderEdits, ResponseHead, Version, is_named, reason_phrase, write};
 use crate::plugins::{BodyUse, SentFraming};
 use bytes::Bytes;
 use std::future::poll_fn;
@@ -318,19 +318,15 @@ impl<P: Pipeline, U: Upstreams, S: AsyncRead + AsyncWrite + Unpin> Download<'_, 
 
 /// Every header but those that belong to one connection or frame the body.
 pub fn write_headers(out: &mut Vec<u8>, head: &ResponseHead, edits: &HeaderEdits) {
-    for (name, value) in edits.apply(&head.headers) {
-        if !belongs_to_driver(name) {
-            write::header(out, name, value);
-        }
-    }
+    edits.write(&head.headers, out, belongs_to_driver);
 }
 
 fn belongs_to_driver(name: &[u8]) -> bool {
-    let is = |text: &[u8]| name.eq_ignore_ascii_case(text);
+    let is = |known| is_named(name, known);
     match name.len() {
-        10 => is(b"connection") || is(b"keep-alive"),
-        14 => is(b"content-length"),
-        17 => is(b"transfer-encoding"),
+        10 => is("connection") || is("keep-alive"),
+        14 => is("content-length"),
+        17 => is("transfer-encoding"),
         _ => false,
     }
 }
