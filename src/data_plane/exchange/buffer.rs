@@ -96,11 +96,6 @@ pub struct Buffers {
 }
 
 impl Buffers {
-    pub fn take(&self) -> Buffer {
-        let spare = self.spare.borrow_mut().pop();
-        spare.unwrap_or_else(Buffer::new)
-    }
-
     pub fn put(&self, mut buffer: Buffer) {
         let mut spare = self.spare.borrow_mut();
         // One that had to grow was for an unusual message.
@@ -118,10 +113,21 @@ pub fn poll_read(
     buffers: &Buffers,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<usize>> {
-    let mut buffer = slot.take().unwrap_or_else(|| buffers.take());
+    if let Some(buffer) = slot {
+        let polled = buffer.poll_fill(io, cx);
+        if buffer.is_empty()
+            && let Some(buffer) = slot.take()
+        {
+            buffers.put(buffer);
+        }
+        return polled;
+    }
+    // Most reads find nothing: then the buffer goes back where it was.
+    let mut spare = buffers.spare.borrow_mut();
+    let mut buffer = spare.pop().unwrap_or_else(Buffer::new);
     let polled = buffer.poll_fill(io, cx);
     match buffer.is_empty() {
-        true => buffers.put(buffer),
+        true => spare.push(buffer),
         false => *slot = Some(buffer),
     }
     polled

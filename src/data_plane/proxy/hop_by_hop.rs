@@ -12,9 +12,10 @@ pub struct Named<'a> {
 impl<'a> Named<'a> {
     /// Kong takes a whole value of `keep-alive`, `close` or `upgrade` as naming nothing.
     pub fn by(head: &'a HeaderIndex) -> Named<'a> {
-        let any = head
-            .get_all("connection")
-            .any(|value| !is_plain_option(value));
+        let any = head.get("connection").is_some()
+            && head
+                .get_all("connection")
+                .any(|value| !is_plain_option(value));
         Named { head, any }
     }
 
@@ -39,6 +40,10 @@ fn is_plain_option(text: &[u8]) -> bool {
 
 /// Whether a TE value lists `trailers`.
 pub fn accepts_trailers(head: &HeaderIndex) -> bool {
+    head.get("te").is_some() && lists_trailers(head)
+}
+
+fn lists_trailers(head: &HeaderIndex) -> bool {
     head.get_all("te")
         .flat_map(|value| value.split(|byte| *byte == b','))
         .filter_map(|token| token.split(|byte| *byte == b';').next())

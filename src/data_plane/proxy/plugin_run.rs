@@ -203,6 +203,9 @@ pub fn answer_of(
     phase: &str,
     settings: &ProxySettings,
 ) -> Option<Reply> {
+    if matches!(flow, Ok(Flow::Continue)) {
+        return None;
+    }
     let id = exchange.request_id.as_str();
     let asked = Asked::of(&exchange.head);
     match flow {
