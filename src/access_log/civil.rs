@@ -89,6 +89,30 @@ impl LocalTime {
     }
 }
 
+/// Local time as messages to the system's log have it: `Dec  1 02:44:29`.
+pub fn syslog_time(second: u64) -> String {
+    let offset = offset_at(second);
+    let shown = i64::try_from(second)
+        .unwrap_or(i64::MAX)
+        .saturating_add(offset);
+    let (_, month, day) = date_of(shown.div_euclid(86_400));
+    let month = MONTHS[usize::try_from(month - 1).unwrap_or(0) % 12];
+    let month = String::from_utf8_lossy(month);
+    let of_day = shown.rem_euclid(86_400);
+    let (hour, minute) = (of_day / 3600, of_day / 60 % 60);
+    format!("{month} {day:>2} {hour:02}:{minute:02}:{:02}", of_day % 60)
+}
+
+/// A time in milliseconds since the epoch: `2026-12-01T02:44:29.017Z`.
+pub fn utc_time(milliseconds: u64) -> String {
+    let second = i64::try_from(milliseconds / 1000).unwrap_or(i64::MAX);
+    let (year, month, day) = date_of(second.div_euclid(86_400));
+    let of_day = second.rem_euclid(86_400);
+    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+    let rest = milliseconds % 1000;
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{rest:03}Z")
+}
+
 fn two(number: i64, out: &mut Vec<u8>) {
     out.push(b'0' + (number / 10 % 10) as u8);
     out.push(b'0' + (number % 10) as u8);
@@ -131,6 +155,16 @@ fn offset_at(second: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_of_the_system_log_and_of_rfc_5424() {
+        assert_eq!(utc_time(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(utc_time(1_764_557_069_017), "2025-12-01T02:44:29.017Z");
+        // Which hour it is depends on the time zone of the machine.
+        let shown = syslog_time(1_764_560_669);
+        assert_eq!((shown.len(), &shown[..3]), (15, "Dec"), "{shown}");
+        assert_eq!(&shown[9..], ":44:29", "{shown}");
+    }
 
     #[test]
     fn times_are_written_in_both_forms() {

@@ -17,6 +17,7 @@ mod values;
 mod variable;
 mod writer;
 
+pub use civil::{syslog_time, utc_time};
 pub use declared::{DeclarationError, declared_formats};
 pub use destination::{Destination, LogFile};
 pub use entry::{Entry, Headers, NoHeaders, UpstreamAttempt};

@@ -89,7 +89,7 @@ impl DataPlane {
         let factory = Factory::new(node.build, enabled_plugins(node)?).with(lent);
         let queueing = factory
             .plugins()
-            .filter(|plugin| plugin.phases.contains(Phases::LOG));
+            .filter(|plugin| plugin.phases.contains(Phases::LOG_WITHOUT_HEADERS));
         host.export(queueing.map(|plugin| plugin.name));
         #[cfg(feature = "lua")]
         crate::plugins::lua::announce(&node.metrics);

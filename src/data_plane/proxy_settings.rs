@@ -29,6 +29,7 @@ pub fn for_plugins(settings: &Settings) -> NodeSettings {
         trusted_ips: settings.proxy.trusted_ips.clone(),
         vault_prefix: settings.node.vault_env_prefix.clone(),
         configuration: settings.report(),
+        tracing: settings.tracing,
         metrics: None,
     }
 }
@@ -82,6 +83,7 @@ pub fn proxy(settings: &Settings) -> Result<ProxySettings, NodeError> {
         charset: own.charset.clone(),
         tls_verify: own.upstream_tls.verify,
         tls_verify_depth: own.upstream_tls.depth,
+        instrumentations: settings.tracing.instrumentations,
         ..ProxySettings::default()
     })
 }

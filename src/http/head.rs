@@ -37,6 +37,17 @@ pub enum Version {
     Http2,
 }
 
+impl Version {
+    /// As a request line has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Version::Http10 => "HTTP/1.0",
+            Version::Http11 => "HTTP/1.1",
+            Version::Http2 => "HTTP/2.0",
+        }
+    }
+}
+
 /// Whether a header has this name, given in lower case. Said at once where length or first letter
 /// differ, which is nearly always.
 #[inline]

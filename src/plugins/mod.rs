@@ -7,11 +7,14 @@
 
 pub mod correlation_id;
 pub mod cors;
+pub mod datadog;
 pub mod file_log;
 pub mod http_log;
 pub mod key_auth;
+pub mod loggly;
 #[cfg(feature = "lua")]
 pub mod lua;
+pub mod opentelemetry;
 #[cfg(feature = "lua")]
 pub mod post_function;
 #[cfg(feature = "lua")]
@@ -22,8 +25,12 @@ pub mod rate_limiting;
 pub mod request_termination;
 pub mod response_transformer;
 pub mod runtime;
+pub mod statsd;
+pub mod syslog;
 pub mod tcp_log;
+pub mod tracing;
 pub mod udp_log;
+pub mod zipkin;
 
 pub use runtime::*;
 
@@ -33,16 +40,22 @@ pub const BUNDLED: &[Descriptor] = &[
     #[cfg(feature = "lua")]
     pre_function::PLUGIN,
     correlation_id::PLUGIN,
+    zipkin::PLUGIN,
     cors::PLUGIN,
     key_auth::PLUGIN,
     rate_limiting::PLUGIN,
     response_transformer::PLUGIN,
     proxy_cache::PLUGIN,
+    opentelemetry::PLUGIN,
     prometheus::PLUGIN,
     http_log::PLUGIN,
+    statsd::PLUGIN,
+    datadog::PLUGIN,
     file_log::PLUGIN,
     udp_log::PLUGIN,
     tcp_log::PLUGIN,
+    loggly::PLUGIN,
+    syslog::PLUGIN,
     request_termination::PLUGIN,
     #[cfg(feature = "lua")]
     post_function::PLUGIN,

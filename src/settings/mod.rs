@@ -34,6 +34,7 @@ mod response_headers;
 mod secret;
 mod sources;
 mod storage;
+mod tracing;
 mod units;
 mod values;
 
@@ -63,6 +64,7 @@ pub use response_headers::ResponseHeaders;
 pub use secret::Secret;
 pub use sources::{SettingsFile, Sources};
 pub use storage::{Cache, Database, Declarative, Postgres};
+pub use tracing::{Instrumentations, Tracing};
 
 use problems::Problems;
 use std::time::Duration;
@@ -87,6 +89,7 @@ pub struct Settings {
     pub certificates: Certificates,
     pub analytics: Analytics,
     pub metrics: Metrics,
+    pub tracing: Tracing,
     values: Values,
 }
 
@@ -115,6 +118,7 @@ impl Settings {
             certificates: Certificates::resolve(node.role, &listeners, &values, &mut problems),
             logs: Logs::resolve(&node, &listeners, &values, &mut problems),
             analytics: Analytics::resolve(&values, &mut problems),
+            tracing: Tracing::resolve(&values, &mut problems),
             metrics: Metrics::resolve(&values),
             node,
             listeners,

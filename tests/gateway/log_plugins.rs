@@ -343,3 +343,88 @@ fn records_go_to_files_and_over_tcp_and_udp() {
         assert_eq!(path_of(record), *expected);
     }
 }
+
+#[test]
+fn measures_go_to_statsd_and_datadog_and_records_to_loggly() {
+    let udp = || UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let (statsd, datadog, loggly) = (udp(), udp(), udp());
+    let tcp = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let place = |address: SocketAddr| json!({"host": address.ip(), "port": address.port()});
+    let of = |socket: &UdpSocket| place(socket.local_addr().expect("an address"));
+    let mut packed = of(&statsd);
+    packed["udp_packet_size"] = 1400.into();
+    let (both, _upstream) = node("statsd", &packed);
+    let mut keyed = of(&loggly);
+    keyed["key"] = "TOKEN".into();
+    let mut lines = place(tcp.local_addr().expect("an address"));
+    lines["use_tcp"] = true.into();
+    for (path, plugin, config) in [
+        ("/services/s/plugins", "datadog", of(&datadog)),
+        ("/services/s/plugins", "loggly", keyed),
+    ] {
+        let entity = json!({"name": plugin, "config": config});
+        post(&both.admin(path), &entity)
+            .expect("an answer")
+            .expect(201);
+    }
+    both.settle();
+    send(&both, 0..1);
+    let mut buffer = vec![0; 64 * 1024];
+    let mut received = |socket: &UdpSocket| {
+        let length = socket.recv(&mut buffer).expect("a datagram");
+        String::from_utf8(buffer[..length].to_vec()).expect("text")
+    };
+    let packet = received(&statsd);
+    let measured: BTreeSet<&str> = packet
+        .lines()
+        .filter_map(|line| line.split(':').next())
+        .collect();
+    for name in ["request.count", "latency", "upstream_latency", "status.200"] {
+        let name = format!("kong.service.s.{name}");
+        assert!(measured.contains(&*name), "{name}: {packet}");
+    }
+    let first = received(&datadog);
+    assert_eq!(first, "kong.request.count:1|c|#name:s,status:200,app:kong");
+    let message = received(&loggly);
+    let (head, record) = message.split_once("] ").expect("a head");
+    assert!(head.starts_with("<14>1 "), "{head}");
+    assert!(
+        head.ends_with(" kong - - [TOKEN@41058 tag=\"kong\""),
+        "{head}"
+    );
+    let record: Value = serde_json::from_str(record).expect("JSON");
+    assert_eq!(record["request"]["uri"], "/r/0");
+    // The one of the route counts.
+    let entity = json!({"name": "statsd", "config": lines});
+    post(&both.admin("/routes/r/plugins"), &entity)
+        .expect("an answer")
+        .expect(201);
+    both.settle();
+    send(&both, 1..2);
+    let (stream, _) = tcp.accept().expect("a connection");
+    let first = BufReader::new(stream).lines().next().expect("a line");
+    assert_eq!(first.expect("text"), "kong.service.s.request.count:1|c");
+}
+
+#[test]
+fn what_a_dead_statsd_server_does_not_take_is_bounded_and_counted() {
+    let address = free_address(unique_loopback());
+    let config = json!({
+        "host": address.ip(), "port": address.port(), "use_tcp": true,
+        "queue": {"max_entries": 3, "max_retry_time": 3600, "initial_retry_delay": 0.05, "max_retry_delay": 0.05},
+    });
+    let (both, _upstream) = node("statsd", &config);
+    send(&both, 0..20);
+    eventually("what does not fit is counted", || {
+        let dropped = counted(&both, "dropped_total", "plugin=\"statsd\",reason=\"full\"")?;
+        let held = counted(&both, "entries", "plugin=\"statsd\"")?;
+        // One is under way, three wait.
+        (dropped + held == 20 && held <= 4 && dropped >= 16)
+            .then_some(())
+            .ok_or(format!("{dropped} {held}"))
+    });
+    let server = TcpListener::bind(address).expect("its own port");
+    let (stream, _) = server.accept().expect("a connection");
+    let first = BufReader::new(stream).lines().next().expect("a line");
+    assert_eq!(first.expect("text"), "kong.service.s.request.count:1|c");
+}

@@ -37,6 +37,7 @@ mod size;
 mod startup;
 mod status;
 mod telemetry;
+mod tracing;
 mod transactions;
 mod unusable_cache;
 mod vaults;

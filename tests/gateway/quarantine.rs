@@ -160,16 +160,18 @@ fn trial_03_a_node_that_serves_nothing_says_so_everywhere() {
     let upstream = Upstream::start("echo");
     let url = format!("http://{}", upstream.address);
     let route = json!({"name": "r", "paths": ["/r"]});
-    let document = |plugin: &str| {
+    let document = |plugin: Value| {
         json!({
             "_format_version": "3.0",
             "services": [{"name": "s", "url": url, "routes": [route]}],
-            "plugins": [{"name": plugin}],
+            "plugins": [plugin],
         })
     };
+    // It has nobody to send to, and it only observes.
+    let observer = json!({"name": "loggly", "config": {"key": "k", "host": null}});
     let mut both = Both::start_with(|folder| {
         let file = folder.join("kong.json");
-        std::fs::write(&file, document("zipkin").to_string()).expect("a file");
+        std::fs::write(&file, document(observer).to_string()).expect("a file");
         let file = file.to_string_lossy().into_owned();
         [
             ("database".to_owned(), "off".to_owned()),
@@ -184,11 +186,11 @@ fn trial_03_a_node_that_serves_nothing_says_so_everywhere() {
         .expect(200);
     assert_eq!(
         (&listed["total"], &listed["data"][0]["name"]),
-        (&json!(1), &json!("zipkin"))
+        (&json!(1), &json!("loggly"))
     );
 
     let file = both.node.setting("declarative_config").to_owned();
-    std::fs::write(&file, document("jwt").to_string()).expect("a file");
+    std::fs::write(&file, document(json!({"name": "jwt"})).to_string()).expect("a file");
     let parsed = both.node.run(&["config", "parse", &file]);
     let said = String::from_utf8_lossy(&parsed.stderr).into_owned();
     assert!(parsed.status.success(), "{said}");

@@ -321,9 +321,9 @@ pub trait Pipeline: 'static {
         Ok(())
     }
 
-    /// The answer in place of a response that is larger than `whole_response` takes.
-    fn too_large(&self, exchange: &mut Self::Exchange, limit: usize) -> Reply {
-        let _ = (exchange, limit);
+    /// The answer in place of the response with this head, which is larger than `whole_response` takes.
+    fn too_large(&self, exchange: &mut Self::Exchange, head: &ResponseHead, limit: usize) -> Reply {
+        let _ = (exchange, head, limit);
         Reply::new(502)
     }
 

@@ -4,7 +4,7 @@ use super::exchange::Exchange;
 use super::facts::Client;
 use crate::access_log::{Entry, Headers, Lane, UpstreamAttempt};
 use crate::data_plane::exchange::Outcome;
-use crate::http::{HeaderIndex, Version};
+use crate::http::HeaderIndex;
 use crate::plugins::{RequestLog, SentHeaders, Try};
 
 impl Headers for HeaderIndex {
@@ -41,11 +41,7 @@ pub fn write(lane: &Lane, exchange: &Exchange, outcome: Outcome, log: &RequestLo
         tls_cipher: tls.and_then(|tls| tls.cipher),
         method: exchange.head.method(),
         target: exchange.head.target(),
-        protocol: match exchange.head.version {
-            Version::Http10 => "HTTP/1.0",
-            Version::Http11 => "HTTP/1.1",
-            Version::Http2 => "HTTP/2.0",
-        },
+        protocol: exchange.head.version.as_str(),
         first_line: &exchange.first_line,
         path: exchange.path.as_bytes(),
         request_headers: &exchange.head.headers,
@@ -59,7 +55,7 @@ pub fn write(lane: &Lane, exchange: &Exchange, outcome: Outcome, log: &RequestLo
         request_bytes: log.request_bytes,
         response_bytes: log.response_bytes,
         body_bytes: log.response_bytes.saturating_sub(outcome.head_bytes),
-        ended_at: log.started_at + log.total_us / 1000,
+        ended_at: log.ended_at(),
         total_us: log.total_us,
         complete: !log.client_closed && !outcome.aborted,
         connection: exchange.connection,

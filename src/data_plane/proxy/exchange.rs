@@ -10,8 +10,8 @@ use crate::data_plane::router::{
 };
 use crate::http::{HeaderEdits, Reply, RequestHead, write};
 use crate::plugins::{
-    BodyUse, EntityRef, Identity, Peer, Phases, SentHeaders, Shared, State, Timestamp, Try,
-    UpstreamRequest,
+    BodyUse, EntityRef, Identity, Part, PartTime, Peer, Phases, SentHeaders, Shared, State,
+    Timestamp, Try, UpstreamRequest,
 };
 use crate::telemetry::record::MetricChoice;
 use bytes::Bytes;
@@ -174,6 +174,8 @@ pub struct Exchange {
     pub uri: Vec<u8>,
     pub tries: Tries,
     pub times: Times,
+    /// What plugins and the router took; kept only where it is traced.
+    pub parts: Vec<PartTime>,
     /// The gateway means to ask an upstream: its errors from here on count as proxied.
     pub proxied: bool,
     pub status: u16,
@@ -232,6 +234,7 @@ impl Exchange {
         self.tries.host.clear();
         self.tries.http2 = false;
         self.times = Times::default();
+        self.parts.clear();
         self.proxied = false;
         self.status = 0;
         self.upstream_status = 0;
@@ -254,6 +257,26 @@ impl Exchange {
         self.body = None;
         self.upstream.clear();
         self.shared.clear();
+    }
+
+    /// Keeps when a part of the work was done, if its begin was looked at: `begun` and `now` are microseconds
+    /// of the worker's clock.
+    pub fn keep_time(
+        &mut self,
+        part: Part,
+        plugin: Option<&Arc<str>>,
+        begun: Option<u64>,
+        now: impl FnOnce() -> u64,
+    ) {
+        if let Some(begun) = begun {
+            let since = |time: u64| time.saturating_sub(self.times.begun);
+            self.parts.push(PartTime {
+                part,
+                plugin: plugin.cloned(),
+                from_us: since(begun),
+                to_us: since(now()),
+            });
+        }
     }
 
     /// Whether anybody wants to know which headers were sent.

@@ -51,7 +51,7 @@ use crate::data_plane::exchange::{
 };
 use crate::data_plane::router::{Scratch, Snapshot};
 use crate::http::{HeaderEdits, RequestHead, ResponseHead, Version};
-use crate::plugins::{BodyUse, Timestamp};
+use crate::plugins::{BodyUse, Part, Timestamp};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use errors::{Asked, default_message, engine, engine_page, engine_with, negotiated, plain_json};
@@ -173,6 +173,45 @@ impl<R: Recorder, C: Clock> Proxy<R, C> {
         );
     }
 
+    /// Puts a 500 in the place of an answer whose body a plugin could not filter. No plugin sees it.
+    fn fail(&self, exchange: &mut Exchange, reply: &mut Reply) {
+        let close = reply.close;
+        *reply = plain_json(500, plugin_run::UNEXPECTED);
+        (reply.close, exchange.status) = (close, reply.status);
+        let mut edits = HeaderEdits::default();
+        response_headers::take_headers(reply, &mut edits);
+        self.own(exchange)
+            .write(&ResponseHead::default(), &mut edits);
+        response_headers::put_headers(reply, &edits);
+        self.keep_sent(exchange, reply);
+    }
+
+    /// Keeps the headers of a reply for who looks at them later.
+    fn keep_sent(&self, exchange: &mut Exchange, reply: &Reply) {
+        if self.is_watched(exchange) {
+            let lines = reply.headers.iter();
+            let lines = lines.map(|(name, value)| (name.as_bytes(), &**value));
+            exchange.sent.fill(lines);
+        }
+    }
+
+    /// The last byte is written: what plugins, telemetry and the access log make of the request.
+    fn end(&self, exchange: &mut Exchange, outcome: Outcome) {
+        let now = self.clock.monotonic_us();
+        with_request_log(exchange, outcome, now, |exchange, log| {
+            let now = Timestamp(log.ended_at());
+            response_run::log(exchange, now, log, &self.settings.plugin_panics);
+            if let Some(record) = record_of(exchange, log) {
+                self.recorder.record(record);
+            }
+            if let Some(lane) = &self.access_log {
+                access_log::write(lane, exchange, outcome, log);
+            }
+        });
+        // The request is over: its snapshot must not be kept by an idle connection.
+        exchange.release();
+    }
+
     /// The upstream's response head has come.
     fn answered(&self, exchange: &mut Exchange, head: &ResponseHead) {
         if exchange.upstream_status != 0 {
@@ -267,7 +306,10 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
         if let Some(mut current) = exchange.current.take() {
             let scratch = &mut self.worker.borrow_mut().scratch;
             let most_headers = self.settings.max_req_headers;
+            let timed = self.settings.instrumentations.router;
+            let begun = timed.then(|| self.clock.monotonic_us());
             find_route(exchange, &mut current, connection, most_headers, scratch);
+            exchange.keep_time(Part::Router, None, begun, || self.clock.monotonic_us());
             exchange.plan = plugin_run::plan(&current, None);
             exchange.current = Some(current);
         }
@@ -429,9 +471,14 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
             websocket: self.upgrade(exchange) == Upgrade::WebSocket,
         };
         response_headers::clean(head, edits, asked);
-        let panics = &self.settings.plugin_panics;
-        let (status, filtered) =
-            response_run::header_filter(exchange, Some(head), edits, head.status, panics);
+        let (status, filtered) = response_run::header_filter(
+            exchange,
+            Some(head),
+            edits,
+            head.status,
+            &self.settings,
+            &self.clock,
+        );
         let Ok(body_use) = filtered else {
             return Err(plain_json(500, plugin_run::UNEXPECTED));
         };
@@ -458,7 +505,8 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
         response_run::response(exchange, head, body, &self.settings).await
     }
 
-    fn too_large(&self, exchange: &mut Exchange, limit: usize) -> Reply {
+    fn too_large(&self, exchange: &mut Exchange, head: &ResponseHead, limit: usize) -> Reply {
+        self.answered(exchange, head);
         response_run::too_large(exchange, limit)
     }
 
@@ -470,26 +518,27 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
         exchange.times.answered = self.clock.monotonic_us();
         let mut edits = std::mem::take(&mut exchange.response_edits);
         response_headers::take_headers(reply, &mut edits);
-        let panics = &self.settings.plugin_panics;
         // The reply is the gateway's own: it holds nothing that a plugin had to take away.
-        let (status, filtered) =
-            response_run::header_filter(exchange, None, &mut edits, reply.status, panics);
+        let (status, filtered) = response_run::header_filter(
+            exchange,
+            None,
+            &mut edits,
+            reply.status,
+            &self.settings,
+            &self.clock,
+        );
         reply.status = status;
         exchange.status = status;
         self.own(exchange)
             .write(&ResponseHead::default(), &mut edits);
         response_headers::put_headers(reply, &edits);
         exchange.response_edits = edits;
-        if self.is_watched(exchange) {
-            let lines = reply.headers.iter();
-            let lines = lines.map(|(name, value)| (name.as_bytes(), &**value));
-            exchange.sent.fill(lines);
-        }
+        self.keep_sent(exchange, reply);
         if filtered.is_ok_and(|body_use| body_use != BodyUse::None) {
             match self.piece(exchange, reply.body.clone(), true) {
                 Piece::Send(body) => reply.body = body,
                 // What stands there may be what had to be changed.
-                Piece::Abort => (reply.body, reply.close) = (Bytes::new(), true),
+                Piece::Abort => self.fail(exchange, reply),
             }
         }
     }
@@ -516,13 +565,7 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
     }
 
     fn refused(&self, exchange: &mut Exchange, outcome: Outcome) {
-        if let Some(lane) = &self.access_log {
-            let now = self.clock.monotonic_us();
-            with_request_log(exchange, outcome, now, |exchange, log| {
-                access_log::write(lane, exchange, outcome, log);
-            });
-        }
-        exchange.release();
+        self.end(exchange, outcome);
     }
 
     fn refuse_body(&self, exchange: &mut Exchange, refusal: Refusal) -> Reply {
@@ -540,19 +583,7 @@ impl<R: Recorder, C: Clock> Pipeline for Proxy<R, C> {
 
     fn finish(&self, exchange: &mut Exchange, outcome: Outcome) {
         plugin_run::collect_rest(exchange);
-        let now = self.clock.monotonic_us();
-        with_request_log(exchange, outcome, now, |exchange, log| {
-            let now = Timestamp(log.started_at + log.total_us / 1000);
-            response_run::log(exchange, now, log, &self.settings.plugin_panics);
-            if let Some(record) = record_of(exchange, log) {
-                self.recorder.record(record);
-            }
-            if let Some(lane) = &self.access_log {
-                access_log::write(lane, exchange, outcome, log);
-            }
-        });
-        // The request is over: its snapshot must not be kept by an idle connection.
-        exchange.release();
+        self.end(exchange, outcome);
     }
 }
 

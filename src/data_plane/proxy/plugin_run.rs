@@ -7,7 +7,7 @@ use super::plugin_context::context;
 use super::settings::ProxySettings;
 use crate::data_plane::router::{Plan, PluginInstance};
 use crate::http::Reply;
-use crate::plugins::{Access, Flow, Phases, State, Timestamp};
+use crate::plugins::{Access, Flow, Part, Phases, State, Timestamp};
 use bytes::Bytes;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -45,10 +45,14 @@ pub fn rewrite(
         }
         let now = Timestamp(clock.epoch_ms());
         let mut running = exchange.take_running(instance);
+        let timed = settings.instrumentations.plugin_rewrite;
+        let begun = timed.then(|| clock.monotonic_us());
         let flow = match context(exchange, &mut running.state, now) {
             Some(mut context) => isolated(|| instance.handler.rewrite(&mut context)),
             None => Ok(Flow::Continue),
         };
+        let done = || clock.monotonic_us();
+        exchange.keep_time(Part::Rewrite, Some(&instance.name), begun, done);
         exchange.keep_early(running);
         answer = answer_of(flow, exchange, instance, "rewrite", settings);
     }
@@ -86,7 +90,11 @@ pub async fn access(
         if answer.is_some() || !instance.phases.contains(Phases::ACCESS) {
             continue;
         }
+        let timed = settings.instrumentations.plugin_access;
+        let begun = timed.then(|| clock.monotonic_us());
         let flow = run_access(exchange, &instance, now).await;
+        let done = || clock.monotonic_us();
+        exchange.keep_time(Part::Access, Some(&instance.name), begun, done);
         answer = answer_of(flow, exchange, &instance, "access", settings);
         let found = exchange.identity.consumer.as_ref().map(|found| found.id);
         if found != consumer {

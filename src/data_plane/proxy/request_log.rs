@@ -25,6 +25,7 @@ pub fn with_request_log(
     let host = std::mem::take(&mut exchange.tries.host);
     exchange.tries.end(now);
     let tries = std::mem::take(&mut exchange.tries.log);
+    let parts = std::mem::take(&mut exchange.parts);
     let sent = std::mem::take(&mut exchange.sent);
     let times = exchange.times;
     let answered_by_upstream = exchange.upstream_status != 0;
@@ -60,6 +61,7 @@ pub fn with_request_log(
         upstream_uri: &uri,
         upstream_host: &host,
         tries: &tries,
+        parts: &parts,
         headers: &sent,
         framing: outcome.framing,
     };
@@ -68,5 +70,6 @@ pub fn with_request_log(
     exchange.uri = uri;
     exchange.tries.host = host;
     exchange.tries.log = tries;
+    exchange.parts = parts;
     exchange.sent = sent;
 }

@@ -1,5 +1,6 @@
 //! What the plugins of a request do from its response's head on.
 
+use super::clock::Clock;
 use super::errors::{Asked, negotiated};
 use super::exchange::Exchange;
 use super::panics::PluginPanics;
@@ -8,7 +9,7 @@ use super::plugin_run::{Panicked, answer_of, finished, isolated};
 use super::settings::ProxySettings;
 use crate::data_plane::exchange::Piece;
 use crate::http::{HeaderEdits, Reply, ResponseHead};
-use crate::plugins::{BodyUse, Chunk, Phases, RequestLog, Response, Timestamp};
+use crate::plugins::{BodyUse, Chunk, Part, Phases, RequestLog, Response, Timestamp};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -93,7 +94,8 @@ pub fn header_filter(
     head: Option<&ResponseHead>,
     edits: &mut HeaderEdits,
     status: u16,
-    panics: &PluginPanics,
+    settings: &ProxySettings,
+    clock: &impl Clock,
 ) -> (u16, Result<BodyUse, Panicked>) {
     let mut status = status;
     let mut outcome = Ok(BodyUse::None);
@@ -115,6 +117,8 @@ pub fn header_filter(
         if !filters_head && !filters_body {
             continue;
         }
+        let timed = filters_head && settings.instrumentations.plugin_header_filter;
+        let begun = timed.then(|| clock.monotonic_us());
         let Some(mut context) = context(exchange, &mut running.state, now) else {
             break;
         };
@@ -135,6 +139,8 @@ pub fn header_filter(
             }
         });
         let failed = context.response.is_some_and(|response| response.failed);
+        let done = || clock.monotonic_us();
+        exchange.keep_time(Part::HeaderFilter, Some(&instance.name), begun, done);
         match filtered {
             Ok(_) if failed => outcome = Err(Panicked),
             Ok(body_use) => {
@@ -143,6 +149,7 @@ pub fn header_filter(
             }
             Err(Panicked) => {
                 let request_id = exchange.request_id.as_str();
+                let panics = &settings.plugin_panics;
                 panics.report(&instance.name, "header_filter", request_id);
                 outcome = Err(Panicked);
             }
@@ -209,14 +216,14 @@ pub fn body_filter(
 
 /// The log phase.
 pub fn log(exchange: &mut Exchange, now: Timestamp, log: &RequestLog<'_>, panics: &PluginPanics) {
-    if !exchange.phases.contains(Phases::LOG) {
+    if !exchange.phases.contains(Phases::LOG_WITHOUT_HEADERS) {
         return;
     }
     let mut plugins = std::mem::take(&mut exchange.plugins);
     let mut status = log.status;
     for running in &mut plugins {
         let instance = &*running.instance;
-        if !instance.phases.contains(Phases::LOG) {
+        if !instance.phases.contains(Phases::LOG_WITHOUT_HEADERS) {
             continue;
         }
         let Some(mut context) = context(exchange, &mut running.state, now) else {

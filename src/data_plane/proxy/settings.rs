@@ -3,6 +3,7 @@
 use super::panics::PluginPanics;
 use super::trusted::Trust;
 use crate::access_log::AccessLog;
+use crate::settings::Instrumentations;
 use rustls::RootCertStore;
 use rustls::sign::CertifiedKey;
 use std::collections::HashMap;
@@ -39,6 +40,8 @@ pub struct ProxySettings {
     pub client_certificate: Option<Arc<CertifiedKey>>,
     /// `proxy_access_log`, unless it is off.
     pub access_log: Option<AccessLog>,
+    /// The parts of the work whose times are kept.
+    pub instrumentations: Instrumentations,
 }
 
 impl Default for ProxySettings {
@@ -58,6 +61,7 @@ impl Default for ProxySettings {
             plugin_panics: PluginPanics::default(),
             client_certificate: None,
             access_log: None,
+            instrumentations: Instrumentations::default(),
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use super::config::{Config, Generator};
 use crate::plugins::runtime::config_of;
-use crate::plugins::{Access, Build, BuildError, Context, Flow, Handler};
+use crate::plugins::{
+    Access, Build, BuildError, Context, Flow, Handler, LogFieldMode, LogFields, RequestLog,
+};
 use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -56,9 +58,25 @@ impl Handler for CorrelationId {
             self.echo(context, id.as_bytes());
         }
     }
+
+    /// The records of log plugins, which come after this one, tell the id.
+    fn log(&self, context: &mut Context<'_>, _: &RequestLog<'_>) {
+        let id = self.given(context);
+        let id = id.map(|id| String::from_utf8_lossy(id).into_owned());
+        if let Some(id) = id {
+            let (shared, mode) = (&mut *context.shared, LogFieldMode::Set);
+            LogFields::add(shared, "correlation_id", Some(id.into()), mode);
+        }
+    }
 }
 
 impl CorrelationId {
+    /// The id of the request, if it has one.
+    fn given<'c>(&'c self, context: &'c Context<'_>) -> Option<&'c [u8]> {
+        let given = context.configured_header(&self.config.header_name);
+        given.filter(|id| !id.is_empty())
+    }
+
     /// Says whether the client gave an id, and echoes it.
     fn echo_given(&self, context: &mut Context<'_>) -> bool {
         let name = &self.config.header_name;
@@ -142,7 +160,8 @@ fn random_uuid() -> Uuid {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plugins::runtime::testing::{Request, built};
+    use crate::plugins::log_record;
+    use crate::plugins::runtime::testing::{Request, built, ended};
     use serde_json::{Value, json};
 
     fn run(config: Value, request: &str) -> (String, Vec<String>) {
@@ -187,6 +206,30 @@ mod tests {
             "mine2",
             &["X-CID: mine2"],
         );
+    }
+
+    #[test]
+    fn records_tell_the_id() {
+        let handler = built("correlation-id", json!({"generator": "uuid"}));
+        for (lines, access, expected) in [
+            ("Kong-Request-ID: mine\r\n", false, true),
+            ("", true, true),
+            ("", false, false),
+        ] {
+            let mut request = Request::new(&format!("GET / HTTP/1.1\r\n{lines}"));
+            if access {
+                request.access(&*handler);
+            }
+            let record = request.log_phase(|context| {
+                ended(|log| {
+                    handler.log(context, log);
+                    log_record(context, log)
+                })
+            });
+            let id = record.get("correlation_id").and_then(Value::as_str);
+            assert_eq!(id.is_some(), expected, "{lines:?} {access}");
+            assert!(lines.is_empty() || id == Some("mine"), "{id:?}");
+        }
     }
 
     #[test]

@@ -9,7 +9,9 @@ pub const PLUGIN: Descriptor = Descriptor {
     name: "correlation-id",
     version: VERSION,
     priority: 100_001,
-    phases: Phases::ACCESS.and(Phases::HEADER_FILTER),
+    phases: Phases::ACCESS
+        .and(Phases::HEADER_FILTER)
+        .and(Phases::LOG_WITHOUT_HEADERS),
     guards: false,
     definition: None,
     build: handler::build,

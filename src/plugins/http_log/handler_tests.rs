@@ -55,33 +55,3 @@ fn equal_settings_share_a_queue_and_others_do_not() {
     ];
     assert_eq!((all.len(), resources.host.queues().len()), (7, 5));
 }
-
-#[test]
-fn old_names_of_queue_settings_count() {
-    let check = |config: Value, batch: usize, delay: f64| {
-        let config: Config = serde_json::from_value(config).expect("a configuration");
-        let queue = config.queue();
-        assert_eq!(
-            (queue.max_batch_size, queue.max_coalescing_delay),
-            (batch, delay)
-        );
-    };
-    check(json!({"queue": {"max_batch_size": 7}}), 7, 1.0);
-    check(
-        json!({"queue": {"max_batch_size": 7}, "queue_size": 1, "flush_timeout": 2}),
-        7,
-        1.0,
-    );
-    check(
-        json!({"queue": {"max_batch_size": 7}, "queue_size": 3, "flush_timeout": 5}),
-        3,
-        5.0,
-    );
-}
-
-#[test]
-fn records_are_joined_to_a_list() {
-    let record = |text: &'static str| Bytes::from_static(text.as_bytes());
-    assert_eq!(list(&[record("{}")]), "[{}]");
-    assert_eq!(list(&[record("{}"), record("1")]), "[{},1]");
-}

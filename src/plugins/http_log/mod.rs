@@ -1,7 +1,6 @@
 //! http-log: the records of requests, sent to an HTTP server.
 
 mod config;
-mod endpoint;
 mod handler;
 
 use super::{Descriptor, Phases, VERSION};

@@ -1,8 +1,8 @@
 //! Functions of configurations at work on requests.
 
-use crate::plugins::runtime::testing::{Request, plugin};
+use crate::plugins::runtime::testing::{Request, ended, plugin};
 use crate::plugins::{
-    Build, BuildError, Factory, Flow, Handler, NodeSettings, Resources, UntrustedLua,
+    Build, BuildError, Factory, Flow, Handler, NodeSettings, Resources, UntrustedLua, log_record,
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -268,4 +268,23 @@ async fn a_function_of_rewrite_that_waits_goes_on_before_access() {
     request.body = Some(b"body".to_vec());
     let flow = request.access_that_waits(&*handler).await;
     assert_eq!(answer(flow), "rewritebody access");
+}
+
+#[test]
+fn a_function_of_log_gets_the_record_that_log_plugins_send() {
+    let code = "local r = kong.log.serialize() \
+        kong.log.set_serialize_value('seen', r.request.method .. r.response.status .. r.service.name)";
+    let handler = build(json!({"log": [code]}), NodeSettings::default()).expect("builds");
+    let mut request = Request::new(PLAIN);
+    let record = request.log_phase(|context| {
+        ended(|log| {
+            handler.log(context, log);
+            log_record(context, log)
+        })
+    });
+    assert_eq!(record["seen"], "POST200s");
+    assert_eq!(
+        shown("select(2, pcall(kong.log.serialize))"),
+        "function cannot be called in access phase (only in: log)"
+    );
 }

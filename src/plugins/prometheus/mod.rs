@@ -11,7 +11,7 @@ pub const PLUGIN: Descriptor = Descriptor {
     name: "prometheus",
     version: VERSION,
     priority: 13,
-    phases: Phases::LOG,
+    phases: Phases::LOG_WITHOUT_HEADERS,
     guards: false,
     definition: None,
     build: handler::build,

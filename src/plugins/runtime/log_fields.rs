@@ -1,5 +1,6 @@
 //! What plugins add to the log record of a request.
 
+use super::Shared;
 use serde_json::{Map, Value};
 
 /// Whether the field is written, depending on whether the record has it already.
@@ -20,6 +21,23 @@ pub enum LogFieldMode {
 pub struct LogFields(Vec<(String, Option<Value>, LogFieldMode)>);
 
 impl LogFields {
+    /// Adds a field to the record of the request that `shared` is of; see [`LogFields::put`].
+    pub fn add(
+        shared: &mut Shared,
+        path: impl Into<String>,
+        value: Option<Value>,
+        mode: LogFieldMode,
+    ) {
+        match shared.get_mut::<LogFields>() {
+            Some(fields) => fields.put(path, value, mode),
+            None => {
+                let mut fields = LogFields::default();
+                fields.put(path, value, mode);
+                shared.put(fields);
+            }
+        }
+    }
+
     /// `path` has the names of the fields from the outside to the inside, with dots between them. `None` takes the
     /// field away.
     pub fn put(&mut self, path: impl Into<String>, value: Option<Value>, mode: LogFieldMode) {

@@ -101,8 +101,8 @@ fn response(log: &RequestLog<'_>) -> Value {
 /// Milliseconds; `proxy` is -1 where no upstream was waited for.
 fn latencies(log: &RequestLog<'_>) -> Value {
     json!({
-        "kong": log.gateway_us / 1000,
-        "proxy": log.waited_us.map_or(-1, |time| (time / 1000) as i64),
+        "kong": log.gateway_ms(),
+        "proxy": log.waited_ms(),
         "request": log.total_us / 1000,
         "receive": log.receive_us.unwrap_or(0) / 1000,
     })

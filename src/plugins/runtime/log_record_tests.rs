@@ -1,7 +1,7 @@
 //! The record of requests that ended in different ways.
 
-use super::super::testing::Request;
-use super::super::{Consumer, LogFieldMode, SentFraming, SentHeaders};
+use super::super::testing::{Request, ended, ended_with};
+use super::super::{Consumer, LogFieldMode, SentHeaders};
 use super::*;
 use crate::tls::TlsSession;
 use std::sync::Arc;
@@ -18,33 +18,6 @@ fn try_of(address: Option<&str>, status: u16, failed: u16) -> Try {
         timed_out: failed == 504,
         connect_us: None,
         failure_status: failed,
-    }
-}
-
-/// A request that went well.
-fn log<'a>(tries: &'a [Try], headers: &'a SentHeaders) -> RequestLog<'a> {
-    RequestLog {
-        started_at: 1_700_000_000_250,
-        total_us: 50_999,
-        gateway_us: 2_001,
-        upstream_us: Some(30_500),
-        waited_us: Some(30_500),
-        receive_us: Some(9_000),
-        request_bytes: 123,
-        response_bytes: 456,
-        status: 200,
-        upstream_status: 200,
-        source: ResponseSource::Upstream,
-        client_closed: false,
-        upstream_uri: b"/b?x=1",
-        upstream_host: b"upstream",
-        tries,
-        headers,
-        framing: SentFraming {
-            content_length: Some(7),
-            chunked: false,
-            connection: Some("keep-alive"),
-        },
     }
 }
 
@@ -71,7 +44,7 @@ fn a_proxied_request_is_told_whole() {
         try_of(Some("10.0.0.1:80"), 0, 502),
         try_of(Some("[::1]:81"), 200, 0),
     ];
-    let found = record(&mut request, &log(&tries, &sent));
+    let found = ended_with(&tries, &sent, |log| record(&mut request, log));
     let attempt = json!({
         "balancer_start": 1_700_000_000_251_u64, "balancer_start_ns": 1_700_000_000_251_000_000_u64,
         "balancer_latency": 1, "balancer_latency_ns": 1_500_000,
@@ -138,7 +111,7 @@ fn who_asked_and_what_plugins_add_is_told() {
     fields.put("response.status", Some(json!(1)), LogFieldMode::Set);
     fields.put("mine", Some(json!("v")), LogFieldMode::Set);
     request.shared.put(fields);
-    let found = record(&mut request, &log(&[], &SentHeaders::default()));
+    let found = ended(|log| record(&mut request, log));
     let check = |pointer: &str, expected: Value| {
         assert_eq!(found.pointer(pointer), Some(&expected), "{pointer}");
     };
@@ -162,16 +135,18 @@ fn answers_without_an_upstream_say_whose_they_are() {
     let refused = [try_of(Some("10.0.0.1:80"), 0, 502)];
     let waiting = [try_of(Some("10.0.0.1:80"), 0, 0)];
     let check = |tries: &[Try], waited_us, client_closed, expected: Value| {
-        let log = RequestLog {
-            upstream_us: None,
-            waited_us,
-            receive_us: None,
-            upstream_status: 0,
-            source: ResponseSource::Gateway,
-            client_closed,
-            ..log(tries, &headers)
-        };
-        let found = record(&mut Request::new("GET / HTTP/1.1\r\n"), &log);
+        let found = ended_with(tries, &headers, |log| {
+            let log = RequestLog {
+                upstream_us: None,
+                waited_us,
+                receive_us: None,
+                upstream_status: 0,
+                source: ResponseSource::Gateway,
+                client_closed,
+                ..*log
+            };
+            record(&mut Request::new("GET / HTTP/1.1\r\n"), &log)
+        });
         let shown = json!([
             found["source"],
             found["upstream_status"],

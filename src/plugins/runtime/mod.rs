@@ -5,15 +5,20 @@
 
 mod context;
 mod custom_fields;
+mod datagrams;
 mod descriptor;
+mod endpoint;
 mod factory;
 mod flow;
 mod handler;
 mod header_name;
 mod host;
 mod http_client;
+mod kept_connection;
 mod log_fields;
+mod log_lines;
 mod log_record;
+mod measures;
 mod names;
 mod phases;
 mod queue;
@@ -21,6 +26,7 @@ mod record_handler;
 mod request_log;
 mod resources;
 mod response_body;
+mod severity;
 mod shared;
 mod upstream_request;
 
@@ -32,7 +38,9 @@ pub use context::{
     RouteView, Timestamp,
 };
 pub use custom_fields::CustomFields;
+pub use datagrams::Datagrams;
 pub use descriptor::{Build, BuildError, Built, Descriptor, VERSION, config_of};
+pub use endpoint::{Collector, Posting};
 pub use factory::{EnabledPlugins, Factory};
 pub use flow::{Access, Flow, Refusal};
 pub use handler::Handler;
@@ -42,15 +50,23 @@ pub use http_client::{
     HttpClient, HttpClients, HttpError, HttpOptions, HttpRequest, HttpResponse, ResponseBody,
     tls_config,
 };
+pub use kept_connection::{KeptConnection, LineServer};
 pub use log_fields::{LogFieldMode, LogFields, put_field};
+pub use log_lines::{LogLine, LogLines, WantsLogLines};
 pub use log_record::log_record;
+pub use measures::{
+    ConsumerIdentifier, Measure, StatType, packets, service_host, without_dots, write_value,
+};
 pub use names::{Addresses, Names, ResolveNames};
 pub use phases::Phases;
-pub use queue::{Deliver, Delivery, DeliveryError, DropReason, Queue, QueueParameters, QueueState};
-pub use record_handler::{RecordHandler, milliseconds};
-pub use request_log::{RequestLog, ResponseSource, SentFraming, SentHeaders, Try};
+pub use queue::{
+    Deliver, Delivery, DeliveryError, DropReason, OldQueueNames, Queue, QueueParameters, QueueState,
+};
+pub use record_handler::{FramedHandler, RecordHandler, list, milliseconds};
+pub use request_log::{Part, PartTime, RequestLog, ResponseSource, SentFraming, SentHeaders, Try};
 pub use resources::{NodeName, NodeSettings, Resources, UntrustedLua};
 pub use response_body::{BodyUse, Chunk};
+pub use severity::{Severities, Severity};
 pub use shared::{Shared, State};
 pub use upstream_request::{Scheme, Timeouts, UpstreamRequest};
 

@@ -20,8 +20,11 @@ impl Phases {
     pub const HEADER_FILTER: Phases = Phases(1 << 4);
     /// A piece of the response's body is there.
     pub const BODY_FILTER: Phases = Phases(1 << 5);
+    /// After the last byte, without the headers that were sent: what needs none of them spares the proxy
+    /// their copy.
+    pub const LOG_WITHOUT_HEADERS: Phases = Phases(1 << 6);
     /// After the last byte.
-    pub const LOG: Phases = Phases(1 << 6);
+    pub const LOG: Phases = Phases(1 << 6 | 1 << 7);
 
     const NAMES: [(Phases, &'static str); 7] = [
         (Phases::CERTIFICATE, "certificate"),
@@ -30,7 +33,7 @@ impl Phases {
         (Phases::RESPONSE, "response"),
         (Phases::HEADER_FILTER, "header_filter"),
         (Phases::BODY_FILTER, "body_filter"),
-        (Phases::LOG, "log"),
+        (Phases::LOG_WITHOUT_HEADERS, "log"),
     ];
 
     /// Both sets together.
@@ -69,5 +72,8 @@ mod tests {
         assert!(!set.contains(Phases::LOG.and(Phases::REWRITE)));
         assert_eq!(set.names().collect::<Vec<_>>(), ["access", "log"]);
         assert_eq!(Phases::NONE.names().count(), 0);
+        let without = Phases::LOG_WITHOUT_HEADERS;
+        assert!(Phases::LOG.contains(without) && !without.contains(Phases::LOG));
+        assert_eq!(without.names().collect::<Vec<_>>(), ["log"]);
     }
 }

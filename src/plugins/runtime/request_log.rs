@@ -2,6 +2,7 @@
 
 use crate::http::{HeaderEdits, HeaderIndex};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// One attempt to reach an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +33,27 @@ pub enum ResponseSource {
     Upstream,
     /// The gateway, a plugin's answer included.
     Gateway,
+}
+
+/// A part of the gateway's own work on a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The look for a route.
+    Router,
+    Rewrite,
+    Access,
+    HeaderFilter,
+}
+
+/// When a part of the work was done; kept where the setting `tracing_instrumentations` asks for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartTime {
+    pub part: Part,
+    /// Of phases: whose it is.
+    pub plugin: Option<Arc<str>>,
+    /// Microseconds since the request's head was there.
+    pub from_us: u64,
+    pub to_us: u64,
 }
 
 /// The headers of a response as they were sent, without those that frame its body.
@@ -115,6 +137,26 @@ pub struct RequestLog<'a> {
     /// The Host that the upstream was told.
     pub upstream_host: &'a [u8],
     pub tries: &'a [Try],
+    /// In the order in which they were done.
+    pub parts: &'a [PartTime],
     pub headers: &'a SentHeaders,
     pub framing: SentFraming,
+}
+
+impl RequestLog<'_> {
+    /// When the last byte was sent: milliseconds since the epoch.
+    pub fn ended_at(&self) -> u64 {
+        self.started_at + self.total_us / 1000
+    }
+
+    /// Milliseconds that the gateway itself took.
+    pub fn gateway_ms(&self) -> u64 {
+        self.gateway_us / 1000
+    }
+
+    /// Milliseconds that an upstream was waited for; -1 where none was.
+    pub fn waited_ms(&self) -> i64 {
+        let waited = self.waited_us.map(|time| i64::try_from(time / 1000));
+        waited.map_or(-1, |time| time.unwrap_or(i64::MAX))
+    }
 }

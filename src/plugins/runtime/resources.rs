@@ -1,7 +1,7 @@
 //! What a node lends to its plugins.
 
 use super::{Host, HttpClients, Names};
-use crate::settings::TrustedPeer;
+use crate::settings::{Tracing, TrustedPeer};
 use crate::telemetry::metrics::Metrics;
 use rustls::RootCertStore;
 use serde_json::{Map, Value};
@@ -41,6 +41,7 @@ pub struct NodeSettings {
     pub vault_prefix: String,
     /// Every setting by its name; secrets are masked.
     pub configuration: Map<String, Value>,
+    pub tracing: Tracing,
     /// Where plugins count what they do.
     pub metrics: Option<Arc<Metrics>>,
 }

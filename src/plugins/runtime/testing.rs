@@ -2,8 +2,8 @@
 
 use super::{
     Access, BodyUse, Captures, Chunk, Consumer, Context, Directory, EntityRef, Factory, Flow,
-    Handler, HeaderName, Identity, KeyOwner, Peer, Response, RouteView, Shared, State, Timestamp,
-    UpstreamRequest,
+    Handler, HeaderName, Identity, KeyOwner, Peer, RequestLog, Response, ResponseSource, RouteView,
+    SentFraming, SentHeaders, Shared, State, Timestamp, Try, UpstreamRequest,
 };
 use crate::http::{HeaderEdits, RequestHead, ResponseHead, Span, Version};
 use crate::model::Plugin;
@@ -351,6 +351,43 @@ impl Request {
         let none = crate::http::HeaderIndex::default();
         lines(self.response_edits.apply(&none))
     }
+}
+
+/// What a request that went well has come to: 200 after 50 ms, of which an upstream took 30.
+pub fn ended<T>(look: impl FnOnce(&RequestLog<'_>) -> T) -> T {
+    ended_with(&[], &SentHeaders::default(), look)
+}
+
+/// The same after these attempts, with these headers sent.
+pub fn ended_with<T>(
+    tries: &[Try],
+    headers: &SentHeaders,
+    look: impl FnOnce(&RequestLog<'_>) -> T,
+) -> T {
+    look(&RequestLog {
+        started_at: 1_700_000_000_250,
+        total_us: 50_999,
+        gateway_us: 2_001,
+        upstream_us: Some(30_500),
+        waited_us: Some(30_500),
+        receive_us: Some(9_000),
+        request_bytes: 123,
+        response_bytes: 456,
+        status: 200,
+        upstream_status: 200,
+        source: ResponseSource::Upstream,
+        client_closed: false,
+        upstream_uri: b"/b?x=1",
+        upstream_host: b"upstream",
+        tries,
+        parts: &[],
+        headers,
+        framing: SentFraming {
+            content_length: Some(7),
+            chunked: false,
+            connection: Some("keep-alive"),
+        },
+    })
 }
 
 fn lines<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Vec<String> {

@@ -1,7 +1,6 @@
 //! tcp-log: the records of requests, one line each, over a connection.
 
 mod config;
-mod connection;
 mod handler;
 
 use super::{Descriptor, Phases, VERSION};

@@ -1,16 +1,13 @@
-//! Sends the record of each request as a datagram; whether it arrives, nobody knows.
+//! Sends the record of each request as a datagram.
 
 use super::config::Config;
 use crate::plugins::runtime::{config_of, milliseconds};
 use crate::plugins::{
-    Build, BuildError, CustomFields, Deliver, Delivery, Handler, Names, QueueParameters,
+    Build, BuildError, CustomFields, Datagrams, Deliver, Delivery, Handler, QueueParameters,
     RecordHandler, queue_name,
 };
 use bytes::Bytes;
-use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use tokio::net::UdpSocket;
 
 pub(in crate::plugins) fn build(build: &Build<'_>) -> Result<Arc<dyn Handler>, BuildError> {
     let config: Config = config_of(build.plugin)?;
@@ -20,50 +17,28 @@ pub(in crate::plugins) fn build(build: &Build<'_>) -> Result<Arc<dyn Handler>, B
         max_retry_time: 0.0,
         ..QueueParameters::default()
     };
-    let (host, name) = (&build.resources.host, queue_name(&config));
-    let datagrams = Datagrams {
+    let name = queue_name(&config);
+    let records = Records(Datagrams {
         names: build.resources.names.clone(),
-        config,
-    };
+        timeout: milliseconds(config.timeout),
+        host: config.host,
+        port: config.port,
+    });
+    let host = &build.resources.host;
     Ok(Arc::new(RecordHandler {
         fields,
-        queue: host.queue(&build.plugin.name, name, &parameters, datagrams),
+        queue: host.queue(&build.plugin.name, name, &parameters, records),
         lines: false,
     }))
 }
 
-struct Datagrams {
-    names: Names,
-    config: Config,
-}
+struct Records(Datagrams);
 
-impl Datagrams {
-    async fn send(&self, records: &[Bytes]) -> io::Result<()> {
-        let config = &self.config;
-        let found = self.names.resolve(&config.host, config.port).await?;
-        let Some(address) = found.first() else {
-            return Err(io::ErrorKind::NotFound.into());
-        };
-        let any = match address {
-            SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
-            SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
-        };
-        let socket = UdpSocket::bind(any).await?;
-        for record in records {
-            socket.send_to(record, address).await?;
-        }
-        Ok(())
-    }
-}
-
-impl Deliver<Bytes> for Datagrams {
+impl Deliver<Bytes> for Records {
     fn deliver<'a>(&'a self, batch: &'a [Bytes]) -> Delivery<'a> {
         Box::pin(async move {
-            let limit = milliseconds(self.config.timeout);
-            match tokio::time::timeout(limit, self.send(batch)).await {
-                Ok(sent) => sent.map_err(|error| error.to_string().into()),
-                Err(_) => Err(format!("not sent within {limit:?}").into()),
-            }
+            let sent = self.0.send(batch.iter().map(|record| &**record)).await;
+            sent.map_err(Into::into)
         })
     }
 }

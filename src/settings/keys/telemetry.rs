@@ -20,8 +20,12 @@ pub static KEYS: &[Key] = &[
         "Export kong_upstream_target_health: four series for each address."),
     boolean("metrics_per_consumer", "off",
         "Fill the consumer label; one series for each consumer."),
-    list("tracing_instrumentations", "off", "Parts of Kong that write spans.").no_effect(),
-    number("tracing_sampling_rate", "0.01", "Share of requests with spans.").no_effect(),
-    list("opentelemetry_tracing", "off", "Old name of tracing_instrumentations.").no_effect(),
-    number("opentelemetry_tracing_sampling_rate", "0.01", "Old name of tracing_sampling_rate.").no_effect(),
+    list("tracing_instrumentations", "off", 
+        "Parts of a request that plugins such as opentelemetry write spans for: `off`, `all`, or some of `request`, `router`, `balancer`, `plugin_rewrite`, `plugin_access` and `plugin_header_filter`."),
+    number("tracing_sampling_rate", "0.01", 
+        "Share of the traces that opentelemetry sends, from 0 to 1, where its configuration does not say."),
+    list("opentelemetry_tracing", "off", "Old name of tracing_instrumentations.")
+        .alias_of("tracing_instrumentations"),
+    number("opentelemetry_tracing_sampling_rate", "0.01", "Old name of tracing_sampling_rate.")
+        .alias_of("tracing_sampling_rate"),
 ];

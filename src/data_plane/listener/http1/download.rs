@@ -6,7 +6,7 @@ use super::read_ahead::{ReadAhead, Rest};
 use super::reply;
 use super::worker::{RequestScratch, Worker};
 use crate::data_plane::exchange::{
-    Attempt, BodyPiece, Piece, Pipeline, Reply, UpstreamStream, Upstreams,
+    Attempt, BodyPiece, Piece, Pipeline, Refusal, Reply, UpstreamStream, Upstreams,
 };
 use crate::http::parse::ResponseFacts;
 use crate::http::{Framing, HeaderEdits, ResponseHead, Version, is_named, reason_phrase, write};
@@ -80,8 +80,10 @@ impl<P: Pipeline, U: Upstreams, S: AsyncRead + AsyncWrite + Unpin> Download<'_, 
         let mut body = match self.collect(upstream, limit).await {
             Ok(Some(body)) => body,
             Ok(None) => {
-                let exchange = &mut self.scratch.exchange;
-                let reply = self.worker.pipeline.too_large(exchange, limit);
+                let RequestScratch {
+                    exchange, response, ..
+                } = &mut *self.scratch;
+                let reply = self.worker.pipeline.too_large(exchange, response, limit);
                 return Ending::Withheld(Box::new(reply));
             }
             Err(ending) => return ending,
@@ -101,7 +103,7 @@ impl<P: Pipeline, U: Upstreams, S: AsyncRead + AsyncWrite + Unpin> Download<'_, 
             Ok(BodyUse::None) => {}
             Ok(_) => match pipeline.piece(&mut self.scratch.exchange, body, true) {
                 Piece::Send(piece) => body = piece,
-                Piece::Abort => return Ending::Truncated,
+                Piece::Abort => return self.failed(),
             },
         }
         let bodiless = self.to_head || matches!(self.scratch.response.status, 204 | 304);
@@ -189,6 +191,19 @@ impl<P: Pipeline, U: Upstreams, S: AsyncRead + AsyncWrite + Unpin> Download<'_, 
         };
     }
 
+    /// A plugin has failed at the body, and nothing of the response has been sent: the client is told.
+    fn failed(&mut self) -> Ending {
+        let exchange = &mut self.scratch.exchange;
+        let reply = self
+            .worker
+            .pipeline
+            .refuse_body(exchange, Refusal::Internal);
+        Ending::Withheld(Box::new(Reply {
+            close: false,
+            ..reply
+        }))
+    }
+
     /// Moves the body; the first piece leaves with the head.
     async fn relay(&mut self, mut upstream: U::Stream, framed: Framed) -> Result<(), Ending> {
         let worker = self.worker;
@@ -220,12 +235,18 @@ impl<P: Pipeline, U: Upstreams, S: AsyncRead + AsyncWrite + Unpin> Download<'_, 
             }
             let RequestScratch { exchange, out, .. } = &mut *self.scratch;
             let payload = piece.payload();
+            let nothing_sent =
+                !out.is_empty() && self.client.sent + out.len() as u64 == self.client.head;
             let filtered;
             let payload = match self.body_use {
                 BodyUse::None => payload,
                 body_use => {
                     let copy = Bytes::copy_from_slice(payload);
                     match (worker.pipeline.piece(exchange, copy, piece.last), body_use) {
+                        (Piece::Abort, _) if nothing_sent => {
+                            out.clear();
+                            return Err(self.failed());
+                        }
                         (Piece::Abort, _) => return Err(Ending::Truncated),
                         (Piece::Send(_), _) if self.facts.framing == Framing::None => &[],
                         (Piece::Send(_), BodyUse::Watch) => payload,

@@ -2,10 +2,12 @@
 
 use super::super::call::Call;
 use super::super::json;
-use super::super::native::{Args, Given, Native, nothing, number, shown, told};
-use crate::plugins::{LogFieldMode, LogFields};
+use super::super::native::{Args, Given, Native, nothing, number, one, shown, told};
+use super::super::phase;
+use crate::plugins::{LogFieldMode, LogFields, LogLines, Severity, log_record};
 use mlua::{Lua, Table, Value};
 use std::fmt::Write;
+use tracing::Level;
 
 pub const NATIVES: &[Native] = &[
     Native::any("hidden.log", |call, _, args| {
@@ -47,6 +49,13 @@ pub const NATIVES: &[Native] = &[
         nothing()
     }),
     Native::any("hidden.inspect", inspect),
+    Native::only("kong.log.serialize", phase::LOG, |call, lua, _| {
+        let none = || "kong.log.serialize: the request has not ended".to_owned();
+        let log = call.log.ok_or_else(none)?;
+        let record = log_record(call.context, log);
+        let table = json::object(lua, &record, true).map_err(told)?;
+        one(Value::Table(table))
+    }),
     Native::any("kong.log.set_serialize_value", |call, _, args| {
         let key = args.needed(0, "key")?;
         let mode = match args.table(2) {
@@ -65,19 +74,13 @@ pub const NATIVES: &[Native] = &[
             Value::Function(_) | Value::Thread(_) | Value::UserData(_) => return nothing(),
             value => Some(json::from_lua(value)?),
         };
-        let shared = &mut *call.context.shared;
-        if shared.get::<LogFields>().is_none() {
-            shared.put(LogFields::default());
-        }
-        if let Some(fields) = shared.get_mut::<LogFields>() {
-            fields.put(key, value, mode);
-        }
+        LogFields::add(call.context.shared, key, value, mode);
         nothing()
     }),
 ];
 
 /// Writes a line at a level of nginx's.
-pub fn write(call: &Call<'_, '_>, level: &[u8], by: Option<&[u8]>, message: &[u8]) {
+pub fn write(call: &mut Call<'_, '_>, level: &[u8], by: Option<&[u8]>, message: &[u8]) {
     let plugin = match by {
         Some(by) => String::from_utf8_lossy(by).into_owned(),
         None => call.instance.plugin.to_owned(),
@@ -85,13 +88,27 @@ pub fn write(call: &Call<'_, '_>, level: &[u8], by: Option<&[u8]>, message: &[u8
     let message = String::from_utf8_lossy(message);
     let request_id = call.context.request_id;
     let level = String::from_utf8_lossy(level);
-    match &*level {
+    let enabled = match &*level {
         "emerg" | "alert" | "crit" | "err" => {
             tracing::error!(plugin, level = &*level, request_id, "{message}");
+            tracing::enabled!(Level::ERROR)
         }
-        "warn" => tracing::warn!(plugin, request_id, "{message}"),
-        "notice" | "info" => tracing::info!(plugin, level = &*level, request_id, "{message}"),
-        _ => tracing::debug!(plugin, request_id, "{message}"),
+        "warn" => {
+            tracing::warn!(plugin, request_id, "{message}");
+            tracing::enabled!(Level::WARN)
+        }
+        "notice" | "info" => {
+            tracing::info!(plugin, level = &*level, request_id, "{message}");
+            tracing::enabled!(Level::INFO)
+        }
+        _ => {
+            tracing::debug!(plugin, request_id, "{message}");
+            tracing::enabled!(Level::DEBUG)
+        }
+    };
+    if enabled {
+        let severity = Severity::of_nginx(&level);
+        LogLines::keep(call.context, severity, &plugin, &message);
     }
 }
 

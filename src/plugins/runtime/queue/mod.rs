@@ -18,7 +18,7 @@ mod schedule;
 mod waiting;
 
 pub use counters::QueueCounters;
-pub use parameters::QueueParameters;
+pub use parameters::{OldQueueNames, QueueParameters};
 
 pub(super) use delivery::{Hurry, Shared};
 

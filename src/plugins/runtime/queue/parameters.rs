@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+use uuid::Uuid;
 
 /// How many deliveries may be under way at a time where a queue does not order them.
 const MOST_AT_ONCE: usize = 256;
@@ -44,6 +45,48 @@ impl Default for QueueParameters {
             max_retry_delay: 60.0,
             concurrency_limit: 1,
         }
+    }
+}
+
+/// Names that earlier versions had for settings of queues, in the configuration of the plugin itself.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct OldQueueNames {
+    /// It has no meaning any more.
+    pub retry_count: Option<f64>,
+    pub queue_size: Option<f64>,
+    pub flush_timeout: Option<f64>,
+}
+
+/// The defaults that these fields had while they were in use: such a value was not chosen by anybody.
+const OLD_RETRY_COUNT: f64 = 10.0;
+const OLD_QUEUE_SIZE: f64 = 1.0;
+const OLD_FLUSH_TIMEOUT: f64 = 2.0;
+
+impl OldQueueNames {
+    /// The settings of the queue with what these say. `plugin` and its id are named in a warning where a field
+    /// without effect was given.
+    pub fn applied_to(&self, queue: &QueueParameters, plugin: &str, id: Uuid) -> QueueParameters {
+        if self
+            .retry_count
+            .is_some_and(|count| count != OLD_RETRY_COUNT)
+        {
+            tracing::warn!(
+                plugin = %id,
+                "{plugin}: retry_count has no effect: queue.max_retry_time bounds the attempts"
+            );
+        }
+        let mut queue = queue.clone();
+        if let Some(size) = self.queue_size.filter(|size| *size != OLD_QUEUE_SIZE) {
+            queue.max_batch_size = size.max(1.0) as usize;
+        }
+        if let Some(delay) = self
+            .flush_timeout
+            .filter(|delay| *delay != OLD_FLUSH_TIMEOUT)
+        {
+            queue.max_coalescing_delay = delay;
+        }
+        queue
     }
 }
 
@@ -105,6 +148,29 @@ mod tests {
         let pauses =
             [1, 2, 3, 4, 1000].map(|failures| parameters.pause_after(failures).as_millis());
         assert_eq!(pauses, [100, 200, 400, 400, 400]);
+    }
+
+    #[test]
+    fn old_names_of_settings_count() {
+        let given = QueueParameters {
+            max_batch_size: 7,
+            ..QueueParameters::default()
+        };
+        let check = |queue_size, flush_timeout, batch: usize, delay: f64| {
+            let old = OldQueueNames {
+                retry_count: Some(3.0),
+                queue_size,
+                flush_timeout,
+            };
+            let queue = old.applied_to(&given, "x", Uuid::nil());
+            assert_eq!(
+                (queue.max_batch_size, queue.max_coalescing_delay),
+                (batch, delay)
+            );
+        };
+        check(None, None, 7, 1.0);
+        check(Some(1.0), Some(2.0), 7, 1.0);
+        check(Some(3.0), Some(5.0), 3, 5.0);
     }
 
     #[test]
