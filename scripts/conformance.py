@@ -6,7 +6,7 @@ The Admin API is replayed on SQLite and on PostgreSQL, and shorter recordings on
 without: run it with scripts/conformance.sh.
 A group may only get better; `--update` writes what was reached into the file. Rows listed in tests/conformance/ differ
 on purpose or by chance, each with its reason: they are sent, but neither counted as good nor in the total. The scenarios of
-plugins are replayed for the plugins of PLUGINS.
+plugins are replayed for the plugins of PLUGIN_RUNS.
 """
 import argparse, collections, fcntl, functools, http.client, json, os, re, shutil, signal, subprocess, sys, tempfile, time
 import urllib.parse
@@ -196,19 +196,32 @@ def listed_scenarios():
 
 def replay_plugins(show):
     """The agreeing and the judged scenarios of each plugin."""
-    running = Replayed(without_database(), {})
+    groups = {}
+    for settings, exact, names in PLUGIN_RUNS:
+        for group, counts in replay_scenarios(settings, exact, names, show).items():
+            before = groups.get(group, [0, 0])
+            groups[group] = [before[0] + counts[0], before[1] + counts[1]]
+    return groups
+
+
+def replay_scenarios(settings, exact, names, show):
+    """Replays the scenarios of these plugins on a node with these settings, or only those that need exactly these."""
+    running = Replayed(without_database(), settings)
     differing = os.path.join(running.dir, "differing.json")
     try:
-        files = [os.path.join(RECORDED, "plugins", f"{name}.jsonl") for name in PLUGINS]
+        files = [os.path.join(RECORDED, "plugins", f"{name}.jsonl") for name in names]
         command = [sys.executable, os.path.join(RECORDED, "replay_plugins.py"), "--admin", f"http://{running.admin}", "--proxy",
                    running.proxy, "--tls", running.tls, "--net", running.net, "--show", "0", "--json", differing] + files
+        command += ["--settings"] + [f"{key}={value}" for key, value in settings.items()] if settings else []
+        command += ["--exact"] if exact else []
         done = subprocess.run(command, capture_output=True, text=True)
         if any(process.poll() is not None for process in running.processes):
             sys.exit(f"conformance: plugins: the node has ended by itself:\n{done.stdout}")
         groups = {m[1]: [int(m[2]), int(m[3])] for m in re.finditer(r"^(\S+) +(\d+) / (\d+)$", done.stdout, re.M)}
-        if set(groups) != set(PLUGINS):
+        if set(groups) != set(names):
             sys.exit(f"conformance: replay_plugins.py did not judge all plugins:\n{done.stdout}{done.stderr}")
         listed, meant = listed_scenarios()
+        judged = judged_scenarios(files, settings, exact)
         bad = set()
         for row in json.load(open(differing)):
             rest = [text for text in row["differences"] if not any(pattern.search(text) for pattern in meant)]
@@ -218,19 +231,31 @@ def replay_plugins(show):
                     print(row["id"], *rest, sep="\n    ")
             else:
                 groups[row["id"].split("/")[0]][0] += 1
-        for scenario in listed:
-            counts = groups.get(scenario.split("/")[0])
-            if counts:
-                counts[1] -= 1
-                counts[0] -= scenario not in bad
+        for scenario in listed & judged:
+            counts = groups[scenario.split("/")[0]]
+            counts[1] -= 1
+            counts[0] -= scenario not in bad
         return groups
     finally:
         running.stop()
 
 
-# The plugins whose scenarios are replayed: those that data planes run.
-PLUGINS = ["correlation-id", "cors", "file-log", "http-log", "key-auth", "rate-limiting", "request-termination", "response-transformer", "tcp-log",
-           "udp-log"]
+def judged_scenarios(files, settings, exact):
+    """The ids of the scenarios that are judged on a node with these settings."""
+    rows = [json.loads(line) for file in files for line in open(file)]
+    fits = lambda needed: needed == settings if exact else needed.items() <= settings.items()
+    return {row["id"] for row in rows if fits(row.get("settings") or {})}
+
+
+# The plugins whose scenarios are replayed, which data planes run: the settings of the node, whether only scenarios that need
+# exactly these are, and the names.
+PLUGIN_RUNS = [
+    ({}, False, ["correlation-id", "cors", "datadog", "file-log", "http-log", "key-auth", "loggly", "rate-limiting", "request-termination",
+                 "response-transformer", "statsd", "syslog", "tcp-log", "udp-log"]),
+    ({"tracing_instrumentations": "off"}, False, ["zipkin"]),
+    ({"tracing_instrumentations": "off"}, True, ["opentelemetry"]),
+    ({"tracing_instrumentations": "all", "tracing_sampling_rate": "1"}, False, ["opentelemetry"]),
+]
 
 REPLAYS = {
     "admin": ("replay_admin.py", "--base", "admin_transcript.jsonl", Pair, on_sqlite, {}),

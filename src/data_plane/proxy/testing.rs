@@ -258,6 +258,18 @@ impl Harness {
         self.proxy.refuse(exchange, connection, refused, refusal)
     }
 
+    /// A request that the driver refuses, to its end.
+    pub fn refused(&mut self, head: Option<&RequestHead>, refusal: Refusal) -> Record {
+        let (connection, exchange) = (&self.connection, &mut self.exchange);
+        let refused = RefusedRequest {
+            head,
+            first_line: b"",
+        };
+        self.proxy.refuse(exchange, connection, refused, refusal);
+        self.proxy.refused(exchange, Outcome::default());
+        self.records.0.borrow_mut().pop().expect("a record")
+    }
+
     pub fn finish(&mut self) -> Record {
         let outcome = Outcome {
             request_bytes: 10,

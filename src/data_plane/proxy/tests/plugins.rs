@@ -2,7 +2,7 @@
 
 use super::super::ProxySettings;
 use super::super::testing::{Harness, body, entity, header, reference};
-use crate::data_plane::exchange::Pipeline;
+use crate::data_plane::exchange::{Pipeline, Refusal};
 use crate::data_plane::router::PluginFactory;
 use crate::model::{Kind, Plugin, Row};
 use crate::plugins::{Access, Built, Context, Flow, Handler, Phases, RequestLog};
@@ -41,7 +41,10 @@ impl PluginFactory for Notes {
                 action: text("action").to_owned(),
             }),
             priority: priority.unwrap_or(0) as i32,
-            phases: ALL,
+            phases: match text("action") {
+                "light" => Phases::LOG_WITHOUT_HEADERS,
+                _ => ALL,
+            },
         })
     }
 }
@@ -83,9 +86,13 @@ impl Handler for Note {
         context.response_edits.add("X-Seen", &self.label);
     }
 
-    fn log(&self, context: &mut Context<'_>, _: &RequestLog<'_>) {
+    fn log(&self, context: &mut Context<'_>, log: &RequestLog<'_>) {
         let response = context.response.as_ref().expect("a response");
         self.note(&format!("log {}", response.status));
+        if matches!(&*self.action, "light" | "headers") {
+            let sent = log.headers.iter().count() > 0;
+            self.note(&format!("headers {sent}"));
+        }
     }
 }
 
@@ -175,6 +182,29 @@ fn phases_run_by_priority() {
             "log 200 a10",
         ]
     );
+}
+
+#[test]
+fn sent_headers_are_kept_for_plugins_that_look_at_them() {
+    for (action, expected) in [
+        ("headers", "headers true a10"),
+        ("light", "headers false a10"),
+    ] {
+        let noted = phases(vec![note(10, "a", 5, action, json!({}))], REQUEST);
+        assert_eq!(noted.last().map(String::as_str), Some(expected));
+    }
+}
+
+#[test]
+fn a_refused_request_reaches_global_plugins_and_has_a_record() {
+    let (mut proxy, log) = notes(vec![
+        note(10, "a", 5, "", json!({})),
+        note(11, "b", 9, "", json!({"route": reference(2)})),
+    ]);
+    let record = proxy.refused(None, Refusal::BadRequest);
+    assert_eq!((record.status, record.upstream_status), (400, 0));
+    let log = log.lock().expect("no panic");
+    assert_eq!(*log, ["header_filter a10", "log 400 a10"]);
 }
 
 #[test]
