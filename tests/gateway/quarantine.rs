@@ -167,8 +167,9 @@ fn trial_03_a_node_that_serves_nothing_says_so_everywhere() {
             "plugins": [plugin],
         })
     };
-    // It has nobody to send to, and it only observes.
-    let observer = json!({"name": "loggly", "config": {"key": "k", "host": null}});
+    // Its secret is not there, and it only observes.
+    let endpoint = "{vault://env/langur-has-no-such-variable}";
+    let observer = json!({"name": "http-log", "config": {"http_endpoint": endpoint}});
     let mut both = Both::start_with(|folder| {
         let file = folder.join("kong.json");
         std::fs::write(&file, document(observer).to_string()).expect("a file");
@@ -186,7 +187,7 @@ fn trial_03_a_node_that_serves_nothing_says_so_everywhere() {
         .expect(200);
     assert_eq!(
         (&listed["total"], &listed["data"][0]["name"]),
-        (&json!(1), &json!("loggly"))
+        (&json!(1), &json!("http-log"))
     );
 
     let file = both.node.setting("declarative_config").to_owned();

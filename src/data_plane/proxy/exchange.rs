@@ -185,6 +185,8 @@ pub struct Exchange {
     pub metrics: MetricChoice,
     /// The number of this exchange, given with its first request.
     slot: u64,
+    /// Requests on the current connection so far.
+    of_connection: u64,
     /// Requests of this exchange so far.
     requests: u64,
 }
@@ -242,6 +244,14 @@ impl Exchange {
         self.sent.clear();
         self.came.clear();
         self.first_line.clear();
+    }
+
+    /// Which connection the request came on.
+    pub fn came_on(&mut self, connection: u64) {
+        match self.connection == connection {
+            true => self.of_connection += 1,
+            false => (self.connection, self.of_connection) = (connection, 1),
+        }
     }
 
     /// Lets go of what an idle connection must not keep alive.
@@ -367,6 +377,8 @@ impl Exchange {
             visible_port: client.port,
             https: client.https,
             tls: client.tls,
+            connection: self.connection,
+            connection_request: self.of_connection,
             slot: self.slot,
             request: self.requests,
         }
@@ -389,6 +401,16 @@ pub fn entities(matched: &Matched) -> (EntityRef<'_>, Option<EntityRef<'_>>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn requests_are_counted_by_connection() {
+        let mut exchange = Exchange::default();
+        let counted = [5, 5, 6, 6, 6, 5].map(|connection| {
+            exchange.came_on(connection);
+            exchange.of_connection
+        });
+        assert_eq!(counted, [1, 2, 1, 2, 3, 1]);
+    }
 
     #[test]
     fn an_attempt_takes_until_its_end_whatever_that_is() {

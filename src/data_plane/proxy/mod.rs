@@ -137,7 +137,7 @@ impl<R: Recorder, C: Clock> Proxy<R, C> {
             tls: connection.tls.clone(),
             matched: None,
         });
-        exchange.connection = connection.number;
+        exchange.came_on(connection.number);
     }
 
     /// Whether anybody will want to know which headers were sent.

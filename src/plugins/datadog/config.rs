@@ -24,7 +24,6 @@ pub struct Metric {
     pub name: String,
     pub stat_type: StatType,
     pub sample_rate: Option<f64>,
-    #[serde(default)]
-    pub tags: Vec<String>,
+    pub tags: Option<Vec<String>>,
     pub consumer_identifier: Option<ConsumerIdentifier>,
 }

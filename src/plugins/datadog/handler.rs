@@ -2,7 +2,7 @@
 
 use super::config::Config;
 use super::lines::Lines;
-use crate::plugins::runtime::{config_of, packets};
+use crate::plugins::runtime::{config_of, packets, without_host};
 use crate::plugins::{
     Build, BuildError, Context, Datagrams, Deliver, Delivery, Handler, Queue, RequestLog,
     queue_name,
@@ -23,10 +23,7 @@ pub(in crate::plugins) fn build(build: &Build<'_>) -> Result<Arc<dyn Handler>, B
     let parameters = config.old.applied_to(&config.queue, "datadog", plugin.id);
     let (name, lines) = (queue_name(&config), Lines::new(&config));
     let Some(host) = config.host else {
-        return Err(BuildError::Config {
-            name: plugin.name.clone(),
-            reason: "host: there is none to send to".to_owned(),
-        });
+        return Ok(without_host(plugin));
     };
     let agent = Agent(Datagrams {
         names: build.resources.names.clone(),

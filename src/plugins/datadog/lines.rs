@@ -36,7 +36,12 @@ impl Lines {
                 kind: metric.stat_type,
                 rate: metric.sample_rate,
                 consumer: metric.consumer_identifier,
-                tags: metric.tags.iter().map(|tag| format!(",{tag}")).collect(),
+                tags: metric
+                    .tags
+                    .iter()
+                    .flatten()
+                    .map(|tag| format!(",{tag}"))
+                    .collect(),
             })
         });
         Lines {

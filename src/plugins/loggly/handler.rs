@@ -2,7 +2,7 @@
 
 use super::config::Config;
 use crate::access_log::utc_time;
-use crate::plugins::runtime::{config_of, milliseconds};
+use crate::plugins::runtime::{config_of, milliseconds, without_host};
 use crate::plugins::{
     Build, BuildError, CustomFields, Datagrams, Deliver, Delivery, FramedHandler, Handler,
     QueueParameters, Severity, queue_name,
@@ -34,10 +34,7 @@ pub(in crate::plugins) fn build(build: &Build<'_>) -> Result<Arc<dyn Handler>, B
     let hostname = Arc::clone(&build.resources.node.hostname);
     let severities = config.severities;
     let Some(host) = config.host else {
-        return Err(BuildError::Config {
-            name: build.plugin.name.clone(),
-            reason: "host: there is none to send to".to_owned(),
-        });
+        return Ok(without_host(build.plugin));
     };
     let records = Records(Datagrams {
         names: build.resources.names.clone(),
@@ -97,8 +94,8 @@ impl Deliver<Bytes> for Records {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plugins::runtime::testing::plugin;
-    use crate::plugins::{Resources, Severities};
+    use crate::plugins::runtime::testing::{built, plugin};
+    use crate::plugins::{Phases, Severities};
     use serde_json::json;
 
     #[test]
@@ -131,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn severities_of_a_configuration_are_read_and_a_missing_host_is_named() {
+    fn severities_of_a_configuration_are_read_and_without_a_host_nothing_is_done() {
         let plugin = plugin(
             "loggly",
             json!({"key": "k", "log_level": "debug", "client_errors_severity": "crit"}),
@@ -147,15 +144,7 @@ mod tests {
             (log_level, successful_severity, client_errors_severity),
             (Severity::Debug, Severity::Info, Severity::Crit)
         );
-        let resources = Resources::default();
-        let build = Build {
-            plugin: &plugin,
-            resources: &resources,
-        };
-        let error = super::build(&build).map(|_| ()).expect_err("no host");
-        assert_eq!(
-            error.to_string(),
-            "plugin 'loggly': config: host: there is none to send to"
-        );
+        let handler = built("loggly", json!({"key": "k"}));
+        assert_eq!(handler.phases(Phases::LOG), Phases::NONE);
     }
 }

@@ -14,7 +14,7 @@ worker has one state; each configured function has an environment of its own in 
 
 const TAIL: &str = "
 Beside these: `kong.ctx.shared`, `kong.ctx.plugin`, `kong.log` and its levels, `kong.log.inspect`, `kong.log.deprecation`,
-`kong.table.new`, `clear` and `merge`, `kong.vault.update`, `kong.configuration`, `kong.version`; `ngx.var`, `ngx.header`,
+`kong.log.set_format` (without effect), `kong.table.new`, `clear` and `merge`, `kong.vault.update`, `kong.configuration`, `kong.version`; `ngx.var`, `ngx.header`,
 `ngx.arg`, `ngx.ctx`, `ngx.status`, `ngx.re.match`, `find`, `gmatch`, `sub` and `gsub`, `ngx.thread.wait`, `ngx.null` and
 the constants of `ngx`. The modules `cjson` and `cjson.safe` can be required where `untrusted_lua_sandbox_requires` lists them.
 
@@ -24,10 +24,17 @@ What differs from Kong:
 - A function of `rewrite` that waits (`ngx.sleep`), or asks for the request's body, goes on once the route is known, before the access phase:
   what it changes then has no effect on which route that is. Where no route is found, it does not go on.
 - Regular expressions have the syntax of Rust's engine, which takes linear time: no look-around, no back references.
-- There are no sockets, timers, subrequests, shared dictionaries, `kong.cache`, `kong.db` and `kong.dns`. A configuration that names
+- There are no sockets, timers, subrequests, shared dictionaries, `kong.cache`, `kong.db`, `kong.dns` and `kong.tracing`. A configuration that names
   one is warned of when the plugin is built; calling it raises an error that names it.
 - `kong.client.get_credential` gives the ids of credential and consumer.
 - `untrusted_lua = off` refuses such plugins when they are built, and their routes are closed; with Kong requests fail.
+- An error in `body_filter`, `ngx.exit` and `kong.response.exit` there are answered with 500 where nothing of the response was
+  sent; else the response ends. Kong closes the connection.
+- `ngx.exit` in `header_filter` changes the status and takes the body away; the upstream's headers stay. `ngx.exit(0)` in
+  `access` goes on with the request.
+- `kong.response.get_headers` and `kong.service.response.get_headers` do not show `Connection`.
+- A message that is no text (`kong.response.error(418, {…})`) is written as valid JSON.
+- The field `severity` of an event in the node's log is the level that a function named.
 - An error in `header_filter` is answered with 500; an answer there replaces the body, which then comes in chunks.
 - A state that holds more than 256 MiB is dropped, and a new one begins. A function that keeps its worker for more than
   half a second is named in the log.

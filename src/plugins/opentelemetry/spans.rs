@@ -49,6 +49,8 @@ pub fn spans(
             kind: Kind::Internal.into(),
             start_time_unix_nano: nanoseconds(log, part.from_us),
             end_time_unix_nano: nanoseconds(log, part.to_us),
+            // A look for a route that found none has failed.
+            status: (part.part == Part::Router && context.matched.is_none()).then(failed),
             ..child(traced, SpanId::random())
         }
     }));
@@ -68,6 +70,13 @@ pub fn spans(
 /// Microseconds since the request's head as nanoseconds since the epoch.
 fn nanoseconds(log: &RequestLog<'_>, since_us: u64) -> u64 {
     log.started_at * 1_000_000 + since_us * 1000
+}
+
+fn failed() -> Status {
+    Status {
+        message: String::new(),
+        code: ERROR,
+    }
 }
 
 fn child(traced: &Traced, id: SpanId) -> Span {
@@ -138,8 +147,7 @@ fn attempt(traced: &Traced, id: SpanId, context: &Context<'_>, tried: &Try, numb
     if let Some(name) = host.map(str::to_owned).or(own) {
         attributes.push(KeyValue::text("net.peer.name", name));
     }
-    let failed = tried.failure.is_some();
-    if failed {
+    if tried.failure.is_some() {
         let status = Value::Int(tried.failure_status.into());
         attributes.push(KeyValue::new("http.status_code", status));
     }
@@ -150,10 +158,7 @@ fn attempt(traced: &Traced, id: SpanId, context: &Context<'_>, tried: &Try, numb
         start_time_unix_nano: from,
         end_time_unix_nano: from + tried.took_us * 1000,
         attributes,
-        status: failed.then(|| Status {
-            message: String::new(),
-            code: ERROR,
-        }),
+        status: tried.failure.is_some().then(failed),
         ..child(traced, id)
     }
 }

@@ -111,6 +111,10 @@ pub struct Peer {
     pub https: bool,
     /// Set on TLS connections.
     pub tls: Option<TlsSession>,
+    /// The number of the connection in this process.
+    pub connection: u64,
+    /// The number of this request on its connection, from 1.
+    pub connection_request: u64,
     /// The number of the slot that serves the request; connections may share slots, one
     /// after the other. Together with `request` it is unique in this process.
     pub slot: u64,

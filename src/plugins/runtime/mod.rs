@@ -62,7 +62,7 @@ pub use phases::Phases;
 pub use queue::{
     Deliver, Delivery, DeliveryError, DropReason, OldQueueNames, Queue, QueueParameters, QueueState,
 };
-pub use record_handler::{FramedHandler, RecordHandler, list, milliseconds};
+pub use record_handler::{FramedHandler, RecordHandler, list, milliseconds, without_host};
 pub use request_log::{Part, PartTime, RequestLog, ResponseSource, SentFraming, SentHeaders, Try};
 pub use resources::{NodeName, NodeSettings, Resources, UntrustedLua};
 pub use response_body::{BodyUse, Chunk};

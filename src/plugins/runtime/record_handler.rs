@@ -1,7 +1,9 @@
 //! What log plugins have in common: the record of a request goes into a queue.
 
-use super::{Context, CustomFields, Handler, Queue, RequestLog, Severities, Severity};
+use super::{Context, CustomFields, Handler, Phases, Queue, RequestLog, Severities, Severity};
+use crate::model::Plugin;
 use bytes::Bytes;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The milliseconds of a configuration: at least one, so that an attempt can begin, and at most a day.
@@ -48,6 +50,20 @@ impl Handler for FramedHandler {
         (self.frame)(&mut text, severity, log.ended_at());
         write_record(&self.fields, context, log, &mut text);
         enqueue(&self.queue, text);
+    }
+}
+
+/// A plugin whose configuration has `null` for the host that it sends to: it does nothing, and a warning says so.
+pub fn without_host(plugin: &Plugin) -> Arc<dyn Handler> {
+    tracing::warn!(plugin = %plugin.id, "{}: host is null: nothing is sent", plugin.name);
+    Arc::new(Nothing)
+}
+
+struct Nothing;
+
+impl Handler for Nothing {
+    fn phases(&self, _: Phases) -> Phases {
+        Phases::NONE
     }
 }
 

@@ -238,6 +238,8 @@ impl Request {
                 local: "127.0.0.1:8000".parse().expect("an address"),
                 https: self.tls.is_some(),
                 tls: self.tls,
+                connection: 3,
+                connection_request: 2,
                 slot: 7,
                 request: self.request_number,
             },

@@ -2,7 +2,7 @@
 
 use super::config::Config;
 use super::lines::Lines;
-use crate::plugins::runtime::{config_of, packets};
+use crate::plugins::runtime::{config_of, packets, without_host};
 use crate::plugins::{
     Build, BuildError, Context, Datagrams, Deliver, Delivery, Handler, KeptConnection, LineServer,
     Queue, RequestLog, queue_name,
@@ -25,10 +25,7 @@ pub(in crate::plugins) fn build(build: &Build<'_>) -> Result<Arc<dyn Handler>, B
     let name = queue_name(&config);
     let lines = Lines::new(&config, &build.resources.node.hostname);
     let Some(host) = config.host else {
-        return Err(BuildError::Config {
-            name: plugin.name.clone(),
-            reason: "host: there is none to send to".to_owned(),
-        });
+        return Ok(without_host(plugin));
     };
     let (names, port) = (build.resources.names.clone(), config.port.unwrap_or(PORT));
     let server = match config.use_tcp {

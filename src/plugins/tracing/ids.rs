@@ -22,14 +22,14 @@ pub struct TraceId {
 }
 
 impl TraceId {
-    /// A new one, of 8 or of 16 bytes.
+    /// A new one, of 8 or of 16 random bytes.
     pub fn random(short: bool) -> TraceId {
         let mut bytes = [0; 16];
         let from = if short { 8 } else { 0 };
         fill(&mut bytes[from..]);
         TraceId {
             bytes,
-            width: if short { Width::Short } else { Width::Unknown },
+            width: Width::Unknown,
         }
     }
 

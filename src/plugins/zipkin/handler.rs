@@ -40,6 +40,12 @@ pub(in crate::plugins) fn build(build: &Build<'_>) -> Result<Arc<dyn Handler>, B
         ratio: config.sample_ratio.unwrap_or_default(),
         short: config.traceid_byte_count == 8,
         response_header: config.http_response_header_for_traceid.clone(),
+        timed: build
+            .resources
+            .settings
+            .tracing
+            .instrumentations
+            .plugin_header_filter,
         describe: Describe::new(&config, build.resources.node.id),
         queue,
     }))
@@ -70,6 +76,8 @@ struct Zipkin {
     /// Traces that begin here have ids of 8 bytes.
     short: bool,
     response_header: Option<String>,
+    /// Its header phase has a span, as every plugin's has.
+    timed: bool,
     describe: Describe,
     /// Each entry has the spans of one request.
     queue: Option<Queue<Bytes>>,
@@ -107,7 +115,7 @@ impl Zipkin {
 impl Handler for Zipkin {
     fn phases(&self, declared: Phases) -> Phases {
         let mut phases = Phases::ACCESS;
-        if self.response_header.is_some() {
+        if self.response_header.is_some() || self.timed {
             phases = phases.and(Phases::HEADER_FILTER);
         }
         if self.queue.is_some() {

@@ -148,8 +148,8 @@ fn of_connection(call: &Call<'_, '_>, name: &str) -> Option<Vec<u8>> {
             let line = request_line(call);
             line.rsplit(|byte| *byte == b' ').next().map(<[u8]>::to_vec)
         }
-        "connection_requests" => owned(peer.request.to_string()),
-        "connection" => owned(peer.slot.to_string()),
+        "connection_requests" => owned(peer.connection_request.to_string()),
+        "connection" => owned(peer.connection.to_string()),
         "ssl_server_name" => call.context.sni.and_then(owned),
         "ssl_protocol" => call.context.tls_protocol.and_then(owned),
         _ => None,

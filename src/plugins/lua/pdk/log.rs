@@ -90,7 +90,7 @@ pub fn write(call: &mut Call<'_, '_>, level: &[u8], by: Option<&[u8]>, message: 
     let level = String::from_utf8_lossy(level);
     let enabled = match &*level {
         "emerg" | "alert" | "crit" | "err" => {
-            tracing::error!(plugin, level = &*level, request_id, "{message}");
+            tracing::error!(plugin, severity = &*level, request_id, "{message}");
             tracing::enabled!(Level::ERROR)
         }
         "warn" => {
@@ -98,7 +98,7 @@ pub fn write(call: &mut Call<'_, '_>, level: &[u8], by: Option<&[u8]>, message: 
             tracing::enabled!(Level::WARN)
         }
         "notice" | "info" => {
-            tracing::info!(plugin, level = &*level, request_id, "{message}");
+            tracing::info!(plugin, severity = &*level, request_id, "{message}");
             tracing::enabled!(Level::INFO)
         }
         _ => {
