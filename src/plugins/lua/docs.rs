@@ -33,6 +33,11 @@ What differs from Kong:
 - `ngx.exit` in `header_filter` changes the status and takes the body away; the upstream's headers stay. `ngx.exit(0)` in
   `access` goes on with the request.
 - `kong.response.get_headers` and `kong.service.response.get_headers` do not show `Connection`.
+- Headers of the response that functions of `rewrite` and `access` set count over those of the upstream. Kong sends both, and of
+  `Content-Type` the upstream's.
+- `X-Forwarded-Host` is the host that the client asked for, also where a function has set `Host`. After `kong.service.set_target`
+  `Host` has the port, unless it is the scheme's own.
+- `kong.service.set_tls_verify` and the others about the TLS of upstreams raise an error: the service says how its upstream is verified.
 - A message that is no text (`kong.response.error(418, {…})`) is written as valid JSON.
 - The field `severity` of an event in the node's log is the level that a function named.
 - An error in `header_filter` is answered with 500; an answer there replaces the body, which then comes in chunks.
