@@ -11,6 +11,7 @@ mod errors;
 mod exchange;
 mod facts;
 mod failure_log;
+mod finish;
 mod gates;
 mod hop_by_hop;
 mod negotiation;
@@ -51,16 +52,14 @@ use crate::data_plane::exchange::{
 };
 use crate::data_plane::router::{Scratch, Snapshot};
 use crate::http::{HeaderEdits, RequestHead, ResponseHead, Version};
-use crate::plugins::{BodyUse, Part, Timestamp};
+use crate::plugins::{BodyUse, Part};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use errors::{Asked, default_message, engine, engine_page, engine_with, negotiated, plain_json};
 use exchange::{Current, Start};
 use facts::Client;
 use failure_log::FailureLog;
-use record::record_of;
 use request_headers::UpstreamHead;
-use request_log::with_request_log;
 use response_headers::{Own, Timing};
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -171,45 +170,6 @@ impl<R: Recorder, C: Clock> Proxy<R, C> {
             suppressed,
             "no upstream answered"
         );
-    }
-
-    /// Puts a 500 in the place of an answer whose body a plugin could not filter. No plugin sees it.
-    fn fail(&self, exchange: &mut Exchange, reply: &mut Reply) {
-        let close = reply.close;
-        *reply = plain_json(500, plugin_run::UNEXPECTED);
-        (reply.close, exchange.status) = (close, reply.status);
-        let mut edits = HeaderEdits::default();
-        response_headers::take_headers(reply, &mut edits);
-        self.own(exchange)
-            .write(&ResponseHead::default(), &mut edits);
-        response_headers::put_headers(reply, &edits);
-        self.keep_sent(exchange, reply);
-    }
-
-    /// Keeps the headers of a reply for who looks at them later.
-    fn keep_sent(&self, exchange: &mut Exchange, reply: &Reply) {
-        if self.is_watched(exchange) {
-            let lines = reply.headers.iter();
-            let lines = lines.map(|(name, value)| (name.as_bytes(), &**value));
-            exchange.sent.fill(lines);
-        }
-    }
-
-    /// The last byte is written: what plugins, telemetry and the access log make of the request.
-    fn end(&self, exchange: &mut Exchange, outcome: Outcome) {
-        let now = self.clock.monotonic_us();
-        with_request_log(exchange, outcome, now, |exchange, log| {
-            let now = Timestamp(log.ended_at());
-            response_run::log(exchange, now, log, &self.settings.plugin_panics);
-            if let Some(record) = record_of(exchange, log) {
-                self.recorder.record(record);
-            }
-            if let Some(lane) = &self.access_log {
-                access_log::write(lane, exchange, outcome, log);
-            }
-        });
-        // The request is over: its snapshot must not be kept by an idle connection.
-        exchange.release();
     }
 
     /// The upstream's response head has come.

@@ -25,7 +25,7 @@ impl Identifiers {
             .or(config.workspace_identifier_default);
         Identifiers {
             consumer: consumer.unwrap_or(ConsumerIdentifier::CustomId),
-            service: service.unwrap_or(ServiceIdentifier::ServiceNameOrHost),
+            service: service.unwrap_or(ServiceIdentifier::NameOrHost),
             workspace: workspace.unwrap_or(WorkspaceIdentifier::WorkspaceId),
         }
     }
@@ -42,10 +42,10 @@ impl Identifiers {
         let service = context.service?;
         let name = || service.name.map(str::to_owned);
         match self.service {
-            ServiceIdentifier::ServiceId => Some(service.id.to_string()),
-            ServiceIdentifier::ServiceName => name(),
-            ServiceIdentifier::ServiceHost => service_host(context),
-            ServiceIdentifier::ServiceNameOrHost => name().or_else(|| service_host(context)),
+            ServiceIdentifier::Id => Some(service.id.to_string()),
+            ServiceIdentifier::Name => name(),
+            ServiceIdentifier::Host => service_host(context),
+            ServiceIdentifier::NameOrHost => name().or_else(|| service_host(context)),
         }
     }
 

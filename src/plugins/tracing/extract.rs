@@ -1,7 +1,7 @@
 //! What a client's headers say of the trace that its request belongs to.
 
+use super::format::Format;
 use super::ids::{SpanId, TraceId, Width};
-use super::propagation::Format;
 use percent_encoding::percent_decode_str;
 
 /// Headers that carry more than this are not looked at, in bytes.

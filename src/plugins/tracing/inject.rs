@@ -1,7 +1,7 @@
 //! Headers that tell an upstream which trace its request belongs to.
 
+use super::format::Format;
 use super::ids::{SpanId, TraceId, Width};
-use super::propagation::Format;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// What values of baggage may have as it is.

@@ -2,6 +2,7 @@
 //! opentelemetry share.
 
 mod extract;
+mod format;
 mod ids;
 mod inject;
 mod propagation;
@@ -10,6 +11,7 @@ mod propagation;
 mod tests;
 
 pub use extract::Extracted;
+pub use format::{Format, HeaderType};
 pub use ids::{SpanId, TraceId, Width};
 pub use inject::Injected;
-pub use propagation::{Format, HeaderType, Propagation, PropagationConfig};
+pub use propagation::{Propagation, PropagationConfig};

@@ -91,7 +91,7 @@ impl Describe {
         let annotations = self.durations(&mut tags, &names, &phases);
         let name = context.service.and_then(|service| service.name);
         let name = name.or(self.default_service.as_deref());
-        let address = reached().last().and_then(|tried| tried.address);
+        let address = reached().next_back().and_then(|tried| tried.address);
         let port = service.as_ref().and_then(|service| service.get("port"));
         spans.push(self.span(
             traced,
