@@ -43,17 +43,20 @@ struct Span {
     end_time_unix_nano: u64,
 }
 
-/// An HTTP server that keeps the heads and bodies of what it is sent.
+/// The heads and bodies of requests.
+type Requests = Mutex<Vec<(String, Vec<u8>)>>;
+
+/// An HTTP server that keeps what it is sent.
 struct Server {
     address: SocketAddr,
-    taken: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    taken: Arc<Requests>,
 }
 
 impl Server {
     fn start() -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
-        let taken = Arc::new(Mutex::new(Vec::new()));
+        let taken = Arc::new(Requests::default());
         let list = Arc::clone(&taken);
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -74,7 +77,7 @@ impl Server {
     }
 }
 
-fn serve(stream: &TcpStream, taken: &Mutex<Vec<(String, Vec<u8>)>>) -> std::io::Result<()> {
+fn serve(stream: &TcpStream, taken: &Requests) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream);
     loop {
         let (mut head, mut length) = (String::new(), 0);
