@@ -97,10 +97,15 @@ impl ConsumerIdentifier {
         let consumer = context.identity.consumer.as_ref()?;
         match self {
             ConsumerIdentifier::ConsumerId => Some(consumer.id.to_string()),
-            ConsumerIdentifier::CustomId => consumer.custom_id.as_deref().map(str::to_owned),
-            ConsumerIdentifier::Username => consumer.username.as_deref().map(str::to_owned),
+            ConsumerIdentifier::CustomId => consumer.custom_id.as_deref().map(in_a_line),
+            ConsumerIdentifier::Username => consumer.username.as_deref().map(in_a_line),
         }
     }
+}
+
+/// A text as a part of a line: a line feed in it would begin another metric.
+fn in_a_line(text: &str) -> String {
+    text.replace(|character: char| character.is_control(), "_")
 }
 
 /// The host of a request's service.
@@ -167,6 +172,12 @@ mod tests {
         check(3, StatType::Histogram, None, "x:3|h");
         check(3, StatType::Meter, None, "x:3|m");
         check(3, StatType::Set, None, "x:3|s");
+    }
+
+    #[test]
+    fn a_consumers_name_begins_no_line_of_its_own() {
+        assert_eq!(in_a_line("bob\nkong.fake:1|c\r"), "bob_kong.fake:1|c_");
+        assert_eq!(in_a_line("b\u{e9}b 1"), "b\u{e9}b 1");
     }
 
     #[test]
